@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+# The short ways; meson does the building. `make help` lists them.
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+BENCH_ARGUMENTS ?=
+CONFIG ?=
+
+meson = /usr/bin/meson
+python = /usr/bin/python3
+pytest = $(python) -m pytest -p no:cacheprovider
+room_files = $(wildcard meson.build meson_options.txt engine/*/meson.build)
+
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: help setup setup-needed build run test check tidy format bench fuzz soak torture
+.PHONY: install clean
+.DEFAULT_GOAL = build
+
+help:
+	@echo 'make setup    install what is missing to build and test (Debian; as root or through sudo)'
+	@echo 'make build    compile into build/'
+	@echo 'make run      setup, build, and run the daemon in the foreground (CONFIG=FILE)'
+	@echo 'make test     everything that must hold; the last line says how much passed'
+	@echo 'make check    the quick part of it: unit tests, corpora, tidy'
+	@echo 'make tidy     the rules of the source alone; make format: clang-format over all of it'
+	@echo 'make bench    benchmarks into build/reports/ (BENCH_ARGUMENTS=--benchmark_filter=...)'
+	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make soak     the long scenes; make torture: kill and fault at random'
+	@echo 'make install  into PREFIX=$(PREFIX), below DESTDIR'
+	@echo 'make clean    remove build/ and its siblings'
+
+setup:
+	@packaging/setup.sh needed test
+
+setup-needed:
+	@packaging/setup.sh needed
+
+# meson is asked again when a room came or went; what changed inside one ninja sees by itself.
+build/build.ninja: $(room_files)
+	$(meson) setup $(if $(wildcard build/build.ninja),--reconfigure) build
+	@touch $@
+
+build: build/build.ninja
+	ninja -C build
+
+run: setup-needed
+	@$(MAKE) --no-print-directory build
+	build/yarder run $(CONFIG)
+
+test: setup
+	@$(python) tests/run.py
+
+check:
+	@$(python) tests/run.py --quick
+
+tidy:
+	@$(python) tests/tidy.py
+
+format:
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format-14 -i
+
+bench: setup
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build/reports
+	@for bench in build/bench/bench-*; do \
+	    [ -f "$$bench" ] || continue; \
+	    "$$bench" --benchmark_out=build/reports/$${bench##*/}.json $(BENCH_ARGUMENTS) || exit 1; \
+	done
+
+# What a target finds stays in build-fuzz/found/, what it learned in build-fuzz/learned/.
+fuzz: setup
+	[ -f build-fuzz/build.ninja ] || CC=clang-14 $(meson) setup build-fuzz -Dfuzz=true \
+	    -Dtests=disabled -Dbench=disabled -Db_sanitize=address,undefined -Db_lundef=false
+	ninja -C build-fuzz fuzzers
+	@mkdir -p build-fuzz/found
+	@for target in build-fuzz/fuzz/fuzz-*; do \
+	    [ -f "$$target" ] || continue; \
+	    name=$${target##*/fuzz-}; \
+	    learned="build-fuzz/learned/$$name"; \
+	    mkdir -p "$$learned"; \
+	    echo "== $$name, $(FUZZ_SECONDS) s"; \
+	    "$$target" -max_total_time=$(FUZZ_SECONDS) -timeout=5 -print_final_stats=1 -verbosity=0 \
+	        -artifact_prefix="build-fuzz/found/$$name-" "$$learned" "fuzz/corpus/$$name" || exit 1; \
+	done
+
+soak torture: setup
+	@$(MAKE) --no-print-directory build
+	$(pytest) tests/scenes -m long -k $@ -v
+
+install:
+	[ -f build-install/build.ninja ] || $(meson) setup build-install -Dtests=disabled -Dbench=disabled
+	$(meson) configure build-install --prefix=$(PREFIX)
+	ninja -C build-install
+	DESTDIR=$(DESTDIR) $(meson) install -C build-install --no-rebuild
+
+clean:
+	rm -rf build build-asan build-tsan build-epoll build-fuzz build-install

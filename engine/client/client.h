@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of libyarder. All that says "attached" lies in a page that a forked child reads as
+ * zeros, so a child begins anew by itself, whichever way it was made:
+ *
+ *   client_page (MADV_WIPEONFORK)  -> client_attachment -> ring_producer -> region (MADV_DONTFORK)
+ *        lock, back-off, counters       descriptors            |
+ *                                                              +-- appended to without the lock
+ *
+ * The lock is only ever tried: who does not get it leaves a note (bell_wanted) or drops, so a
+ * signal handler inside the holder cannot hang. An attachment is never freed before yarder_close,
+ * since other threads may be appending to it; one that was replaced stays in the chain `older`.
+ */
+#ifndef YARDER_CLIENT_CLIENT_H
+#define YARDER_CLIENT_CLIENT_H
+
+#include "api/yarder.h"
+#include "os/memory.h"
+#include "ring/append.h"
+
+enum {
+    CLIENT_ATTACH_NS_MAX = 20000000,
+    CLIENT_BACKOFF_NS_MIN = 10000000,
+    CLIENT_ATTACHMENTS_MAX = 16, /* of one process, replaced ones included */
+    CLIENT_RUN_DIR_BYTES = 96,   /* with the NUL; the socket's path must fit in sockaddr_un */
+};
+#define CLIENT_BACKOFF_NS_MAX INT64_C(5000000000)
+
+/* A descriptor that we keep, and what it was: the application may have closed it and reused the
+ * number. */
+struct client_fd {
+    int fd;
+    bool open;
+    struct os_file_id id;
+};
+
+struct client_attachment {
+    struct ring_producer *producer;
+    uint64_t serial;      /* of all attachments of this process and its ancestors */
+    uint64_t check_at;    /* stamp from which on the socket is looked at again */
+    uint64_t check_every; /* a second, in the stamps' clock */
+    uint64_t generation;
+    struct client_fd region;
+    struct client_attachment *older;
+};
+
+struct client_page {
+    struct client_attachment *attachment;
+    uint32_t lock; /* tid of the holder */
+    uint32_t names_lock;
+    uint32_t bell_wanted;
+    uint32_t begun; /* descriptors of a parent were closed */
+    uint32_t attachments_count;
+    int64_t retry_at_ns;
+    int64_t backoff_ns;
+    struct client_fd fallback; /* the datagram socket, while the daemon has no memory for us */
+    uint32_t fallback_ready;
+
+    _Alignas(YARDER_CACHE_LINE) uint64_t sent;
+    uint64_t lost_bytes;
+    uint64_t lost_full;
+    uint64_t lost_detached;
+    uint64_t lost_socket;
+    uint64_t lost_other;
+    uint64_t appended_closed; /* records in regions that yarder_close gave back */
+    uint64_t lost_untold;     /* lost while detached: goes into the next region's count */
+};
+
+/* Set by yarder_configure; inherited by children. */
+struct client_settings {
+    uint32_t block_ms;
+    uint64_t ring_bytes;
+    char run_dir[CLIENT_RUN_DIR_BYTES];
+    char program[64];
+};
+extern struct client_settings client_settings;
+
+/* The page, made on first use; NULL when it cannot be had. */
+struct client_page *client_page_get(void);
+static inline struct client_attachment *client_attached(struct client_page *page)
+{
+    /* acquire: pairs with the release in attach_region() */
+    return __atomic_load_n(&page->attachment, __ATOMIC_ACQUIRE);
+}
+
+/* Our thread's id, cached for this attachment's lifetime. */
+uint32_t client_tid(const struct client_attachment *attachment);
+
+/* Attaches if the back-off allows it, or at once with `now`. 0 or as yarder_attach says. */
+int client_attach(struct client_page *page, bool now);
+/* The daemon sleeps: ring its doorbell. */
+void client_ring_bell(struct client_page *page);
+/* Looks whether the daemon is still there; if not, tries to hand the region back. True: it is
+ * there. */
+bool client_check(struct client_page *page, struct client_attachment *attachment);
+
+/* One record as a datagram of its text; true: the socket took it. */
+bool client_send(struct client_page *page, const struct yarder_message *message);
+
+/* The run directory's path and "/name" appended: 0, or -ENAMETOOLONG. *guessable: under /tmp. */
+YARDER_MUST_USE int client_path(char *path, size_t room, const char *name, bool *guessable);
+/* What the daemon shall call us. */
+const char *client_program(void);
+
+/* Records ever published in its rings. */
+uint64_t client_appended(const struct client_attachment *attachment);
+
+/* Every name that the region does not have yet. */
+void client_names_copy(struct client_attachment *attachment);
+
+/* A connected socket, close-on-exec, not 0 to 2: 0 or -errno. */
+YARDER_MUST_USE int client_connect(struct client_fd *out, const char *name, int type);
+void client_fd_close(struct client_fd *kept); /* only if it is still the same file */
+bool client_fd_valid(const struct client_fd *kept);
+
+#endif

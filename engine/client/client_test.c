@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libyarder against a small supervisor in a thread of this process. Each test starts from a closed
+ * library and a fresh supervisor.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "api/yarder.h"
+#include "client/fake_daemon.h"
+
+static struct yarder_counts baseline;
+
+/* Since the test began. */
+static struct yarder_counts counters(void)
+{
+    struct yarder_counts now = {.counters_bytes = sizeof(now)};
+    assert_int_equal(yarder_counters(&now), 0);
+    now.appended -= baseline.appended;
+    now.sent -= baseline.sent;
+    now.lost -= baseline.lost;
+    now.lost_bytes -= baseline.lost_bytes;
+    now.lost_full -= baseline.lost_full;
+    now.lost_detached -= baseline.lost_detached;
+    return now;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct yarder_options options = {
+        .options_bytes = sizeof(options), .run_dir = run_dir, .program = "tested"};
+    yarder_close();
+    assert_int_equal(yarder_configure(&options), 0);
+    daemon_state.records_count = 0;
+    daemon_state.gaps = 0;
+    daemon_state.bells = 0;
+    daemon_state.datagrams = 0;
+    daemon_state.hand_backs = 0;
+    daemon_state.policy = RING_STATUS_OK;
+    daemon_state.asleep = false;
+    daemon_state.frozen = false;
+    baseline = (struct yarder_counts){0};
+    baseline = counters();
+    daemon_start();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    yarder_close();
+    daemon_die();
+    return 0;
+}
+
+/* Everything reached the daemon, and its record of the last one is stable until we log again. */
+static void flushed(void)
+{
+    assert_int_equal(yarder_flush(5000), 0);
+    (void)pthread_mutex_lock(&daemon_state.lock);
+    (void)pthread_mutex_unlock(&daemon_state.lock);
+}
+
+/* One try lasts 20 ms at most, and a loaded machine may need more than one. */
+static void attached(void)
+{
+    int result = yarder_attach();
+    for (unsigned tries = 0; tries < 250 && result != 0; tries++) {
+        result = yarder_attach();
+    }
+    assert_int_equal(result, 0);
+}
+
+static void ways_to_log(void **state)
+{
+    (void)state;
+    attached();
+    int logger = yarder_logger("app.db");
+    assert_true(logger > 0);
+    assert_int_equal(yarder_logger("app.db"), logger);
+    assert_int_equal(yarder_log(YARDER_LEVEL_WARNING, "plain"), YARDER_APPENDED);
+    flushed();
+    assert_string_equal(daemon_state.last, ":plain");
+    assert_string_equal(daemon_state.program, "tested");
+    assert_int_equal(daemon_state.last_record.pid, getpid());
+    assert_int_equal(daemon_state.last_record.tid, gettid());
+    assert_int_equal(
+        yarder_logf(logger, YARDER_LEVEL_ERROR, "%s %d", "formatted", 7), YARDER_APPENDED);
+    flushed();
+    assert_string_equal(daemon_state.last, "app.db:formatted 7");
+    int late = yarder_logger("late.name");
+    assert_int_equal(yarder_log_bytes(late, YARDER_LEVEL_INFO, "a\0b", 3), YARDER_APPENDED);
+    flushed();
+    assert_string_equal(daemon_state.last, "late.name:a");
+    assert_int_equal(yarder_request("GET /", 5), YARDER_APPENDED);
+    flushed();
+    assert_int_equal(daemon_state.last_record.kind, YARDER_KIND_REQUEST);
+    assert_int_equal(
+        yarder_stream_line(YARDER_STREAM_STDERR, YARDER_LEVEL_NOTSET, "oops", 4), YARDER_APPENDED);
+    flushed();
+    assert_int_equal(daemon_state.last_record.stream, YARDER_STREAM_STDERR);
+    int64_t number = -5;
+    const struct yarder_field fields[] = {
+        {.key = {"n", 1}, .value = {(const char *)&number, 8}, .type = YARDER_FIELD_INT},
+        {.key = {"who", 3}, .value = {"me", 2}, .type = YARDER_FIELD_TEXT},
+    };
+    assert_int_equal(
+        yarder_log_fields(0, YARDER_LEVEL_INFO, "with fields", fields, 2), YARDER_APPENDED);
+    flushed();
+    assert_int_equal(daemon_state.last_record.fields_count, 2);
+    assert_int_equal(daemon_state.records_count, 6);
+    assert_int_equal(counters().appended, 6);
+    assert_int_equal(counters().lost, 0);
+}
+
+static void wrong_calls(void **state)
+{
+    (void)state;
+    static const char long_value[YARDER_FIELDS_BYTES_MAX];
+    struct yarder_field field = {
+        .key = {"k", 1}, .value = {long_value, 7}, .type = YARDER_FIELD_INT};
+    assert_int_equal(yarder_log(256, "x"), -EINVAL);
+    assert_int_equal(yarder_log(-1, "x"), -EINVAL);
+    assert_int_equal(yarder_log(20, NULL), -EINVAL);
+    assert_int_equal(yarder_log_bytes(4096, 20, "x", 1), -EINVAL);
+    assert_int_equal(yarder_log_bytes(0, 20, NULL, 1), -EINVAL);
+    assert_int_equal(yarder_log_bytes(0, 20, long_value, YARDER_TEXT_BYTES_MAX + 1), -EMSGSIZE);
+    assert_int_equal(yarder_log_fields(0, 20, "x", &field, 1), -EINVAL);
+    field = (struct yarder_field){
+        .key = {"k", 1}, .value = {long_value, sizeof(long_value)}, .type = YARDER_FIELD_TEXT};
+    assert_int_equal(yarder_log_fields(0, 20, "x", &field, 1), -EMSGSIZE);
+    assert_int_equal(yarder_log_fields(0, 20, "x", &field, 65), -EINVAL);
+    assert_int_equal(yarder_put(NULL), -EINVAL);
+    assert_int_equal(yarder_stream_line(3, 20, "x", 1), -EINVAL);
+    assert_int_equal(yarder_logger(""), 0);
+    assert_int_equal(yarder_logger(NULL), 0);
+    assert_int_equal(yarder_configure(NULL), -EINVAL);
+    assert_int_equal(yarder_counters(NULL), -EINVAL);
+    assert_int_equal(counters().lost, 0);
+}
+
+static void parts(void **state)
+{
+    (void)state;
+    static char text[YARDER_TEXT_BYTES_MAX];
+    uint32_t sum = 0;
+    for (size_t i = 0; i < sizeof(text); i++) {
+        text[i] = (char)(i * 13 + i / 1000);
+    }
+    struct yarder_options options = {.options_bytes = sizeof(options),
+        .run_dir = run_dir,
+        .block_ms = 5000,
+        .ring_bytes = 1 << 20};
+    assert_int_equal(yarder_configure(&options), 0);
+    attached();
+    const size_t sizes[] = {32768, 32769, 65536, 100000, sizeof(text)};
+    for (unsigned i = 0; i < YARDER_COUNT_OF(sizes); i++) {
+        sum = 0;
+        for (size_t k = 0; k < sizes[i]; k++) {
+            sum = sum * 31 + (unsigned char)text[k];
+        }
+        assert_int_equal(yarder_log_bytes(0, YARDER_LEVEL_ERROR, text, sizes[i]), YARDER_APPENDED);
+        flushed();
+        assert_int_equal(daemon_state.joined_bytes, sizes[i]);
+        assert_int_equal(daemon_state.joined_sum, sum);
+    }
+    char *formatted = malloc(50000);
+    assert_non_null(formatted);
+    memset(formatted, 'f', 49999);
+    formatted[49999] = '\0';
+    assert_int_equal(yarder_logf(0, YARDER_LEVEL_ERROR, "%s", formatted), YARDER_APPENDED);
+    free(formatted);
+    flushed();
+    assert_int_equal(daemon_state.joined_bytes, 49999);
+}
+
+static void levels(void **state)
+{
+    (void)state;
+    int logger = yarder_logger("noisy");
+    attached();
+    assert_int_equal(yarder_level_enabled(logger, YARDER_LEVEL_DEBUG), 1);
+    (void)pthread_mutex_lock(&daemon_state.lock);
+    region_reader_set_level(daemon_state.regions[0].reader, (uint32_t)logger, YARDER_LEVEL_ERROR);
+    (void)pthread_mutex_unlock(&daemon_state.lock);
+    assert_int_equal(yarder_level_enabled(logger, YARDER_LEVEL_DEBUG), 0);
+    assert_int_equal(yarder_logf(logger, YARDER_LEVEL_DEBUG, "no"), YARDER_FILTERED);
+    assert_int_equal(yarder_log_bytes(logger, YARDER_LEVEL_WARNING, "no", 2), YARDER_FILTERED);
+    assert_int_equal(yarder_log_bytes(logger, YARDER_LEVEL_ERROR, "yes", 3), YARDER_APPENDED);
+    assert_int_equal(counters().lost, 0);
+}
+
+static void full_ring(void **state)
+{
+    (void)state;
+    attached();
+    static char text[1000];
+    __atomic_store_n(&daemon_state.frozen, true, __ATOMIC_RELAXED);
+    uint64_t dropped = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        dropped += yarder_log_bytes(0, YARDER_LEVEL_ERROR, text, sizeof(text)) == YARDER_DROPPED;
+    }
+    assert_true(dropped > 0);
+    assert_int_equal(counters().lost_full, dropped);
+    assert_int_equal(counters().appended, 20000 - dropped);
+    assert_int_equal(counters().lost_bytes, dropped * sizeof(text));
+    assert_int_equal(yarder_flush(20), -ETIMEDOUT);
+    struct yarder_options options = {
+        .options_bytes = sizeof(options), .run_dir = run_dir, .block_ms = 30};
+    assert_int_equal(yarder_configure(&options), 0);
+    int64_t before_ns = os_monotonic_ns();
+    int result = YARDER_APPENDED;
+    for (unsigned i = 0; i < 20000 && result == YARDER_APPENDED; i++) {
+        result = yarder_log_bytes(
+            0, YARDER_LEVEL_ERROR, text, sizeof(text)); /* a fresh cpu's ring may have room */
+    }
+    assert_int_equal(result, YARDER_DROPPED);
+    assert_true(os_monotonic_ns() - before_ns >= 30000000);
+    options.block_ms = 10000;
+    assert_int_equal(yarder_configure(&options), 0);
+    __atomic_store_n(&daemon_state.frozen, false, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < 20000; i++) {
+        assert_int_equal(
+            yarder_log_bytes(0, YARDER_LEVEL_ERROR, text, sizeof(text)), YARDER_APPENDED);
+    }
+    flushed();
+    assert_int_equal(daemon_state.records_count, counters().appended);
+    assert_int_equal(daemon_lost(), counters().lost);
+    assert_true(daemon_state.gaps > 0 && daemon_state.gaps <= counters().lost);
+}
+
+static void doorbell(void **state)
+{
+    (void)state;
+    daemon_state.asleep = true;
+    attached();
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "wake up"), YARDER_APPENDED);
+    }
+    for (unsigned i = 0; i < 2000; i++) { /* the bell is on its way through the socket */
+        (void)pthread_mutex_lock(&daemon_state.lock);
+        unsigned bells = daemon_state.bells;
+        (void)pthread_mutex_unlock(&daemon_state.lock);
+        if (bells > 0) {
+            break;
+        }
+        struct timespec rest = {.tv_nsec = 1000000};
+        (void)nanosleep(&rest, NULL);
+    }
+    (void)pthread_mutex_lock(&daemon_state.lock);
+    assert_int_equal(daemon_state.bells, 1);
+    (void)pthread_mutex_unlock(&daemon_state.lock);
+}
+
+static void no_daemon(void **state)
+{
+    (void)state;
+    yarder_close();
+    daemon_die();
+    errno = 77;
+    int64_t start_ns = os_monotonic_ns();
+    for (unsigned i = 0; i < 100000; i++) {
+        assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "nobody hears"), YARDER_DROPPED);
+    }
+    assert_true(os_monotonic_ns() - start_ns < 2000000000);
+    assert_int_equal(errno, 77);
+    assert_true(yarder_attach() < 0);
+    assert_int_equal(yarder_flush(10), -ENOTCONN);
+    assert_int_equal(counters().lost_detached, 100000);
+    daemon_start();
+    attached();
+    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "now"), YARDER_APPENDED);
+    flushed();
+    assert_int_equal(daemon_lost(), 100000); /* what nobody heard of is told now */
+}
+
+static void supervisor_dies(void **state)
+{
+    (void)state;
+    attached();
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "before"), YARDER_APPENDED);
+    }
+    flushed();
+    daemon_die();
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "meanwhile"), YARDER_APPENDED);
+    }
+    daemon_start();
+    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "after"), YARDER_APPENDED);
+    flushed(); /* hands the region back */
+    assert_int_equal(daemon_state.hand_backs, 1);
+    assert_int_equal(daemon_state.records_count, 21);
+    assert_int_equal(counters().lost, 0);
+    assert_string_equal(daemon_state.last, ":after");
+}
+
+static void closed_under_us(void **state)
+{
+    (void)state;
+    attached();
+    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "one"), YARDER_APPENDED);
+    flushed();
+    /* A daemonizing application closes everything and opens files of its own. */
+    int mine[64];
+    unsigned mine_count = 0;
+    char path[96];
+    (void)snprintf(path, sizeof(path), "%s/mine", run_dir);
+    struct stat found;
+    (void)pthread_mutex_lock(&daemon_state.lock); /* accept() takes a number even when it fails */
+    for (int fd = 3; fd < 64; fd++) {
+        bool is_daemons = fd == daemon_state.listener || fd == daemon_state.log_socket;
+        for (unsigned i = 0; i < daemon_state.connections_count; i++) {
+            is_daemons = is_daemons || fd == daemon_state.connections[i];
+        }
+        for (unsigned i = 0; i < daemon_state.regions_count; i++) {
+            is_daemons = is_daemons || fd == daemon_state.regions[i].fd;
+        }
+        if (!is_daemons && fstat(fd, &found) == 0) {
+            (void)close(fd);
+            mine[mine_count] = open(path, O_CREAT | O_RDWR, 0600);
+            assert_true(mine[mine_count++] >= 0);
+        }
+    }
+    (void)pthread_mutex_unlock(&daemon_state.lock);
+    assert_true(mine_count >= 2);
+    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "two"), YARDER_APPENDED);
+    (void)yarder_flush(300); /* finds out, attaches anew */
+    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "three"), YARDER_APPENDED);
+    flushed();
+    yarder_close();
+    assert_int_equal(stat(path, &found), 0);
+    assert_int_equal(found.st_size, 0); /* no bell in the application's file */
+    for (unsigned i = 0; i < mine_count; i++) {
+        assert_int_equal(fstat(mine[i], &found), 0); /* nor was it closed */
+        (void)close(mine[i]);
+    }
+    assert_int_equal(daemon_state.records_count, 3);
+}
+
+static void over_memory(void **state)
+{
+    (void)state;
+    daemon_state.policy = RING_STATUS_MEMORY;
+    assert_int_equal(yarder_attach(), -ENOMEM);
+    assert_int_equal(counters().attached, 2);
+    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "by socket"), YARDER_APPENDED);
+    for (unsigned i = 0; i < 2000; i++) {
+        (void)pthread_mutex_lock(&daemon_state.lock);
+        unsigned datagrams = daemon_state.datagrams;
+        (void)pthread_mutex_unlock(&daemon_state.lock);
+        if (datagrams > 0) {
+            break;
+        }
+        struct timespec rest = {.tv_nsec = 1000000};
+        (void)nanosleep(&rest, NULL);
+    }
+    char expected[64];
+    (void)snprintf(expected, sizeof(expected), "<11>tested[%d]: by socket", getpid());
+    (void)pthread_mutex_lock(&daemon_state.lock);
+    assert_string_equal(daemon_state.last, expected);
+    (void)pthread_mutex_unlock(&daemon_state.lock);
+    assert_int_equal(counters().sent, 1);
+    daemon_state.policy = RING_STATUS_OK;
+    attached();
+    assert_int_equal(counters().attached, 1);
+}
+
+static void child_attaches(void **state)
+{
+    (void)state;
+    attached();
+    int logger = yarder_logger("family");
+    assert_int_equal(yarder_log_bytes(logger, YARDER_LEVEL_ERROR, "parent", 6), YARDER_APPENDED);
+    flushed();
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        attached();
+        int result = yarder_log_bytes(logger, YARDER_LEVEL_ERROR, "child", 5);
+        result = result == 0 ? yarder_flush(5000) : result;
+        struct yarder_counts own = {.counters_bytes = sizeof(own)};
+        (void)yarder_counters(&own);
+        _exit(result == 0 && own.appended == 1 ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    (void)pthread_mutex_lock(&daemon_state.lock);
+    assert_string_equal(daemon_state.last, "family:child");
+    assert_int_equal(daemon_state.last_record.pid, pid);
+    assert_int_equal(daemon_state.last_record.tid, pid);
+    assert_int_equal(daemon_state.regions_count, 2);
+    (void)pthread_mutex_unlock(&daemon_state.lock);
+    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "parent again"), YARDER_APPENDED);
+    flushed();
+    assert_int_equal(daemon_state.records_count, 3);
+    assert_int_equal(daemon_state.last_record.pid, getpid());
+}
+
+static void *log_many(void *argument)
+{
+    (void)argument;
+    for (unsigned i = 0; i < 2000; i++) {
+        (void)yarder_logf(0, YARDER_LEVEL_ERROR, "%u", i);
+    }
+    return NULL;
+}
+
+/* Threads race to attach: one region, nothing counted twice. Who loses the race may drop, counted.
+ */
+static void racing_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[8];
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, log_many, NULL), 0);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    flushed();
+    struct yarder_counts after = counters();
+    assert_int_equal(after.appended + after.lost, 16000);
+    assert_int_equal(daemon_state.records_count, after.appended);
+    assert_int_equal(daemon_state.regions_count, 1);
+}
+
+static void on_timer(int number)
+{
+    (void)number;
+    (void)yarder_log(YARDER_LEVEL_ERROR, "from the handler");
+}
+
+/* The first record of the process comes from a handler, and handlers log into the midst of appends.
+ */
+static void handlers_log(void **state)
+{
+    (void)state;
+    struct sigaction action = {.sa_handler = on_timer, .sa_flags = SA_RESTART};
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    (void)raise(SIGUSR1);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+    event._sigev_un._tid = gettid();
+    timer_t timer;
+    assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+    struct itimerspec every = {.it_interval = {.tv_nsec = 101000}, .it_value = {.tv_nsec = 101000}};
+    assert_int_equal(timer_settime(timer, 0, &every, NULL), 0);
+    int64_t until_ns = os_monotonic_ns() + 300000000;
+    for (unsigned i = 0; os_monotonic_ns() < until_ns; i++) {
+        (void)yarder_logf(0, YARDER_LEVEL_ERROR, "record %u of the thread", i);
+    }
+    (void)timer_delete(timer);
+    flushed();
+    struct yarder_counts after = counters();
+    assert_true(after.appended > 1000);
+    assert_int_equal(daemon_state.records_count, after.appended);
+    assert_int_equal(daemon_lost(), after.lost);
+    assert_true(daemon_state.gaps <= after.lost);
+}
+
+int main(void)
+{
+    (void)snprintf(run_dir, sizeof(run_dir), "/tmp/yarder-test-XXXXXX");
+    if (mkdtemp(run_dir) == NULL) {
+        return 1;
+    }
+#define SCENE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        SCENE(handlers_log),
+        SCENE(ways_to_log),
+        SCENE(wrong_calls),
+        SCENE(parts),
+        SCENE(levels),
+        SCENE(full_ring),
+        SCENE(doorbell),
+        SCENE(no_daemon),
+        SCENE(supervisor_dies),
+        SCENE(closed_under_us),
+        SCENE(over_memory),
+        SCENE(child_attaches),
+        SCENE(racing_threads),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    char path[96];
+    static const char *const names[] = {RING_SOCKET_NAME, LOG_SOCKET_NAME, "mine"};
+    for (unsigned i = 0; i < YARDER_COUNT_OF(names); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", run_dir, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(run_dir);
+    return failed;
+}

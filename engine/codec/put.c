@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codec/put.h"
+
+#include <math.h>
+#include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "base/text.h"
+
+char *put_unsigned(char *at, uint64_t value)
+{
+    return at + text_from_u64(at, value);
+}
+
+char *put_signed(char *at, int64_t value)
+{
+    if (value >= 0) {
+        return put_unsigned(at, (uint64_t)value);
+    }
+    *at = '-';
+    return put_unsigned(at + 1, 0 - (uint64_t)value);
+}
+
+static bool is_control(char byte)
+{
+    return ((unsigned char)byte < ' ' && byte != '\t') || byte == 127;
+}
+
+/* How many bytes from `at` on are no control bytes (a tab is none: it cannot forge a line). */
+static size_t plain_bytes(const char *at, const char *end)
+{
+    const char *from = at;
+#ifdef __SSE2__
+    const __m128i highest_control = _mm_set1_epi8(31);
+    for (; end - at >= 16; at += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i_u *)at);
+        __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, highest_control), bytes);
+        control = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')), control);
+        control = _mm_or_si128(control, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(127)));
+        int mask = _mm_movemask_epi8(control);
+        if (mask != 0) {
+            return (size_t)(at - from) + (size_t)__builtin_ctz((unsigned)mask);
+        }
+    }
+#endif
+    while (at < end && !is_control(*at)) {
+        at++;
+    }
+    return (size_t)(at - from);
+}
+
+static char *put_escape(char *at, char byte)
+{
+    static const char hex[] = "0123456789abcdef";
+    *at++ = '\\';
+    if (byte == '\n' || byte == '\r') {
+        *at = byte == '\n' ? 'n' : 'r';
+        return at + 1;
+    }
+    at[0] = 'x';
+    at[1] = hex[(unsigned char)byte >> 4];
+    at[2] = hex[(unsigned char)byte & 15];
+    return at + 3;
+}
+
+static char *put_escaped(char *at, struct yarder_text text)
+{
+    const char *from = text.at;
+    const char *end = text.at + text.length;
+    while (from < end) {
+        size_t plain = plain_bytes(from, end);
+        at = put_bytes(at, from, plain);
+        from += plain;
+        if (from < end) {
+            at = put_escape(at, *from++);
+        }
+    }
+    return at;
+}
+
+static char *put_indented(char *at, struct yarder_text text)
+{
+    const char *from = text.at;
+    const char *end = text.at + text.length;
+    while (from < end) {
+        const char *line_end = memchr(from, '\n', (size_t)(end - from));
+        if (line_end == NULL) {
+            return put_bytes(at, from, (size_t)(end - from));
+        }
+        at = put_bytes(at, from, (size_t)(line_end - from));
+        *at++ = '\n';
+        *at++ = '\t';
+        from = line_end + 1;
+    }
+    return at;
+}
+
+char *put_lines(char *at, struct yarder_text text, enum put_policy policy)
+{
+    if (text.length == 0) {
+        return at;
+    }
+    switch (policy) {
+    case PUT_ESCAPE:
+        return put_escaped(at, text);
+    case PUT_INDENT:
+        return put_indented(at, text);
+    case PUT_KEEP:
+    default:
+        return put_text(at, text);
+    }
+}
+
+/* A field's number, or false when its bytes are not what its type says. */
+static bool load(const struct yarder_field *field, void *number, size_t number_bytes)
+{
+    if (field->value.length != number_bytes) {
+        return false;
+    }
+    memcpy(number, field->value.at, number_bytes);
+    return true;
+}
+
+/* The fewest digits that read back as the same number. */
+static char *put_float(char *at, double value)
+{
+    char digits[PUT_NUMBER_BYTES_MAX];
+    int length = 0;
+    for (int precision = 15; precision <= 17; precision++) {
+        length = snprintf(digits, sizeof(digits), "%.*g", precision, value);
+        if (memcmp(&(double){strtod(digits, NULL)}, &value, sizeof(value)) == 0) {
+            break;
+        }
+    }
+    YARDER_ASSERT(length > 0 && length < (int)sizeof(digits));
+    return put_bytes(at, digits, (size_t)length);
+}
+
+/* A number or truth value; `at` itself when the bytes are not one. */
+static char *put_number(char *at, const struct yarder_field *field)
+{
+    union {
+        int64_t i;
+        uint64_t u;
+        double f;
+        uint8_t b;
+    } number = {0};
+    switch (field->type) {
+    case YARDER_FIELD_INT:
+        return load(field, &number.i, 8) ? put_signed(at, number.i) : at;
+    case YARDER_FIELD_UINT:
+        return load(field, &number.u, 8) ? put_unsigned(at, number.u) : at;
+    case YARDER_FIELD_FLOAT:
+        return load(field, &number.f, 8) ? put_float(at, number.f) : at;
+    case YARDER_FIELD_BOOL:
+        if (!load(field, &number.b, 1)) {
+            return at;
+        }
+        return number.b != 0 ? put_bytes(at, "true", 4) : put_bytes(at, "false", 5);
+    case YARDER_FIELD_TEXT:
+    default:
+        return at;
+    }
+}
+
+char *put_field(char *at, const struct yarder_field *field, enum put_policy policy)
+{
+    if (field->type == YARDER_FIELD_TEXT) {
+        return put_lines(at, field->value, policy);
+    }
+    char *end = put_number(at, field);
+    if (end == at) {
+        *end++ = '-';
+    }
+    return end;
+}
+
+size_t put_utf8_length(const char *at, size_t room)
+{
+    const unsigned char *byte = (const unsigned char *)at;
+    if (byte[0] < 0x80) {
+        return 1;
+    }
+    if (byte[0] < 0xC2 || byte[0] > 0xF4) {
+        return 0;
+    }
+    size_t length = byte[0] < 0xE0 ? 2 : byte[0] < 0xF0 ? 3 : 4;
+    if (room < length) {
+        return 0;
+    }
+    /* The second byte's range shuts out overlong forms, surrogates, and what is past U+10FFFF. */
+    unsigned lowest = byte[0] == 0xE0 ? 0xA0 : byte[0] == 0xF0 ? 0x90 : 0x80;
+    unsigned highest = byte[0] == 0xED ? 0x9F : byte[0] == 0xF4 ? 0x8F : 0xBF;
+    if (byte[1] < lowest || byte[1] > highest) {
+        return 0;
+    }
+    for (size_t i = 2; i < length; i++) {
+        if ((byte[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    return length;
+}
+
+/* One special byte or character at `from`; returns how far it went there. */
+static size_t put_json_special(char **at, const char *from, const char *end)
+{
+    unsigned char byte = (unsigned char)*from;
+    char *to = *at;
+    if (byte >= 0x80) {
+        size_t length = put_utf8_length(from, (size_t)(end - from));
+        *at = length > 0 ? put_bytes(to, from, length) : put_bytes(to, "\xEF\xBF\xBD", 3);
+        return length > 0 ? length : 1;
+    }
+    if (byte == '"' || byte == '\\') {
+        to[0] = '\\';
+        to[1] = (char)byte;
+        *at = to + 2;
+        return 1;
+    }
+    if (byte >= ' ') {
+        *to = (char)byte; /* only when the text changed under our eyes */
+        *at = to + 1;
+        return 1;
+    }
+    static const char letters[32] = {
+        ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    if (letters[byte] != 0) {
+        to[0] = '\\';
+        to[1] = letters[byte];
+        *at = to + 2;
+        return 1;
+    }
+    to = put_bytes(to, "\\u00", 4);
+    to[0] = byte < 16 ? '0' : '1';
+    to[1] = "0123456789abcdef"[byte & 15];
+    *at = to + 2;
+    return 1;
+}
+
+static bool is_json_special(char byte)
+{
+    unsigned char value = (unsigned char)byte;
+    return value < ' ' || value >= 0x80 || value == '"' || value == '\\';
+}
+
+#ifdef __SSE2__
+/* Copies 16 bytes and says which of them are special. */
+static uint32_t copy_and_test(char *at, const char *from)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i_u *)from);
+    _mm_storeu_si128((__m128i_u *)at, bytes);
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(31)), bytes);
+    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    __m128i special = _mm_or_si128(_mm_or_si128(control, bytes), _mm_or_si128(quote, slash));
+    return (uint32_t)_mm_movemask_epi8(special); /* the sign bit of `bytes` itself: not ASCII */
+}
+#endif
+
+char *put_json_text(char *at, struct yarder_text text)
+{
+    if (text.length == 0) {
+        return at;
+    }
+    const char *from = text.at;
+    const char *end = text.at + text.length;
+    while (from < end) {
+#ifdef __SSE2__
+        if (end - from >= 16) {
+            uint32_t mask = copy_and_test(at, from);
+            size_t plain = mask == 0 ? 16 : (size_t)__builtin_ctz(mask);
+            at += plain;
+            from += plain;
+            if (mask == 0) {
+                continue;
+            }
+        }
+#endif
+        while (from < end && is_json_special(*from)) {
+            from += put_json_special(&at, from, end);
+        }
+        while (from < end && end - from < 16 && !is_json_special(*from)) {
+            *at++ = *from++;
+        }
+#ifndef __SSE2__
+        while (from < end && !is_json_special(*from)) {
+            *at++ = *from++;
+        }
+#endif
+    }
+    return at;
+}
+
+char *put_json_value(char *at, const struct yarder_field *field)
+{
+    double number = 0;
+    if (field->type == YARDER_FIELD_TEXT) {
+        *at = '"';
+        at = put_json_text(at + 1, field->value);
+        *at = '"';
+        return at + 1;
+    }
+    if (field->type == YARDER_FIELD_FLOAT && load(field, &number, 8) && !isfinite(number)) {
+        const char *word = isnan(number) ? "\"nan\"" : number < 0 ? "\"-inf\"" : "\"inf\"";
+        return put_bytes(at, word, strlen(word)); /* JSON has no such numbers */
+    }
+    char *end = put_number(at, field);
+    return end == at ? put_bytes(at, "null", 4) : end;
+}
+
+char *put_json_fields(char *at, const struct yarder_record *record)
+{
+    *at++ = '{';
+    for (uint32_t i = 0; i < record->fields_count; i++) {
+        if (i > 0) {
+            *at++ = ',';
+        }
+        *at++ = '"';
+        at = put_json_text(at, record->fields[i].key);
+        *at++ = '"';
+        *at++ = ':';
+        at = put_json_value(at, &record->fields[i]);
+    }
+    *at++ = '}';
+    return at;
+}
+
+size_t put_json_fields_bound(const struct yarder_record *record)
+{
+    size_t bound = 2;
+    for (uint32_t i = 0; i < record->fields_count; i++) {
+        const struct yarder_field *field = &record->fields[i];
+        bound += 4 + PUT_JSON_FACTOR * field->key.length;
+        bound += field->type == YARDER_FIELD_TEXT ? 2 + PUT_JSON_FACTOR * field->value.length
+                                                  : PUT_NUMBER_BYTES_MAX;
+    }
+    return bound;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One child of an exec input with its pipes; what becomes of it is decided in children.c. */
+#ifndef YARDER_CONTROL_CHILD_H
+#define YARDER_CONTROL_CHILD_H
+
+#include "control/children.h"
+
+struct pipe_ends {
+    int read;
+    int write;
+};
+
+struct child {
+    struct child *next; /* in the list of all */
+    enum input_kind kind;
+    char *name;
+    char *command;
+    char **arguments;           /* NULL: sh -c command */
+    struct pipe_ends source[2]; /* stdout, stderr; none for stdin */
+    struct pipe_ends staging[2];
+
+    enum child_state state;
+    pid_t pid; /* RUNNING, LEAVING */
+    uint64_t started_ns;
+    uint64_t due_ns;   /* WAITING: to be started; LEAVING: to be killed */
+    uint32_t failures; /* in a row, each within a second of its start */
+    int exit_status;   /* -1: has not ended yet */
+
+    /* of the current set, and what the next one will make of them */
+    uint32_t input;
+    enum input_restart restart;
+    uint64_t restart_delay_ns;
+    bool current;
+    bool next_one;
+};
+
+/* A copy of what the configuration says, with its pipes. 0; -ENOMEM; -EMFILE, -ENFILE. */
+YARDER_MUST_USE int child_new(
+    struct child **out, const struct input_config *input, const struct identity *identity);
+void child_free(struct child *child);
+
+/* Whether this configured input is that child: kind, name and command. */
+bool child_is(const struct child *child, const struct input_config *input);
+
+/* What is in its pipes now. */
+uint64_t child_unread_bytes(const struct child *child);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the files that build a configuration; nobody else includes it.
+ *
+ *   setting --(config_split: one line)--> item: kind, name, target --(options)--> input or output
+ *           \-(section, --output NAME.option)-/
+ *
+ * An item is an input, output or logger under construction. First all items are made, then the
+ * options of sections and of the command line are applied, for `type` may stand below them.
+ */
+#ifndef YARDER_CONTROL_CONFIG_BUILD_H
+#define YARDER_CONTROL_CONFIG_BUILD_H
+
+#include "base/text.h"
+#include "control/config.h"
+#include "control/option_set.h"
+#include "route/pattern.h"
+
+enum {
+    CONFIG_PAIRS_MAX = 64, /* options in one line */
+    CONFIG_ROWS_MAX = 64,  /* of an option table: bits of `seen` */
+    CONFIG_KINDS_BYTES = 128,
+    CONFIG_ITEMS_MAX = YARDER_INPUTS_MAX + YARDER_OUTPUTS_MAX,
+};
+
+/* What inputs and outputs have in common for the parser. */
+struct config_table {
+    const char *noun; /* "input", "output" */
+    unsigned items_max;
+    const char *const *kind_names;
+    unsigned kinds_count;
+    uint32_t whole_kinds; /* bit per kind: the whole rest of a line is its target */
+    const struct yarder_option *(*row)(size_t index, uint32_t *kinds); /* NULL behind the last */
+};
+extern const struct config_table config_input_table;
+extern const struct config_table config_output_table;
+
+struct config_item {
+    enum settings_section section; /* SETTINGS_INPUT, SETTINGS_OUTPUT or SETTINGS_LOGGER */
+    uint32_t section_number;       /* 0: made of a line, or by the command line's members alone */
+    bool one_line;
+    bool broken;      /* its kind or target is wrong and was reported: only the name counts */
+    const char *name; /* as given; "" for none */
+    const char *where;
+    const struct config_table *table;
+    unsigned kind;
+    void *target;     /* struct input_config or struct output_config */
+    uint64_t seen[2]; /* rows given by files, by the command line */
+    const char *seen_where[CONFIG_ROWS_MAX];
+};
+
+struct config_builder {
+    struct daemon_config *config;
+    struct arena *arena;
+    const struct settings *settings;
+    const struct setting **ordered; /* files first, then the command line, which wins */
+    uint32_t settings_count;
+    struct config_report *report;
+    struct pattern_set *patterns; /* compiled here to be checked, thrown away at the end */
+    struct config_item items[CONFIG_ITEMS_MAX];
+    uint32_t items_count;
+    bool items_full[2];                       /* inputs, outputs: said once */
+    const char *top_seen[2][CONFIG_ROWS_MAX]; /* where, by files and by the command line */
+    const struct setting *logto;
+    const struct setting *logto2;
+    const struct setting *log_truncate;
+    bool uwsgi_lines;          /* of those that make uWSGI's walk take part */
+    bool uwsgi_filter;         /* a log-drain or log-filter line */
+    bool native_filter;        /* a drop or keep line */
+    bool request_pipe;         /* a req-logger or log-req-route line */
+    uint32_t ignored_count;    /* keys of [uwsgi] that are not about logs */
+    const char *ignored_where; /* the first */
+};
+
+/* A line taken apart; texts belong to the arena. */
+struct config_pair {
+    const char *key;
+    const char *value;
+};
+struct config_split {
+    const char *name; /* "" for none */
+    const char *kind;
+    const char *target;
+    struct config_pair pairs[CONFIG_PAIRS_MAX];
+    uint32_t pairs_count;
+};
+
+/* config_line.c: "[NAME ]KIND:TARGET[,OPTION=VALUE...]". 0, or -EINVAL with `why`. */
+YARDER_MUST_USE int config_split_line(struct arena *arena, const struct config_table *table,
+    const char *line, struct config_split *out, char why[OPTION_WHY_BYTES]);
+/* A value that begins with a double quote, without its quotes; any other as it is. */
+YARDER_MUST_USE int config_unquote(
+    struct arena *arena, const char *value, const char **out, char why[OPTION_WHY_BYTES]);
+bool config_name_is_good(const char *name);
+/* The row of an option by name ("field.NAME" counts as "field"), or NULL. */
+const struct yarder_option *config_row(
+    const struct config_table *table, const char *name, size_t *index, uint32_t *kinds);
+const char *config_row_near(const struct config_table *table, const char *name);
+
+/* config_item.c */
+void config_add_line(
+    struct config_builder *builder, enum settings_section section, const struct setting *setting);
+/* A new item in its place of the configuration, with the kind's defaults; NULL: there are too many.
+ */
+struct config_item *config_item_add(struct config_builder *builder, enum settings_section section,
+    const char *name, const char *where);
+void config_item_start(
+    struct config_builder *builder, struct config_item *item, unsigned kind, const char *target);
+void config_item_start_named(struct config_builder *builder, struct config_item *item,
+    const char *kind_name, const char *target);
+const char *config_item_noun(const struct config_item *item);
+/* "file, stdio and null": the kinds whose bits are set. */
+const char *config_list_kinds(
+    const struct config_table *table, uint32_t kinds, char at[CONFIG_KINDS_BYTES]);
+struct config_item *config_item_find(
+    struct config_builder *builder, enum settings_section section, const char *name);
+/* Gives every item without a name one that is unique. */
+void config_name_items(struct config_builder *builder);
+
+/* config_member.c */
+void config_add_section(struct config_builder *builder, const struct setting *header);
+void config_apply_member(struct config_builder *builder, const struct setting *setting);
+void config_item_apply(struct config_builder *builder, struct config_item *item, const char *where,
+    bool command_line, const char *key, const char *value);
+
+/* config_input.c, config_output.c: the target of a kind, checked and made absolute. */
+void config_input_target(
+    struct config_builder *builder, struct config_item *item, const char *target);
+void config_output_target(
+    struct config_builder *builder, struct config_item *item, const char *target);
+void config_default_inputs(struct config_builder *builder);
+void config_default_outputs(struct config_builder *builder);
+void config_settle_inputs(struct config_builder *builder);
+void config_settle_outputs(struct config_builder *builder);
+/* `path`, or where it starts from the working directory of whoever read the settings. */
+char *config_absolute(struct config_builder *builder, const char *path);
+
+/* config_uwsgi.c */
+struct config_key;
+void config_take_uwsgi(
+    struct config_builder *builder, const struct config_key *key, const struct setting *setting);
+void config_uwsgi_fallback(struct config_builder *builder);
+
+/* config_route.c: route lines of both kinds, in the order of reading. */
+void config_take_route(struct config_builder *builder, const struct setting *setting, bool native,
+    enum route_list list);
+
+/* config_check.c: what only the whole can tell. */
+void config_check(struct config_builder *builder);
+/* Whether a pattern compiles; what is wrong with it is reported. */
+void config_check_pattern(struct config_builder *builder, const char *where, const char *key,
+    const char *pattern, bool anchored);
+
+#endif

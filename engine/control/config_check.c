@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks across the whole configuration. What an item itself got wrong was said before. */
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "codec/encode.h"
+#include "control/config_build.h"
+
+enum { WHY_BYTES = 512 };
+
+void config_check_pattern(struct config_builder *builder, const char *where, const char *key,
+    const char *pattern, bool anchored)
+{
+    char why[WHY_BYTES];
+    uint32_t index = 0;
+    int r = pattern_add(builder->patterns, pattern, anchored, key, &index, why, sizeof(why));
+    if (r == -EINVAL) {
+        report_error(builder->report, where, "%s", why);
+    } else if (r < 0) {
+        builder->arena->failed = true;
+    }
+}
+
+/* Where an option of the item was given, else the item. */
+static const char *where_of(const struct config_item *item, const char *option)
+{
+    size_t index = 0;
+    uint32_t kinds = 0;
+    const struct yarder_option *row = config_row(item->table, option, &index, &kinds);
+    YARDER_ASSERT(row != NULL);
+    return item->seen_where[index] != NULL ? item->seen_where[index] : item->where;
+}
+
+static void check_templates(struct config_builder *builder, const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    const char *host = builder->config->host;
+    char why[WHY_BYTES];
+    struct encoder *encoder = NULL;
+    struct path_template *path = NULL;
+    int r = encoder_open(
+        &encoder, output->format, (enum encode_newlines)output->newlines, host, why, sizeof(why));
+    if (r == -EINVAL) {
+        report_error(builder->report, where_of(item, "format"), "format: %s", why);
+    } else if (r < 0) {
+        builder->arena->failed = true;
+    } else {
+        encoder_close(encoder);
+    }
+    if (output->kind != OUTPUT_FILE) {
+        return;
+    }
+    r = path_template_open(&path, output->target, host, why, sizeof(why));
+    if (r == -EINVAL) {
+        report_error(builder->report, item->where, "path %.128s: %s", output->target, why);
+    } else if (r < 0) {
+        builder->arena->failed = true;
+    } else {
+        path_template_close(path);
+    }
+}
+
+static void check_input_names(struct config_builder *builder, const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    const struct yarder_texts *names = &output->selectors.input;
+    const struct daemon_config *config = builder->config;
+    const char *known[YARDER_INPUTS_MAX];
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        known[i] = config->inputs[i].name;
+    }
+    for (uint32_t i = 0; i < names->count; i++) {
+        bool found = false;
+        for (uint32_t k = 0; k < config->inputs_count; k++) {
+            found = found || strcmp(names->at[i], known[k]) == 0;
+        }
+        const char *near = text_near(names->at[i], known, config->inputs_count);
+        if (!found) {
+            report_error(builder->report, where_of(item, "input"),
+                "input: no input is named "
+                "'%.64s'%s%s%s",
+                names->at[i], near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+                near != NULL ? "?" : "");
+        }
+    }
+}
+
+/* The path without doubled slashes and "/." parts, which name the same file. */
+static char *plain_path(struct config_builder *builder, const char *path)
+{
+    char *plain = arena_text(builder->arena, path, strlen(path));
+    size_t length = 0;
+    for (size_t i = 0; plain[i] != '\0'; i++) {
+        bool dot = plain[i] == '/' && plain[i + 1] == '.' && plain[i + 2] == '/';
+        bool doubled = plain[i] == '/' && plain[i + 1] == '/';
+        i += dot ? 1 : 0;
+        if (!dot && !doubled) {
+            plain[length++] = plain[i];
+        }
+    }
+    plain[yarder_min(length, strlen(plain))] = '\0';
+    return plain;
+}
+
+/* What must not be there twice: NULL when anything may. */
+static const char *unique_target(struct config_builder *builder, const struct config_item *item)
+{
+    if (item->table == &config_output_table) {
+        const struct output_config *output = item->target;
+        return output->kind == OUTPUT_FILE ? plain_path(builder, output->target) : NULL;
+    }
+    const struct input_config *input = item->target;
+    if (input->kind == INPUT_EXEC) {
+        return NULL;
+    }
+    return input->kind == INPUT_UNIX ? plain_path(builder, input->target) : input->target;
+}
+
+static void check_unique(struct config_builder *builder)
+{
+    const char *targets[CONFIG_ITEMS_MAX] = {NULL};
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        const struct config_item *item = &builder->items[i];
+        targets[i] = item->broken ? NULL : unique_target(builder, item);
+        for (uint32_t k = 0; k < i && targets[i] != NULL; k++) {
+            const struct config_item *other = &builder->items[k];
+            if (targets[k] != NULL && other->table == item->table && other->kind == item->kind &&
+                strcmp(targets[k], targets[i]) == 0) {
+                report_error(builder->report, item->where, "the same %s%s%.128s is at %s already",
+                    item->table->kind_names[item->kind], targets[i][0] != '\0' ? ":" : "",
+                    targets[i], other->where);
+                break;
+            }
+        }
+    }
+}
+
+static const char *route_name(const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    return output->logger_name != NULL ? output->logger_name : item->name;
+}
+
+/* A native route names outputs and loggers; uWSGI's name loggers, those of requests both lists. */
+static bool route_reaches(const struct route_line *line, const struct config_item *item)
+{
+    if (item->table != &config_output_table || strcmp(line->to, route_name(item)) != 0) {
+        return false;
+    }
+    const struct output_config *output = item->target;
+    return line->native ||
+           (item->section == SETTINGS_LOGGER && (item->broken || line->list == ROUTE_REQUESTS ||
+                                                    output->reach == ROUTE_UWSGI_LOGGER));
+}
+
+static void check_route(struct config_builder *builder, const struct route_line *line)
+{
+    const char *names[CONFIG_ITEMS_MAX];
+    size_t names_count = 0;
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        const struct config_item *item = &builder->items[i];
+        if (route_reaches(line, item)) {
+            return;
+        }
+        bool candidate = item->table == &config_output_table &&
+                         (line->native || item->section == SETTINGS_LOGGER);
+        names[names_count] = candidate ? route_name(item) : "";
+        names_count += candidate ? 1 : 0;
+    }
+    const char *near = text_near(line->to, names, names_count);
+    const char *question = near != NULL ? "; did you mean " : "";
+    if (line->native) {
+        report_error(builder->report, line->where, "route: no output is named '%.64s'%s%s%s",
+            line->to, question, near != NULL ? near : "", near != NULL ? "?" : "");
+    } else {
+        report_warning(builder->report, line->where,
+            "no logger is named '%.64s', so the line does "
+            "nothing%s%s%s",
+            line->to, question, near != NULL ? near : "", near != NULL ? "?" : "");
+    }
+}
+
+static bool is_routed(const struct config_builder *builder, const struct config_item *item)
+{
+    for (uint32_t i = 0; i < builder->config->routes_count; i++) {
+        if (route_reaches(&builder->config->routes[i], item)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool selects(const struct route_selectors *selectors)
+{
+    static const struct route_selectors none;
+    struct route_selectors bare = *selectors;
+    bare.rest = false;
+    return memcmp(&bare, &none, sizeof(none)) != 0;
+}
+
+/* uWSGI leads routes to the first logger of a name. */
+static const struct config_item *shadowed_by(
+    const struct config_builder *builder, const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    for (const struct config_item *other = builder->items; other < item; other++) {
+        const struct output_config *earlier = other->target;
+        if (other->section == SETTINGS_LOGGER && earlier->reach == output->reach &&
+            strcmp(route_name(other), route_name(item)) == 0) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static void check_logger(struct config_builder *builder, const struct config_item *item)
+{
+    const struct config_item *first = shadowed_by(builder, item);
+    if (first != NULL) {
+        report_warning(builder->report, item->where,
+            "logger '%.64s' gets nothing: routes lead to "
+            "the first of that name, at %s",
+            route_name(item), first->where);
+    } else if (!is_routed(builder, item)) {
+        report_warning(builder->report, item->where,
+            "logger '%.64s' gets nothing: it has a name, "
+            "and no log-route names it",
+            route_name(item));
+    }
+}
+
+/* Outputs that can never get anything. */
+static void check_reach(struct config_builder *builder)
+{
+    const struct config_item *greedy = NULL;
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        const struct config_item *item = &builder->items[i];
+        const struct output_config *output = item->target;
+        if (item->section == SETTINGS_OUTPUT && !item->broken && !output->selectors.rest &&
+            !selects(&output->selectors) && !is_routed(builder, item)) {
+            greedy = item;
+        }
+    }
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        const struct config_item *item = &builder->items[i];
+        const struct output_config *output = item->target;
+        if (item->broken || item->table != &config_output_table) {
+            continue;
+        }
+        if (item->section == SETTINGS_LOGGER && output->named) {
+            check_logger(builder, item);
+        } else if (output->selectors.rest && greedy != NULL) {
+            report_warning(builder->report, where_of(item, "rest"),
+                "rest: nothing is left for it, "
+                "the output at %s takes everything",
+                greedy->where);
+        }
+    }
+}
+
+static void check_limits(struct config_builder *builder)
+{
+    const struct daemon_config *config = builder->config;
+    struct sockaddr_un address;
+    if (config->ring_bytes > config->ring_bytes_total) {
+        report_error(builder->report, NULL, "ring-memory is more than ring-memory-total");
+    }
+    if (strlen(config->run_dir) + sizeof("/control.sock") > sizeof(address.sun_path)) {
+        report_error(builder->report, NULL,
+            "run-dir: %.128s is too long for the sockets in it: at "
+            "most %zu bytes",
+            config->run_dir, sizeof(address.sun_path) - sizeof("/control.sock"));
+    }
+}
+
+void config_check(struct config_builder *builder)
+{
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        const struct config_item *item = &builder->items[i];
+        if (item->table == &config_output_table && !item->broken) {
+            check_templates(builder, item);
+            check_input_names(builder, item);
+        }
+    }
+    for (uint32_t i = 0; i < builder->config->routes_count; i++) {
+        check_route(builder, &builder->config->routes[i]);
+    }
+    check_unique(builder);
+    check_reach(builder);
+    check_limits(builder);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/config_keys.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+#include "worker/config.h"
+
+static const char *const io_choices[] = {"auto", "uring", "epoll", NULL};
+static const char *const log_level_choices[] = {"error", "warning", "note", "debug", NULL};
+
+#define FIELD(member) offsetof(struct daemon_config, member)
+#define LINE(name, what, argument, help)                                                           \
+    {                                                                                              \
+        {name, YARDER_OPTION_TEXTS, 0, NULL, 0, 0, NULL, NULL, argument, help}, what               \
+    }
+#define FLAG(name, what, help)                                                                     \
+    {                                                                                              \
+        {name, YARDER_OPTION_BOOL, 0, NULL, 0, 0, NULL, NULL, "yes|no", help}, what                \
+    }
+
+/* clang-format off: a table */
+const struct config_key config_keys[] = {
+    LINE("input", CONFIG_INPUT, "[NAME ]KIND:TARGET[,OPTION=VALUE...]",
+        "where records come from; see `yarder inputs`"),
+    LINE("output", CONFIG_OUTPUT, "[NAME ]KIND:TARGET[,OPTION=VALUE...]",
+        "where records go; see `yarder outputs`"),
+    LINE("route", CONFIG_ROUTE, "NAME REGEX",
+        "the named output gets what matches, and nothing that no route gives it"),
+    {{"drop", YARDER_OPTION_TEXTS, FIELD(drop), NULL, 0, 0, NULL, NULL, "REGEX",
+         "records whose text matches go nowhere"},
+        CONFIG_FIELD},
+    {{"keep", YARDER_OPTION_TEXTS, FIELD(keep), NULL, 0, 0, NULL, NULL, "REGEX",
+         "only records whose text matches one of these go on"},
+        CONFIG_FIELD},
+    LINE("include", CONFIG_INCLUDE, "GLOB", "reads more files here, sorted; relative to this file"),
+    {{"user", YARDER_OPTION_TEXT, FIELD(user), NULL, 0, 0, NULL, NULL, "USER",
+         "who the workers run as; else whoever starts it"},
+        CONFIG_FIELD},
+    {{"uid", YARDER_OPTION_TEXT, FIELD(user), NULL, 0, 0, NULL, NULL, "USER", "the same as user"},
+        CONFIG_FIELD},
+    {{"group", YARDER_OPTION_TEXT, FIELD(group), NULL, 0, 0, NULL, NULL, "GROUP",
+         "group of the workers; else the user's own"},
+        CONFIG_FIELD},
+    {{"gid", YARDER_OPTION_TEXT, FIELD(group), NULL, 0, 0, NULL, NULL, "GROUP",
+         "the same as group"},
+        CONFIG_FIELD},
+    {{"run-dir", YARDER_OPTION_TEXT, FIELD(run_dir), NULL, 0, 0, NULL, NULL, "PATH",
+         "sockets, lock and pid; default /run/yarder, or for a user $XDG_RUNTIME_DIR/yarder"},
+        CONFIG_FIELD},
+    {{"state-dir", YARDER_OPTION_TEXT, FIELD(state_dir), NULL, 0, 0, NULL, NULL, "PATH",
+         "what outlives the daemon; default /var/lib/yarder, or for a user $XDG_STATE_HOME/yarder"},
+        CONFIG_FIELD},
+    {{"host", YARDER_OPTION_TEXT, FIELD(host), NULL, 0, 0, NULL, NULL, "NAME",
+         "this machine's name in records; else the system's"},
+        CONFIG_FIELD},
+    {{"record-max", YARDER_OPTION_BYTES, FIELD(record_bytes_max), "64K", 64,
+         YARDER_RECORD_BYTES_MAX, NULL, NULL, "SIZE", "longer records are cut and flagged"},
+        CONFIG_FIELD},
+    {{"ring-memory", YARDER_OPTION_BYTES, FIELD(ring_bytes), "4M", 64 << 10, 1ull << 32, NULL, NULL,
+         "SIZE", "shared memory of each producer process"},
+        CONFIG_FIELD},
+    {{"ring-memory-total", YARDER_OPTION_BYTES, FIELD(ring_bytes_total), NULL, 64 << 10, 1ull << 44,
+         NULL, NULL, "SIZE", "of all producers; default an eighth of the machine's memory"},
+        CONFIG_FIELD},
+    {{"drain-timeout", YARDER_OPTION_DURATION, FIELD(drain_ns), "10s", 0, UINT64_MAX, NULL, NULL,
+         "TIME", "how long a stop waits for outputs"},
+        CONFIG_FIELD},
+    {{"io", YARDER_OPTION_CHOICE, FIELD(io), "auto", 0, 0, io_choices, NULL, "auto|uring|epoll",
+         "how sockets are read"},
+        CONFIG_FIELD},
+    {{"log-level", YARDER_OPTION_CHOICE, FIELD(log_level), "note", 0, 0, log_level_choices, NULL,
+         "error|warning|note|debug", "own messages on standard error"},
+        CONFIG_FIELD},
+
+    LINE("logger", CONFIG_LOGGER, "[NAME ]KIND[:ARGUMENT]",
+        "uWSGI: a logger; with a name it gets only what log-route gives it"),
+    LINE("req-logger", CONFIG_REQ_LOGGER, "[NAME ]KIND[:ARGUMENT]", "uWSGI: a logger of requests"),
+    LINE(
+        "logger-req", CONFIG_REQ_LOGGER, "[NAME ]KIND[:ARGUMENT]", "uWSGI: the same as req-logger"),
+    LINE("log-route", CONFIG_LOG_ROUTE, "NAME REGEX", "uWSGI: the named logger gets what matches"),
+    LINE("log-req-route", CONFIG_LOG_REQ_ROUTE, "NAME REGEX", "uWSGI: the same for requests"),
+    LINE("log-drain", CONFIG_LOG_DRAIN, "REGEX", "uWSGI: drop"),
+    LINE("log-filter", CONFIG_LOG_FILTER, "REGEX", "uWSGI: keep"),
+    LINE("logto", CONFIG_LOGTO, "PATH",
+        "uWSGI: the file of what reaches no logger, instead of standard output"),
+    LINE("logto2", CONFIG_LOGTO2, "PATH", "uWSGI: the same as logto, and wins over it"),
+    FLAG("log-truncate", CONFIG_LOG_TRUNCATE, "uWSGI: the logto file is emptied at start"),
+    FLAG("log-master", CONFIG_ACCEPTED, "uWSGI: accepted; it is always so"),
+    FLAG("threaded-logger", CONFIG_ACCEPTED, "uWSGI: accepted; it is always so"),
+    FLAG("log-reopen", CONFIG_ACCEPTED, "uWSGI: accepted; files are followed by themselves"),
+    LINE("log-syslog", CONFIG_NOT_BUILT, "[ARGUMENT]", "uWSGI: logger = syslog:ARGUMENT"),
+    LINE("log-socket", CONFIG_NOT_BUILT, "ADDRESS", "uWSGI: logger = socket:ADDRESS"),
+    LINE("log-zeromq", CONFIG_NOT_BUILT, "ADDRESS", "uWSGI: logger = zeromq:ADDRESS"),
+    LINE("log-encoder", CONFIG_NOT_BUILT, "ENCODER", "uWSGI: a step of the encoder chain"),
+    LINE("log-req-encoder", CONFIG_NOT_BUILT, "ENCODER", "uWSGI: the same for requests"),
+    LINE("log-maxsize", CONFIG_NOT_BUILT, "BYTES", "uWSGI: rotation of the logto file by size"),
+    LINE("log-backupname", CONFIG_NOT_BUILT, "PATH", "uWSGI: name of the rotated file"),
+    LINE("touch-logrotate", CONFIG_NOT_BUILT, "PATH", "uWSGI: rotate when this file changes"),
+    LINE("touch-logreopen", CONFIG_NOT_BUILT, "PATH", "uWSGI: reopen when this file changes"),
+    LINE("daemonize", CONFIG_NOT_BUILT, "PATH", "uWSGI: logto, in the background"),
+    LINE("daemonize2", CONFIG_NOT_BUILT, "PATH", "uWSGI: logto, in the background"),
+    {{.kind = YARDER_OPTION_END}, CONFIG_FIELD},
+};
+/* clang-format on */
+
+const struct config_key *config_key_find(const char *name)
+{
+    for (const struct config_key *key = config_keys; key->option.kind != YARDER_OPTION_END; key++) {
+        if (strcmp(key->option.name, name) == 0) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+const char *config_key_near(const char *name)
+{
+    const char *names[YARDER_COUNT_OF(config_keys)];
+    size_t count = 0;
+    for (const struct config_key *key = config_keys; key->option.kind != YARDER_OPTION_END; key++) {
+        if (key->line != CONFIG_NOT_BUILT) {
+            names[count++] = key->option.name;
+        }
+    }
+    return text_near(name, names, count);
+}
+
+const struct config_key *config_key_first(const struct config_key *key)
+{
+    const struct config_key *first = config_keys;
+    if (key->line != CONFIG_FIELD) {
+        return key;
+    }
+    while (first->line != CONFIG_FIELD || first->option.offset != key->option.offset) {
+        first++;
+    }
+    return first;
+}

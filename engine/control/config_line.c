@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one-line form of inputs and outputs: [NAME ]KIND:TARGET[,OPTION=VALUE...]. */
+#include <errno.h>
+#include <string.h>
+
+#include "control/config_build.h"
+
+static bool is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+static const char *skip_blanks(const char *at)
+{
+    while (is_blank(*at)) {
+        at++;
+    }
+    return at;
+}
+
+static bool is_word(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || byte == '-' || byte == '_' || byte == '.';
+}
+
+static size_t word_length(const char *at)
+{
+    size_t length = 0;
+    while (is_word(at[length])) {
+        length++;
+    }
+    return length;
+}
+
+bool config_name_is_good(const char *name)
+{
+    size_t length = word_length(name);
+    return length > 0 && name[length] == '\0' && length < YARDER_NAME_BYTES_MAX && name[0] != '-' &&
+           name[0] != '.';
+}
+
+const struct yarder_option *config_row(
+    const struct config_table *table, const char *name, size_t *index, uint32_t *kinds)
+{
+    bool is_field =
+        strncmp(name, "field.", strlen("field.")) == 0 && name[strlen("field.")] != '\0';
+    for (size_t i = 0;; i++) {
+        YARDER_ASSERT(i < CONFIG_ROWS_MAX);
+        const struct yarder_option *option = table->row(i, kinds);
+        if (option == NULL || strcmp(option->name, is_field ? "field" : name) == 0) {
+            *index = i;
+            return option;
+        }
+    }
+}
+
+const char *config_row_near(const struct config_table *table, const char *name)
+{
+    const char *names[CONFIG_ROWS_MAX];
+    size_t count = 0;
+    uint32_t kinds = 0;
+    for (const struct yarder_option *option = table->row(0, &kinds); option != NULL;
+         option = table->row(count, &kinds)) {
+        names[count++] = option->name;
+    }
+    return text_near(name, names, count);
+}
+
+static const struct yarder_option *find_row(
+    struct arena *arena, const struct config_table *table, struct yarder_text word)
+{
+    size_t index = 0;
+    uint32_t kinds = 0;
+    return config_row(table, arena_text(arena, word.at, word.length), &index, &kinds);
+}
+
+/* Reads "..." at `at` with its \" and \\: the bytes gone through, or 0 with `why`. */
+static size_t take_quoted(
+    struct arena *arena, const char *at, const char **out, char why[OPTION_WHY_BYTES])
+{
+    char *text = arena_text(arena, at, strlen(at));
+    size_t length = 0;
+    for (size_t i = 1; at[i] != '\0'; i++) {
+        if (at[i] == '"') {
+            text[yarder_min(length, strlen(at))] = '\0';
+            *out = text;
+            return i + 1;
+        }
+        bool escaped = at[i] == '\\' && (at[i + 1] == '"' || at[i + 1] == '\\');
+        i += escaped ? 1 : 0;
+        if (!arena->failed) {
+            text[length++] = at[i];
+        }
+    }
+    (void)snprintf(why, OPTION_WHY_BYTES, "a double quote is open; inside quotes it is \\\"");
+    return 0;
+}
+
+int config_unquote(
+    struct arena *arena, const char *value, const char **out, char why[OPTION_WHY_BYTES])
+{
+    if (value == NULL || value[0] != '"') {
+        *out = value;
+        return 0;
+    }
+    size_t length = take_quoted(arena, value, out, why);
+    if (length == 0) {
+        return -EINVAL;
+    }
+    if (value[length] != '\0') {
+        (void)snprintf(why, OPTION_WHY_BYTES,
+            "text behind the closing double quote; a value that "
+            "begins with one is quoted as a whole, and inside it is \\\"");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+enum comma { COMMA_TEXT, COMMA_OPTION, COMMA_WRONG };
+
+/* What the comma at `at` is: the start of an option, a part of the value, or a mistake. */
+static enum comma judge_comma(struct arena *arena, const struct config_table *table, const char *at,
+    char why[OPTION_WHY_BYTES])
+{
+    const char *start = skip_blanks(at + 1);
+    struct yarder_text word = {start, word_length(start)};
+    const char *behind = skip_blanks(start + word.length);
+    if (word.length == 0 || (*behind != '=' && *behind != ',' && *behind != '\0')) {
+        return COMMA_TEXT;
+    }
+    const struct yarder_option *option = find_row(arena, table, word);
+    if (*behind == '=' && option != NULL) {
+        return COMMA_OPTION;
+    }
+    int shown = (int)yarder_min(word.length, 64);
+    if (*behind != '=') {
+        if (option == NULL) {
+            return COMMA_TEXT;
+        }
+        (void)snprintf(why, OPTION_WHY_BYTES, "option %.*s needs a value: %.*s=%s", shown, word.at,
+            shown, word.at, option->argument);
+        return COMMA_WRONG;
+    }
+    const char *near = config_row_near(table, arena_text(arena, word.at, word.length));
+    if (near != NULL) {
+        (void)snprintf(why, OPTION_WHY_BYTES, "unknown option '%.*s' of an %s; did you mean %s?",
+            shown, word.at, table->noun, near);
+    } else {
+        (void)snprintf(why, OPTION_WHY_BYTES,
+            "unknown option '%.*s' of an %s; a comma that belongs "
+            "to a value must stand in double quotes",
+            shown, word.at, table->noun);
+    }
+    return COMMA_WRONG;
+}
+
+/*
+ * A target or an option's value at *at, up to the comma that begins the next option or to the end.
+ * *at moves on to that comma or the end.
+ */
+static int take_value(struct arena *arena, const struct config_table *table, const char **at,
+    const char **out, char why[OPTION_WHY_BYTES])
+{
+    const char *start = skip_blanks(*at);
+    if (*start == '"') {
+        size_t length = take_quoted(arena, start, out, why);
+        if (length == 0) {
+            return -EINVAL;
+        }
+        *at = skip_blanks(start + length);
+        if (**at == '\0' || **at == ',') {
+            return 0;
+        }
+        (void)snprintf(why, OPTION_WHY_BYTES,
+            "text behind the closing double quote; expected a "
+            "comma or the end");
+        return -EINVAL;
+    }
+    const char *end = start;
+    for (; *end != '\0'; end++) {
+        enum comma comma = *end == ',' ? judge_comma(arena, table, end, why) : COMMA_TEXT;
+        if (comma == COMMA_WRONG) {
+            return -EINVAL;
+        }
+        if (comma == COMMA_OPTION) {
+            break;
+        }
+    }
+    *at = end;
+    while (end > start && is_blank(end[-1])) {
+        end--;
+    }
+    *out = arena_text(arena, start, (size_t)(end - start));
+    return 0;
+}
+
+static int take_options(struct arena *arena, const struct config_table *table, const char *at,
+    struct config_split *out, char why[OPTION_WHY_BYTES])
+{
+    while (*at == ',') {
+        const char *start = skip_blanks(at + 1);
+        struct yarder_text word = {start, word_length(start)};
+        if (judge_comma(arena, table, at, why) != COMMA_OPTION) {
+            if (word.length == 0 || find_row(arena, table, word) == NULL) {
+                (void)snprintf(why, OPTION_WHY_BYTES, "expected OPTION=VALUE behind the comma");
+            }
+            return -EINVAL;
+        }
+        if (out->pairs_count == CONFIG_PAIRS_MAX) {
+            (void)snprintf(why, OPTION_WHY_BYTES, "more than %d options", CONFIG_PAIRS_MAX);
+            return -EINVAL;
+        }
+        struct config_pair *pair = &out->pairs[out->pairs_count++];
+        pair->key = arena_text(arena, word.at, word.length);
+        at = skip_blanks(start + word.length) + 1;
+        int r = take_value(arena, table, &at, &pair->value, why);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static bool takes_whole(const struct config_table *table, const char *kind)
+{
+    for (unsigned i = 0; i < table->kinds_count; i++) {
+        if (strcmp(table->kind_names[i], kind) == 0) {
+            return (table->whole_kinds >> i & 1) != 0;
+        }
+    }
+    return false;
+}
+
+/* A first word with more behind it, and without a colon or comma, is meant as a name. */
+static int take_name(
+    struct arena *arena, const char **at, const char **name, char why[OPTION_WHY_BYTES])
+{
+    size_t length = strcspn(*at, " \t:,\"=");
+    const char *behind = skip_blanks(*at + length);
+    *name = "";
+    if (length == 0 || !is_blank((*at)[length]) || *behind == '\0' || *behind == ',') {
+        return 0;
+    }
+    *name = arena_text(arena, *at, length);
+    *at = behind;
+    if (!config_name_is_good(*name) && !arena->failed) {
+        (void)snprintf(why, OPTION_WHY_BYTES,
+            "'%.64s' cannot be a name: expected up to %d letters, "
+            "digits, _ . or -",
+            *name, YARDER_NAME_BYTES_MAX - 1);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int config_split_line(struct arena *arena, const struct config_table *table, const char *line,
+    struct config_split *out, char why[OPTION_WHY_BYTES])
+{
+    *out = (struct config_split){.name = "", .kind = "", .target = ""};
+    const char *at = skip_blanks(line);
+    int r = take_name(arena, &at, &out->name, why);
+    if (r < 0) {
+        return r;
+    }
+    size_t kind_length = strcspn(at, ":,");
+    const char *behind = at + kind_length;
+    while (kind_length > 0 && is_blank(at[kind_length - 1])) {
+        kind_length--;
+    }
+    if (kind_length == 0) {
+        (void)snprintf(why, OPTION_WHY_BYTES, "expected [NAME ]KIND:TARGET[,OPTION=VALUE...]");
+        return -EINVAL;
+    }
+    out->kind = arena_text(arena, at, kind_length);
+    if (*behind != ':') {
+        return take_options(arena, table, behind, out, why);
+    }
+    at = behind + 1;
+    if (takes_whole(table, out->kind)) {
+        at = skip_blanks(at);
+        out->target = arena_text(arena, at, strlen(at));
+        return 0;
+    }
+    r = take_value(arena, table, &at, &out->target, why);
+    return r < 0 ? r : take_options(arena, table, at, out, why);
+}

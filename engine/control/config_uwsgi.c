@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uWSGI's own lines, by uWSGI's grammar and nothing added:
+ *
+ *   logger = [NAME ]KIND[:ARGUMENT]   the first word is a name if it has letters and digits alone
+ *   file:PATH, or file:logfile=PATH   the second form as soon as the argument has a '='
+ *   stdio[:], fd:1, fd:2              standard output, standard error; fd: alone discards
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "control/config_build.h"
+#include "control/config_keys.h"
+
+static const char *const built_kinds[] = {"file", "stdio", "fd"};
+static const char *const later_kinds[] = {"socket", "syslog", "rsyslog", "redislog", "mongodblog",
+    "zeromq", "zmq", "crypto", "graylog2", "systemd", "pipe", "python"};
+
+struct logger_line {
+    const char *name; /* "" for none */
+    const char *kind;
+    const char *argument; /* NULL: there was no colon */
+};
+
+static void split_logger(struct config_builder *builder, const char *value, struct logger_line *out)
+{
+    size_t alphanumeric = 0;
+    while (isalnum((unsigned char)value[alphanumeric])) {
+        alphanumeric++;
+    }
+    *out = (struct logger_line){.name = ""};
+    if (alphanumeric > 0 && value[alphanumeric] == ' ') {
+        out->name = arena_text(builder->arena, value, alphanumeric);
+        value += alphanumeric + 1;
+    }
+    const char *colon = strchr(value, ':');
+    size_t length = colon != NULL ? (size_t)(colon - value) : strlen(value);
+    out->kind = arena_text(builder->arena, value, length);
+    out->argument = colon != NULL ? arena_text(builder->arena, colon + 1, strlen(colon + 1)) : NULL;
+}
+
+static bool is_one_of(const char *word, const char *const *words, size_t words_count)
+{
+    for (size_t i = 0; i < words_count; i++) {
+        if (strcmp(word, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void refuse_kind(
+    struct config_builder *builder, const struct setting *setting, const char *kind)
+{
+    if (is_one_of(kind, later_kinds, YARDER_COUNT_OF(later_kinds))) {
+        report_error(builder->report, setting->where,
+            "%s: the kind %s is not built in yet; there are file, stdio and fd", setting->key,
+            kind);
+    } else if (strchr(kind, ' ') != NULL) {
+        report_error(builder->report, setting->where,
+            "%s: no kind '%.64s'; a logger's name has "
+            "letters and digits alone",
+            setting->key, kind);
+    } else {
+        const char *near = text_near(kind, built_kinds, YARDER_COUNT_OF(built_kinds));
+        report_error(builder->report, setting->where,
+            "%s: unknown kind '%.64s'; there are file, "
+            "stdio and fd%s%s%s",
+            setting->key, kind, near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+            near != NULL ? "?" : "");
+    }
+}
+
+/* One KEY=VALUE of file's second form: the path, or NULL with the reason reported. */
+static const char *file_pair(struct config_builder *builder, const struct setting *setting,
+    const char *pair, size_t length, const char *path)
+{
+    static const char logfile[] = "logfile=";
+    if (strncmp(pair, logfile, sizeof(logfile) - 1) == 0 && length > sizeof(logfile) - 1) {
+        return arena_text(builder->arena, pair + sizeof(logfile) - 1, length - sizeof(logfile) + 1);
+    }
+    bool rotation = strncmp(pair, "maxsize=", 8) == 0 || strncmp(pair, "backupname=", 11) == 0;
+    if (rotation) {
+        report_error(builder->report, setting->where, "%s: rotation (%.*s) is not built in yet",
+            setting->key, (int)strcspn(pair, "="), pair);
+    } else {
+        report_error(builder->report, setting->where,
+            "%s: unknown '%.*s'; with a '=' file: takes "
+            "logfile=PATH; a path with a '=' can be had by output = file:PATH",
+            setting->key, (int)yarder_min(length, 64), pair);
+    }
+    return path;
+}
+
+static const char *file_path(
+    struct config_builder *builder, const struct setting *setting, const char *argument)
+{
+    const char *path = "";
+    if (strchr(argument, '=') == NULL) {
+        path = argument;
+    } else {
+        for (const char *pair = argument; *pair != '\0';) {
+            size_t length = strcspn(pair, ",");
+            path = file_pair(builder, setting, pair, length, path);
+            pair += length + (pair[length] == ',');
+        }
+    }
+    if (strstr(path, "${") != NULL) {
+        report_error(builder->report, setting->where,
+            "%s: a path with ${ is taken as it stands by "
+            "uWSGI; for a variable use output = file:PATH",
+            setting->key);
+    }
+    return path;
+}
+
+/* What a logger line comes to: 0, or -EINVAL and reported. */
+static int resolve(struct config_builder *builder, const struct setting *setting,
+    const struct logger_line *line, enum output_kind *kind, const char **target)
+{
+    const char *argument = line->argument != NULL ? line->argument : "";
+    *target = "";
+    if (strcmp(line->kind, "stdio") == 0) {
+        *kind = OUTPUT_STDIO;
+        return 0;
+    }
+    if (strcmp(line->kind, "fd") == 0) {
+        *kind = argument[0] == '\0' ? OUTPUT_NULL : OUTPUT_STDIO;
+        *target = strcmp(argument, "2") == 0 ? "stderr" : "";
+        if (argument[0] != '\0' && strcmp(argument, "1") != 0 && strcmp(argument, "2") != 0) {
+            report_error(builder->report, setting->where,
+                "%s: fd:%.32s is not built in yet; fd:1 "
+                "and fd:2 are",
+                setting->key, argument);
+            return -EINVAL;
+        }
+        return 0;
+    }
+    if (strcmp(line->kind, "file") != 0) {
+        refuse_kind(builder, setting, line->kind);
+        return -EINVAL;
+    }
+    *kind = OUTPUT_FILE;
+    *target = file_path(builder, setting, argument);
+    return 0;
+}
+
+static struct config_item *add_logger(
+    struct config_builder *builder, const char *name, const char *where)
+{
+    struct config_item *item = config_item_add(builder, SETTINGS_LOGGER, name, where);
+    if (item != NULL) {
+        item->one_line = true;
+    }
+    return item;
+}
+
+static void take_logger(
+    struct config_builder *builder, const struct setting *setting, enum route_reach reach)
+{
+    struct logger_line line;
+    enum output_kind kind = OUTPUT_FILE;
+    const char *target = "";
+    split_logger(builder, setting->value != NULL ? setting->value : "", &line);
+    if (strlen(line.name) >= YARDER_NAME_BYTES_MAX) {
+        report_error(builder->report, setting->where, "%s: a name has at most %d bytes",
+            setting->key, YARDER_NAME_BYTES_MAX - 1);
+        return;
+    }
+    bool good = resolve(builder, setting, &line, &kind, &target) == 0;
+    struct config_item *item = add_logger(builder, line.name, setting->where);
+    if (item == NULL) {
+        return;
+    }
+    struct output_config *output = item->target;
+    item->broken = !good; /* its name is kept, so that routes to it are no error as well */
+    if (good) {
+        config_item_start(builder, item, kind, target);
+    }
+    output->bare = true;
+    output->named = line.name[0] != '\0';
+    output->reach = reach;
+}
+
+static void take_filter(
+    struct config_builder *builder, const struct setting *setting, struct yarder_texts *to)
+{
+    const char *value = setting->value != NULL ? setting->value : "";
+    if (value[0] == '\0') {
+        report_error(builder->report, setting->where, "%s: expected REGEX", setting->key);
+        return;
+    }
+    arena_append(builder->arena, to, arena_text(builder->arena, value, strlen(value)));
+    builder->uwsgi_filter = true;
+    config_check_pattern(builder, setting->where, setting->key, value, false);
+}
+
+/* A key that means one thing: twice in one source is an error, the command line wins. */
+static void take_single(
+    struct config_builder *builder, const struct setting *setting, const struct setting **to)
+{
+    if (*to != NULL && ((*to)->file[0] == '\0') == (setting->file[0] == '\0')) {
+        report_error(builder->report, setting->where, "%s is given twice, first at %s",
+            setting->key, (*to)->where);
+        return;
+    }
+    *to = setting;
+}
+
+void config_take_uwsgi(
+    struct config_builder *builder, const struct config_key *key, const struct setting *setting)
+{
+    bool request = key->line == CONFIG_REQ_LOGGER || key->line == CONFIG_LOG_REQ_ROUTE;
+    bool filter = key->line == CONFIG_LOG_DRAIN || key->line == CONFIG_LOG_FILTER;
+    builder->request_pipe |= request;
+    builder->uwsgi_lines |= !filter && key->line != CONFIG_NOT_BUILT;
+    switch ((int)key->line) {
+    case CONFIG_LOGGER:
+        take_logger(builder, setting, ROUTE_UWSGI_LOGGER);
+        break;
+    case CONFIG_REQ_LOGGER:
+        take_logger(builder, setting, ROUTE_UWSGI_REQUEST);
+        break;
+    case CONFIG_LOG_ROUTE:
+    case CONFIG_LOG_REQ_ROUTE:
+        config_take_route(builder, setting, false, request ? ROUTE_REQUESTS : ROUTE_BOTH);
+        break;
+    case CONFIG_LOG_DRAIN:
+        take_filter(builder, setting, &builder->config->drop);
+        break;
+    case CONFIG_LOG_FILTER:
+        take_filter(builder, setting, &builder->config->keep);
+        break;
+    case CONFIG_LOGTO:
+        take_single(builder, setting, &builder->logto);
+        break;
+    case CONFIG_LOGTO2:
+        take_single(builder, setting, &builder->logto2);
+        break;
+    case CONFIG_LOG_TRUNCATE:
+        take_single(builder, setting, &builder->log_truncate);
+        break;
+    case CONFIG_ACCEPTED:
+        break;
+    default:
+        YARDER_ASSERT(key->line == CONFIG_NOT_BUILT);
+        report_error(builder->report, setting->where, "%s is not built in yet (%s)", setting->key,
+            key->option.help);
+    }
+}
+
+static bool is_yes(struct config_builder *builder, const struct setting *setting)
+{
+    bool yes = false;
+    char why[OPTION_WHY_BYTES];
+    const struct yarder_option option = {.kind = YARDER_OPTION_BOOL};
+    if (setting != NULL && option_set(&option, &yes, setting->value, builder->arena, why) < 0) {
+        report_error(builder->report, setting->where, "%s: %s", setting->key, why);
+    }
+    return yes;
+}
+
+/* Whether what no route took on a path, of logs or of requests, finds a logger without a name. */
+static bool has_unnamed(const struct daemon_config *config, enum route_reach reach)
+{
+    for (uint32_t i = 0; i < config->outputs_count; i++) {
+        if (config->outputs[i].reach == reach && !config->outputs[i].named) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_reach(const struct daemon_config *config, enum route_reach reach)
+{
+    for (uint32_t i = 0; i < config->outputs_count; i++) {
+        if (config->outputs[i].reach == reach) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The file of logto, else standard output. */
+static void add_fallback(struct config_builder *builder, const struct setting *logto)
+{
+    struct daemon_config *config = builder->config;
+    bool walks = has_reach(config, ROUTE_UWSGI_LOGGER) || has_reach(config, ROUTE_UWSGI_REQUEST);
+    for (uint32_t i = 0; i < config->routes_count; i++) {
+        walks |= !config->routes[i].native;
+    }
+    const char *path = logto != NULL && logto->value != NULL ? logto->value : "";
+    if (logto != NULL && strchr(path, ':') != NULL) {
+        report_error(builder->report, logto->where,
+            "%s: HOST:PORT (with a colon it is UDP) is not "
+            "built in yet; expected a path",
+            logto->key);
+        return;
+    }
+    struct config_item *item = add_logger(builder, "", logto != NULL ? logto->where : "default");
+    if (item == NULL) {
+        return;
+    }
+    struct output_config *output = item->target;
+    config_item_start(builder, item, logto != NULL ? OUTPUT_FILE : OUTPUT_STDIO, path);
+    output->bare = true;
+    /* Nothing walks: all records are what no route took, which is an unnamed logger's part. */
+    output->reach = walks ? ROUTE_UWSGI_FALLBACK : ROUTE_UWSGI_LOGGER;
+    output->truncate = is_yes(builder, builder->log_truncate);
+}
+
+void config_uwsgi_fallback(struct config_builder *builder)
+{
+    struct daemon_config *config = builder->config;
+    const struct setting *logto = builder->logto2 != NULL ? builder->logto2 : builder->logto;
+    if (builder->logto != NULL && builder->logto2 != NULL) {
+        report_warning(builder->report, builder->logto->where,
+            "logto gets nothing: logto2 at %s "
+            "stands in its place",
+            builder->logto2->where);
+    }
+    /* A native drop or keep looks at requests too, and then all of them do. */
+    config->uwsgi_filters_logs_only =
+        builder->request_pipe && builder->uwsgi_filter && !builder->native_filter;
+    if (builder->request_pipe && builder->uwsgi_filter && builder->native_filter) {
+        report_warning(builder->report, NULL,
+            "log-drain and log-filter look at requests as well, "
+            "because drop or keep stands beside them");
+    }
+    if (!builder->uwsgi_lines) {
+        return;
+    }
+    bool logs_end = has_unnamed(config, ROUTE_UWSGI_LOGGER);
+    bool requests_end = !builder->request_pipe || has_unnamed(config, ROUTE_UWSGI_REQUEST);
+    if (logs_end && requests_end) {
+        if (logto != NULL) {
+            report_warning(builder->report, logto->where,
+                "%s gets nothing: loggers without a name "
+                "take what no route took",
+                logto->key);
+        }
+    } else if (logto == NULL && has_reach(config, ROUTE_NATIVE)) {
+        report_warning(builder->report, NULL,
+            "there is no logger without a name: what no log-route "
+            "takes goes to the outputs that select it, and to standard output no more");
+    } else {
+        add_fallback(builder, logto);
+    }
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker's death, and what comes after it. A new one starts when the old one is reaped: only
+ * then is it certain that nothing more is written. One that cannot be reaped has a thread in a
+ * call that does not return (a hung disk): its lanes that are still there tell which files; those
+ * stay closed (fenced), the new worker serves the rest.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "control/workers.h"
+
+static const uint64_t second_ns = 1000000000ull;
+static const uint64_t pause_first_ns = 1000000ull;
+static const uint64_t pause_most_ns = 5000000000ull;
+static const uint64_t fence_after_ns = 1000000000ull;
+static const uint64_t look_every_ns = 250000000ull;
+
+static void describe(int status, char *text, size_t text_bytes)
+{
+    if (WIFSIGNALED(status)) {
+        (void)snprintf(text, text_bytes, "was killed by signal %d (%s)", WTERMSIG(status),
+            strsignal(WTERMSIG(status)));
+    } else {
+        (void)snprintf(text, text_bytes, "left with status %d", WEXITSTATUS(status));
+    }
+}
+
+/* Crashes at one and the same commit: a record may be the cause. */
+static void count_crash(struct deployment *deployment)
+{
+    struct hold_header *header = deployment->hold->header;
+    uint64_t generation = __atomic_load_n(&header->generation, __ATOMIC_ACQUIRE);
+    header->crash_count = header->crash_generation == generation ? header->crash_count + 1 : 1;
+    header->crash_generation = generation;
+}
+
+/* At once while workers get something done between their deaths; else with growing pauses. */
+static void plan_restart(struct supervisor *supervisor, const struct worker_process *dead)
+{
+    bool progress = dead->deployment->hold->header->crash_count <= 1;
+    bool first = progress || supervisor->restart_pause_ns == 0;
+    supervisor->restart_pause_ns =
+        first ? pause_first_ns : yarder_min(supervisor->restart_pause_ns * 2, pause_most_ns);
+    supervisor->restart_ns = supervisor->now_ns + supervisor->restart_pause_ns;
+}
+
+static void forget(struct worker_process *process)
+{
+    yarder_fd_drop(&process->channel_fd);
+    *process = (struct worker_process){.channel_fd = -1};
+}
+
+static void worker_died(struct supervisor *supervisor, int status)
+{
+    struct worker_process dead = supervisor->worker;
+    worker_hear(supervisor, &supervisor->worker); /* descriptors it sent before it died */
+    bool quieting = supervisor->worker.stage == STAGE_QUIETING;
+    forget(&supervisor->worker);
+    if (supervisor->stop_ns != 0 && dead.stage == STAGE_LEAVING) {
+        supervisor->exit_status = status == 0 ? supervisor->exit_status : 1;
+        supervisor->stop_sent = true;
+        return;
+    }
+    if (!supervisor->started) {
+        supervisor_say("the worker cannot start");
+        supervisor->exit_status = WIFEXITED(status) && WEXITSTATUS(status) == 2 ? 2 : 1;
+        supervisor->stop_ns = 1;
+        return;
+    }
+    char how[128];
+    describe(status, how, sizeof(how));
+    supervisor->board->workers_crashed++;
+    count_crash(dead.deployment);
+    if (quieting && supervisor->candidate.stage == STAGE_READY) {
+        supervisor_say("the worker %s in the middle of a reload; the new one takes over", how);
+        reload_quieted(supervisor);
+        return;
+    }
+    supervisor_say("the worker %s; a new one goes on from its last commit", how);
+    plan_restart(supervisor, &dead);
+}
+
+static void candidate_died(struct supervisor *supervisor, int status)
+{
+    char how[128];
+    char why[200];
+    describe(status, how, sizeof(how));
+    (void)snprintf(why, sizeof(why), "the new worker %s", how);
+    forget(&supervisor->candidate);
+    reload_failed(supervisor, why);
+}
+
+void deployment_release(struct supervisor *supervisor, struct deployment *deployment)
+{
+    bool used = deployment == supervisor->current || deployment == supervisor->next;
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        used = used || supervisor->leaving[i].deployment == deployment;
+    }
+    if (!used && deployment != supervisor->before) {
+        deployment_close(deployment);
+    }
+}
+
+/* Its files are free again; whoever was fenced may go on. */
+static void leaving_died(struct supervisor *supervisor, struct worker_process *process)
+{
+    bool was_fenced = process->zombie_ns != 0;
+    worker_hear(supervisor, process);
+    struct deployment *deployment = process->deployment;
+    forget(process);
+    if (was_fenced && supervisor->fence_mask != 0) {
+        supervisor_say("the dead worker's last call has ended; its files are written again");
+        for (uint32_t i = 0; i < YARDER_OUTPUTS_MAX; i++) {
+            if ((supervisor->fence_mask >> i & 1) != 0) {
+                (void)!worker_tell(&supervisor->worker, CHANNEL_FENCE, i, 0);
+            }
+        }
+        supervisor->fence_mask = supervisor->board->fenced_outputs = 0;
+    }
+    deployment_release(supervisor, deployment);
+}
+
+bool worker_reaped(struct supervisor *supervisor, pid_t pid, int status)
+{
+    if (supervisor->worker.pid == pid) {
+        worker_died(supervisor, status);
+        return true;
+    }
+    if (supervisor->candidate.pid == pid) {
+        candidate_died(supervisor, status);
+        return true;
+    }
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        if (supervisor->leaving[i].pid == pid) {
+            leaving_died(supervisor, &supervisor->leaving[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The state letter of a process's leader ('Z': dead, though threads may live), or 0. */
+static char leader_state(pid_t pid)
+{
+    char path[64];
+    char line[512];
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    YARDER_OWN_FILE FILE *file = fopen(path, "re");
+    if (file == NULL || fgets(line, sizeof(line), file) == NULL) {
+        return 0;
+    }
+    const char *close = strrchr(line, ')');
+    return close != NULL && close[1] == ' ' ? close[2] : 0;
+}
+
+/* Lanes that are still there, by their threads' names: a bit for each output. */
+static uint64_t stuck_lanes(pid_t pid)
+{
+    char path[64];
+    uint64_t lanes = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *folder = opendir(path);
+    if (folder == NULL) {
+        return 0;
+    }
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        char name[32] = "";
+        char comm[400];
+        unsigned lane = 0;
+        (void)snprintf(comm, sizeof(comm), "%s/%s/comm", path, entry->d_name);
+        YARDER_OWN_FILE FILE *file = fopen(comm, "re");
+        if (file != NULL && fgets(name, sizeof(name), file) != NULL &&
+            sscanf(name, "lane-%u", &lane) == 1 && lane < YARDER_OUTPUTS_MAX) {
+            lanes |= UINT64_C(1) << lane;
+        }
+    }
+    (void)closedir(folder);
+    return lanes;
+}
+
+/* The worker's leader is dead, but it cannot be reaped: go on without the files it is stuck in. */
+static void look_for_stuck(struct supervisor *supervisor)
+{
+    struct worker_process *process = &supervisor->worker;
+    if (process->pid == 0 || leader_state(process->pid) != 'Z') {
+        process->zombie_ns = 0;
+        return;
+    }
+    if (process->zombie_ns == 0) {
+        process->zombie_ns = supervisor->now_ns;
+    }
+    if (supervisor->now_ns - process->zombie_ns < fence_after_ns) {
+        return;
+    }
+    uint64_t lanes = stuck_lanes(process->pid);
+    for (int i = 0; i < WORKERS_LEAVING_MAX && lanes != 0; i++) {
+        if (supervisor->leaving[i].stage != STAGE_NONE) {
+            continue;
+        }
+        supervisor_say("the dead worker is stuck in a call on a file (a hung disk?); a new one "
+                       "serves the other outputs");
+        worker_hear(supervisor, process);
+        supervisor->leaving[i] = *process;
+        supervisor->leaving[i].stage = STAGE_LEAVING;
+        *process = (struct worker_process){.channel_fd = -1};
+        supervisor->fence_mask = supervisor->board->fenced_outputs = lanes;
+        supervisor->board->workers_crashed++;
+        count_crash(supervisor->leaving[i].deployment);
+        plan_restart(supervisor, &supervisor->leaving[i]);
+        return;
+    }
+}
+
+void workers_serve(struct supervisor *supervisor)
+{
+    look_for_stuck(supervisor);
+    if (supervisor->restart_ns != 0 && supervisor->now_ns >= supervisor->restart_ns) {
+        supervisor->restart_ns = 0;
+        int r = worker_start(supervisor, &supervisor->worker, supervisor->current, false);
+        if (r < 0) {
+            supervisor_say("a worker cannot be started: %s; trying again", strerror(-r));
+            supervisor->restart_ns = supervisor->now_ns + second_ns;
+        }
+    }
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        struct worker_process *process = &supervisor->leaving[i];
+        if (process->stage == STAGE_LEAVING && process->kill_ns != 0 &&
+            supervisor->now_ns >= process->kill_ns) {
+            (void)kill(process->pid, SIGKILL);
+            process->kill_ns = 0;
+        }
+    }
+    if (supervisor->candidate_ns != 0 && supervisor->now_ns >= supervisor->candidate_ns) {
+        supervisor->candidate_ns = 0;
+        if (supervisor->candidate.pid != 0) {
+            (void)kill(supervisor->candidate.pid, SIGKILL); /* its death ends the reload */
+        }
+    }
+}
+
+uint64_t workers_deadline_ns(const struct supervisor *supervisor)
+{
+    uint64_t deadline = supervisor->now_ns + look_every_ns;
+    if (supervisor->restart_ns != 0) {
+        deadline = yarder_min(deadline, supervisor->restart_ns);
+    }
+    return deadline;
+}

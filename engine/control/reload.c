@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A reload: everything that can fail is done beside the running worker, which notices nothing.
+ *
+ *   begin    sources read, checked; sockets bound, pipes made; a candidate starts
+ *   ready    the candidate has parsed and compiled all: the worker is asked to be quiet
+ *   quieted  its connections have come over: the candidate gets the lease, the worker leaves
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "control/workers.h"
+
+static const uint64_t candidate_wait_ns = 30000000000ull;
+
+static void finish(struct supervisor *supervisor, const char *error)
+{
+    struct board *board = supervisor->board;
+    (void)snprintf(board->reload_error, sizeof(board->reload_error), "%s", error);
+    board->reloads_failed += error[0] != '\0';
+    /* release: the text stands before the count that announces it */
+    __atomic_store_n(&board->reloads_done, board->reloads_done + 1, __ATOMIC_RELEASE);
+    notify_ready(&supervisor->notify);
+    if (error[0] != '\0') {
+        supervisor_say("reload failed, nothing has changed: %s", error);
+    } else {
+        supervisor_say("reloaded");
+    }
+}
+
+static void abandon(struct supervisor *supervisor, const char *error)
+{
+    listeners_cancel(supervisor->listeners);
+    children_cancel(supervisor->children);
+    deployment_close(supervisor->next);
+    supervisor->next = NULL;
+    supervisor->candidate_ns = 0;
+    finish(supervisor, error);
+}
+
+/* The first errors of a report as one text. */
+static void errors_text(const struct config_report *report, char *text, size_t room)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < report->entries_count && used < room; i++) {
+        const struct report_entry *entry = &report->entries[i];
+        if (entry->severity == REPORT_ERROR) {
+            int n = snprintf(text + used, room - used, "%s%s%s%s", used > 0 ? "\n" : "",
+                entry->where, entry->where[0] != '\0' ? ": " : "", entry->what);
+            used += n > 0 ? (size_t)n : 0;
+        }
+    }
+}
+
+static int sockets_problem(const struct supervisor *supervisor, char *text, size_t room)
+{
+    bool error = false;
+    const char *line = NULL;
+    for (uint32_t i = 0; (line = listeners_problem(supervisor->listeners, i, &error)) != NULL;
+         i++) {
+        if (error) {
+            (void)snprintf(text, room, "%s", line);
+            return -EADDRINUSE;
+        }
+    }
+    return 0;
+}
+
+static int prepare_around(struct supervisor *supervisor, char *error, size_t room)
+{
+    const struct daemon_config *config = supervisor->next->config;
+    int r = listeners_prepare(
+        supervisor->listeners, config->inputs, config->inputs_count, config->run_dir);
+    if (r > 0) {
+        r = sockets_problem(supervisor, error, room);
+    }
+    if (r == 0) {
+        r = children_prepare(supervisor->children, config->inputs, config->inputs_count);
+    }
+    if (r == 0) {
+        r = worker_start(supervisor, &supervisor->candidate, supervisor->next, true);
+    }
+    if (r < 0 && error[0] == '\0') {
+        (void)snprintf(error, room, "%s", strerror(-r));
+    }
+    return r;
+}
+
+void reload_begin(struct supervisor *supervisor)
+{
+    if (supervisor->next != NULL || supervisor->stop_ns != 0 || !supervisor->started ||
+        supervisor->worker.stage != STAGE_RUNNING) {
+        supervisor->reload_again = supervisor->stop_ns == 0;
+        return;
+    }
+    supervisor->reload_again = false;
+    notify_reloading(&supervisor->notify);
+    struct config_report report;
+    char error[BOARD_TEXT_BYTES] = "";
+    report_init(&report);
+    int r = deployment_open(&supervisor->next, supervisor->options, &report);
+    if (r < 0) {
+        supervisor->next = NULL;
+        errors_text(&report, error, sizeof(error));
+        finish(supervisor, error[0] != '\0' ? error : strerror(-r));
+        report_deinit(&report);
+        return;
+    }
+    report_print(&report, false, stderr);
+    report_deinit(&report);
+    supervisor->candidate_ns = supervisor->now_ns + candidate_wait_ns;
+    if (prepare_around(supervisor, error, sizeof(error)) < 0) {
+        if (supervisor->candidate.pid != 0) {
+            (void)kill(supervisor->candidate.pid, SIGKILL); /* its death ends the reload */
+            return;
+        }
+        abandon(supervisor, error);
+    }
+}
+
+void reload_ready(struct supervisor *supervisor)
+{
+    supervisor->candidate_ns = 0;
+    if (supervisor->worker.stage == STAGE_RUNNING &&
+        worker_tell(&supervisor->worker, CHANNEL_QUIET, 0, 0) == 0) {
+        supervisor->worker.stage = STAGE_QUIETING;
+    }
+    /* A worker that is dead or dying tells by its death: see death.c. */
+}
+
+/* The old worker still delivers what the new configuration does not know. */
+static void let_go(struct supervisor *supervisor)
+{
+    struct worker_process *old = &supervisor->worker;
+    if (old->pid == 0) {
+        return; /* it died on the way */
+    }
+    struct channel_message stop =
+        channel_message_of(CHANNEL_STOP, 0, supervisor->current->config->drain_ns);
+    uint64_t left = handover_left(supervisor->current->config, supervisor->next->config);
+    memcpy(stop.text, &left, sizeof(left));
+    (void)!channel_send(old->channel_fd, &stop, 1000);
+    old->kill_ns = supervisor->now_ns + supervisor->current->config->drain_ns + 1000000000ull;
+    old->stage = STAGE_LEAVING;
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        if (supervisor->leaving[i].stage == STAGE_NONE) {
+            supervisor->leaving[i] = *old;
+            *old = (struct worker_process){.channel_fd = -1};
+            return;
+        }
+    }
+    (void)kill(old->pid, SIGKILL);
+    *old = (struct worker_process){.channel_fd = -1};
+}
+
+void reload_quieted(struct supervisor *supervisor)
+{
+    let_go(supervisor);
+    listeners_adopt(supervisor->listeners);
+    children_adopt(supervisor->children, supervisor->now_ns);
+    struct deployment *oldest = supervisor->before;
+    supervisor->before = supervisor->current;
+    if (oldest != NULL) {
+        deployment_release(supervisor, oldest);
+    }
+    supervisor->current = supervisor->next;
+    supervisor->next = NULL;
+    supervisor->worker = supervisor->candidate;
+    supervisor->candidate = (struct worker_process){.channel_fd = -1};
+    supervisor->fence_mask = supervisor->board->fenced_outputs = 0;
+    (void)!regions_listen(supervisor->regions, listeners_ring(supervisor->listeners, false));
+    const struct regions_options limits = {.ring_bytes = supervisor->current->config->ring_bytes,
+        .ring_bytes_total = supervisor->current->config->ring_bytes_total};
+    regions_limit(supervisor->regions, &limits);
+    if (worker_go(supervisor, &supervisor->worker) < 0) {
+        (void)kill(supervisor->worker.pid, SIGKILL); /* another one is started by its death */
+    }
+    finish(supervisor, "");
+}
+
+void reload_failed(struct supervisor *supervisor, const char *why)
+{
+    bool quieting = supervisor->worker.stage == STAGE_QUIETING;
+    abandon(supervisor, why);
+    if (quieting) { /* it has stopped reading and cannot go back: a fresh one goes on */
+        (void)kill(supervisor->worker.pid, SIGKILL);
+    }
+}

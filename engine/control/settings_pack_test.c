@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: packed and unpacked, a list is the same; a broken buffer is refused. Method: random lists
+ * from a seed, and every cut and every changed byte of a small one.
+ */
+#include <time.h>
+
+#include "control/config_scene.h"
+
+/* Any bytes but NUL. */
+static char *random_text(struct settings *settings, unsigned *seed)
+{
+    char bytes[40];
+    size_t length = (size_t)rand_r(seed) % sizeof(bytes);
+    for (size_t i = 0; i < length; i++) {
+        bytes[i] = (char)(1 + rand_r(seed) % 255);
+    }
+    return arena_text(&settings->arena, bytes, length);
+}
+
+static void fill_at_random(struct scene *scene, unsigned count, unsigned *seed)
+{
+    struct settings *settings = scene->settings;
+    settings->place.memory_bytes = *seed;
+    settings->place.host = random_text(settings, seed);
+    settings->sections_count = 9;
+    for (unsigned i = 0; i < count; i++) {
+        const char *value = i % 7 == 0 ? NULL : random_text(settings, seed);
+        int r = settings_set(settings, random_text(settings, seed), value, &scene->report);
+        assert_true(r == 0 || r == -EINVAL); /* ${env: may come by chance */
+    }
+    for (uint32_t i = 0; i < settings->count; i++) {
+        struct setting *setting = &settings->list[i];
+        setting->section = (enum settings_section)(i % SETTINGS_SECTIONS);
+        setting->section_number = i % 9;
+        setting->line = i;
+        setting->file = i % 3 == 0 ? "" : random_text(settings, seed);
+    }
+}
+
+static void test_pack_round_trip(void **state)
+{
+    (void)state;
+    unsigned seed = (unsigned)time(NULL);
+    print_message("seed %u\n", seed);
+    for (unsigned round = 0; round < 200; round++) {
+        struct scene scene;
+        scene_open(&scene);
+        fill_at_random(&scene, round, &seed);
+        void *bytes = NULL;
+        size_t bytes_count = 0;
+        assert_int_equal(settings_pack(scene.settings, &bytes, &bytes_count), 0);
+        struct settings *back = NULL;
+        assert_int_equal(settings_unpack(&back, bytes, bytes_count), 0);
+        assert_true(settings_equal(scene.settings, back));
+        void *again = NULL;
+        size_t again_count = 0;
+        assert_int_equal(settings_pack(back, &again, &again_count), 0);
+        assert_int_equal(again_count, bytes_count);
+        assert_memory_equal(again, bytes, bytes_count);
+        settings_close(back);
+        free(again);
+        free(bytes);
+        scene_close(&scene);
+    }
+}
+
+/* Cut anywhere, or with any byte changed, it is refused or it is another list: never a crash. */
+static void test_unpack_broken(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    scene_read(&scene, "input = ring\n[output x]\ntype = null\nlevel = info\n");
+    void *bytes = NULL;
+    size_t bytes_count = 0;
+    assert_int_equal(settings_pack(scene.settings, &bytes, &bytes_count), 0);
+    for (size_t length = 0; length < bytes_count; length++) {
+        struct settings *back = NULL;
+        YARDER_OWN_HEAP void *exact = malloc(length + 1);
+        assert_non_null(exact);
+        memcpy(exact, bytes, length);
+        assert_int_equal(settings_unpack(&back, exact, length), -EBADMSG);
+        struct settings *changed = NULL;
+        ((unsigned char *)bytes)[length] ^= 0x81;
+        int r = settings_unpack(&changed, bytes, bytes_count);
+        assert_true(r == 0 || r == -EBADMSG);
+        assert_true(r != 0 || !settings_equal(changed, scene.settings));
+        ((unsigned char *)bytes)[length] ^= 0x81;
+        settings_close(changed);
+    }
+    free(bytes);
+    scene_close(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pack_round_trip),
+        cmocka_unit_test(test_unpack_broken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

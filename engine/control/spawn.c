@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fork and exec by hand: posix_spawn cannot change the user. The child reports what failed through
+ * a pipe that a successful exec closes.
+ */
+#include "control/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+/* Between fork and exec: async-signal-safe calls only. Returns the errno that stopped it. */
+static int become(const struct spawn_request *request, int report_fd)
+{
+    for (int number = 1; number < NSIG; number++) {
+        (void)signal(number, SIG_DFL); /* refused for KILL and STOP: those are default anyway */
+    }
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null_fd < 0 || setpgid(0, 0) < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
+        dup2(request->stdout_fd, STDOUT_FILENO) < 0 ||
+        dup2(request->stderr_fd, STDERR_FILENO) < 0) {
+        return errno;
+    }
+    unsigned report = (unsigned)report_fd;
+    if ((report > 3 && close_range(3, report - 1, 0) < 0) || close_range(report + 1, ~0U, 0) < 0) {
+        return errno;
+    }
+    int assumed = identity_assume(request->identity);
+    if (assumed < 0) {
+        return -assumed;
+    }
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (request->arguments != NULL) {
+        (void)execvpe(request->arguments[0], request->arguments, request->environment);
+    } else {
+        (void)execle("/bin/sh", "sh", "-c", request->command, (char *)NULL, request->environment);
+    }
+    return errno;
+}
+
+static int reported(int report_fd)
+{
+    int error = 0;
+    ssize_t got;
+    do {
+        got = read(report_fd, &error, sizeof(error));
+    } while (got < 0 && errno == EINTR);
+    return got == (ssize_t)sizeof(error) ? -error : 0;
+}
+
+int spawn(pid_t *out, const struct spawn_request *request)
+{
+    YARDER_ASSERT(request->stdout_fd > 2 && request->stderr_fd > 2);
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) < 0) {
+        return -errno;
+    }
+    YARDER_OWN_FD int report_read = report[0];
+    YARDER_OWN_FD int report_write = report[1];
+    YARDER_ASSERT(report_write > 2);
+
+    /* No handler of ours may run in the child: it would speak through descriptors we share. */
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int error = become(request, report_write);
+        (void)!write(report_write, &error, sizeof(error));
+        _exit(127);
+    }
+    int error = pid < 0 ? -errno : 0;
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    if (error < 0) {
+        return error;
+    }
+    (void)close(yarder_fd_take(&report_write));
+    error = reported(report_read);
+    if (error < 0) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        return error;
+    }
+    *out = pid;
+    return 0;
+}

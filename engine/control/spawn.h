@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting a program that inherits nothing from the daemon but what is said here. */
+#ifndef YARDER_CONTROL_SPAWN_H
+#define YARDER_CONTROL_SPAWN_H
+
+#include "os/identity.h"
+
+struct spawn_request {
+    const char *command;      /* for sh -c; not looked at when there are arguments */
+    char *const *arguments;   /* an argv looked up in $PATH; NULL: none */
+    char *const *environment; /* ends with NULL */
+    const struct identity *identity;
+    int stdout_fd; /* both above 2 */
+    int stderr_fd;
+};
+
+/*
+ * Starts it in its own process group, with default signals, standard input from /dev/null and no
+ * other descriptors. It does not die with us. Returns once the program runs: 0; or -errno of the
+ * step that failed (-ENOENT, -EACCES: of the program itself), with the process reaped.
+ */
+YARDER_MUST_USE int spawn(pid_t *out, const struct spawn_request *request);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting a worker and telling it what there is. Its messages and its death: hear.c, death.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control/workers.h"
+
+enum { SEND_WAIT_MS = 5000, CHANNEL_FD = 3, CHANNEL_BUFFER_BYTES = 1 << 20 };
+
+int worker_tell(
+    struct worker_process *process, enum channel_kind kind, uint32_t index, uint64_t number)
+{
+    const struct channel_message message = channel_message_of(kind, index, number);
+    return channel_send(process->channel_fd, &message, SEND_WAIT_MS);
+}
+
+static int tell_fds(struct worker_process *process, enum channel_kind kind, uint32_t index,
+    uint64_t number, int first, int second, int third)
+{
+    struct channel_message message = channel_message_of(kind, index, number);
+    message.fds[0] = first;
+    message.fds[1] = second;
+    message.fds[2] = third;
+    return channel_send(process->channel_fd, &message, SEND_WAIT_MS);
+}
+
+int worker_tell_region(struct worker_process *process, const struct region_view *region)
+{
+    struct channel_message message = channel_message_of(CHANNEL_REGION, region->gone, region->id);
+    message.pid = region->pid;
+    message.uid = region->uid;
+    message.fds[0] = region->region_fd;
+    message.fds[1] = region->socket_fd;
+    (void)snprintf(message.text, sizeof(message.text), "%s", region->program);
+    return channel_send(process->channel_fd, &message, SEND_WAIT_MS);
+}
+
+/* In the child, between fork and exec: only what is safe there. */
+_Noreturn static void become_worker(const struct identity *identity, int channel_fd)
+{
+    static char name[] = "yarder";
+    static char word[] = "worker";
+    char *const arguments[] = {name, word, NULL};
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (channel_fd == CHANNEL_FD) {
+        (void)fcntl(channel_fd, F_SETFD, 0);
+    } else if (dup2(channel_fd, CHANNEL_FD) < 0) {
+        _exit(127);
+    }
+    (void)close_range(CHANNEL_FD + 1, ~0u, 0);
+    if (identity_assume(identity) < 0) {
+        _exit(126);
+    }
+    (void)execv("/proc/self/exe", arguments);
+    _exit(127);
+}
+
+static int spawn(struct supervisor *supervisor, struct worker_process *process)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        return -errno;
+    }
+    for (int i = 0; i < 2; i++) {
+        const int bytes = CHANNEL_BUFFER_BYTES;
+        (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        become_worker(&supervisor->identity, pair[1]);
+    }
+    (void)close(pair[1]);
+    if (pid < 0) {
+        (void)close(pair[0]);
+        return -errno;
+    }
+    process->pid = pid;
+    process->channel_fd = pair[0];
+    process->started_ns = supervisor->now_ns;
+    return 0;
+}
+
+static int tell_pipes(struct supervisor *supervisor, struct worker_process *process, bool next_set)
+{
+    int r = 0;
+    uint32_t count = children_pipes_count(supervisor->children, next_set);
+    for (uint32_t i = 0; i < count && r == 0; i++) {
+        const struct children_pipe pipe = children_pipe(supervisor->children, next_set, i);
+        r = tell_fds(process, CHANNEL_PIPE, i, pipe.place.stream, pipe.source, pipe.staging_read,
+            pipe.staging_write);
+    }
+    return r;
+}
+
+static int tell_sockets(
+    struct supervisor *supervisor, struct worker_process *process, bool next_set)
+{
+    int r = 0;
+    for (uint32_t i = 0; i < process->deployment->config->inputs_count && r == 0; i++) {
+        int fd = listeners_input(supervisor->listeners, next_set, i);
+        if (fd >= 0) {
+            r = tell_fds(process, CHANNEL_LISTENER, i, 0, fd, -1, -1);
+        }
+    }
+    int control = listeners_control(supervisor->listeners, next_set);
+    if (r == 0 && control >= 0) {
+        r = tell_fds(process, CHANNEL_CONTROL, 0, 0, control, -1, -1);
+    }
+    return r;
+}
+
+static int tell_regions(struct supervisor *supervisor, struct worker_process *process)
+{
+    int r = 0;
+    for (const struct region_view *region = regions_after(supervisor->regions, NULL);
+         region != NULL && r == 0; region = regions_after(supervisor->regions, region)) {
+        r = worker_tell_region(process, region);
+    }
+    return r;
+}
+
+static int tell_kept(struct worker_process *process, const struct deployment *deployment, bool old)
+{
+    int r = 0;
+    for (uint32_t i = 0; i < deployment->kept_count; i++) {
+        for (int k = 0; k < KEPT_EACH && r == 0; k++) {
+            if (deployment->kept[i].fds[k] >= 0) {
+                r = tell_fds(process, CHANNEL_FILE, i, old, deployment->kept[i].fds[k], -1, -1);
+            }
+        }
+    }
+    return r;
+}
+
+int worker_start(struct supervisor *supervisor, struct worker_process *process,
+    struct deployment *deployment, bool next_set)
+{
+    *process = (struct worker_process){
+        .stage = STAGE_PREPARING, .channel_fd = -1, .deployment = deployment};
+    int r = spawn(supervisor, process);
+    if (r < 0) {
+        process->stage = STAGE_NONE;
+        return r;
+    }
+    supervisor->board->workers_started++;
+    r = tell_fds(process, CHANNEL_SETTINGS, 0, 0, deployment->settings_fd, -1, -1);
+    if (r == 0) {
+        r = tell_fds(process, CHANNEL_HOLD, 0, 0, deployment->hold_fd, -1, -1);
+    }
+    if (r == 0) {
+        r = tell_fds(process, CHANNEL_BOARD, 0, 0, supervisor->board_fd, -1, -1);
+    }
+    if (r == 0) {
+        r = tell_sockets(supervisor, process, next_set);
+    }
+    if (r == 0) {
+        r = tell_pipes(supervisor, process, next_set);
+    }
+    if (r == 0) {
+        r = tell_regions(supervisor, process);
+    }
+    return r < 0 ? r : worker_tell(process, CHANNEL_PREPARE, 0, 0);
+}
+
+/* The hold that the new one continues, until the new one has a commit of its own. */
+static int tell_before(struct supervisor *supervisor, struct worker_process *process)
+{
+    const struct deployment *before = supervisor->before;
+    bool fresh =
+        __atomic_load_n(&process->deployment->hold->header->generation, __ATOMIC_ACQUIRE) <= 1;
+    if (before == NULL || !fresh) {
+        return 0;
+    }
+    int r = tell_fds(process, CHANNEL_OLD_SETTINGS, 0, 0, before->settings_fd, -1, -1);
+    if (r == 0) {
+        r = tell_fds(process, CHANNEL_OLD_HOLD, 0, 0, before->hold_fd, -1, -1);
+    }
+    return r < 0 ? r : tell_kept(process, before, true);
+}
+
+int worker_go(struct supervisor *supervisor, struct worker_process *process)
+{
+    enum { CRASHES_BEFORE_CARE = 3 };
+    const struct hold_header *header = process->deployment->hold->header;
+    uint64_t how = supervisor->first_start ? 2 : 0;
+    if (header->crash_count >= CRASHES_BEFORE_CARE || header->suspect != 0) {
+        how = 1;
+    }
+    int r = tell_before(supervisor, process);
+    if (r == 0) {
+        r = tell_kept(process, process->deployment, false);
+    }
+    for (uint32_t i = 0; i < YARDER_OUTPUTS_MAX && r == 0; i++) {
+        if ((supervisor->fence_mask >> i & 1) != 0) {
+            r = worker_tell(process, CHANNEL_FENCE, i, 1);
+        }
+    }
+    if (r == 0) {
+        r = worker_tell(process, CHANNEL_GO, 0, how);
+    }
+    if (r == 0) {
+        process->stage = STAGE_RUNNING;
+        supervisor->first_start = false;
+    }
+    return r;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Worker processes as the supervisor sees them. Private to room control. */
+#ifndef YARDER_CONTROL_WORKERS_H
+#define YARDER_CONTROL_WORKERS_H
+
+#include "control/children.h"
+#include "control/config.h"
+#include "control/listeners.h"
+#include "control/notify.h"
+#include "control/regions.h"
+#include "control/supervisor.h"
+#include "os/identity.h"
+#include "worker/board.h"
+#include "worker/channel.h"
+#include "worker/worker.h"
+
+enum { KEPT_EACH = 2, WORKERS_LEAVING_MAX = 8 };
+
+enum worker_stage {
+    STAGE_NONE,
+    STAGE_PREPARING, /* until READY */
+    STAGE_READY,     /* waits for the lease */
+    STAGE_RUNNING,
+    STAGE_QUIETING, /* a reload: finishes, then gives the lease away */
+    STAGE_LEAVING,  /* told to stop */
+};
+
+/* Descriptors of a queue's file, newest first: until a commit names the new one both are kept. */
+struct kept_file {
+    int fds[KEPT_EACH];
+};
+
+/* A configuration with what hangs on it: worker after worker runs by it. */
+struct deployment {
+    struct settings *settings;
+    struct daemon_config *config;
+    int settings_fd; /* packed, for workers */
+    int hold_fd;
+    struct hold *hold;      /* to look at: crash words, generation */
+    struct kept_file *kept; /* by queue */
+    uint32_t kept_count;
+};
+
+struct worker_process {
+    enum worker_stage stage;
+    pid_t pid;
+    int channel_fd;
+    uint64_t started_ns;
+    uint64_t kill_ns;   /* when it is killed if it has not gone */
+    uint64_t zombie_ns; /* since when its leader is dead, while it cannot be reaped */
+    struct deployment *deployment;
+};
+
+struct supervisor {
+    const struct supervisor_options *options;
+    struct deployment *current, *next, *before; /* before: until the first commit of current */
+    struct worker_process worker, candidate;    /* candidate: a reload's */
+    struct worker_process leaving[WORKERS_LEAVING_MAX];
+    struct children *children;
+    struct listeners *listeners;
+    struct regions *regions;
+    struct notify notify;
+    struct identity identity;
+    int signal_fd, lock_fd, board_fd;
+    struct board *board;
+    uint64_t now_ns;
+    uint64_t restart_ns; /* when a worker is to be started again; 0: one runs */
+    uint64_t restart_pause_ns;
+    uint64_t stop_ns;      /* TERM came: leave at this time at the latest; 0: no */
+    uint64_t candidate_ns; /* a candidate that is not ready by then is given up */
+    uint64_t fence_mask;   /* outputs of current whose file a dead lane still holds */
+    bool reload_again;     /* asked for while one was under way */
+    bool stop_sent, started, first_start, ended;
+    int exit_status;
+};
+
+/* deployment.c: reads the sources and lays a hold out for them. 0; -EINVAL with the report. */
+YARDER_MUST_USE int deployment_open(struct deployment **out,
+    const struct supervisor_options *options, struct config_report *report);
+void deployment_close(struct deployment *deployment);
+/* Takes the descriptor. */
+void deployment_keep(struct deployment *deployment, uint32_t queue, int fd);
+void deployment_forget(struct deployment *deployment, uint32_t queue);
+
+/* workers.c */
+YARDER_MUST_USE int worker_start(struct supervisor *supervisor, struct worker_process *process,
+    struct deployment *deployment, bool next_set);
+YARDER_MUST_USE int worker_go(struct supervisor *supervisor, struct worker_process *process);
+int worker_tell(
+    struct worker_process *process, enum channel_kind kind, uint32_t index, uint64_t number);
+int worker_tell_region(struct worker_process *process, const struct region_view *region);
+/* A message of a worker; the candidate's and leaving ones' too. */
+void worker_hear(struct supervisor *supervisor, struct worker_process *process);
+/* waitpid gave this pid. True when it was a worker. */
+bool worker_reaped(struct supervisor *supervisor, pid_t pid, int status);
+/* Closes a deployment as soon as no worker uses it. */
+void deployment_release(struct supervisor *supervisor, struct deployment *deployment);
+/* What time brings: restarts, kills, fencing. */
+void workers_serve(struct supervisor *supervisor);
+uint64_t workers_deadline_ns(const struct supervisor *supervisor);
+
+/* reload.c */
+void reload_begin(struct supervisor *supervisor);
+void reload_ready(struct supervisor *supervisor);   /* the candidate is */
+void reload_quieted(struct supervisor *supervisor); /* the worker has given the lease away */
+void reload_failed(struct supervisor *supervisor, const char *why);
+
+/* banner.c */
+void banner_show(const struct supervisor *supervisor);
+
+/* supervisor.c */
+void supervisor_say(const char *format, ...) YARDER_PRINTF(1, 2);
+
+#endif

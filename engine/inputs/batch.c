@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inputs/batch.h"
+
+#include "base/text.h"
+
+void input_init(struct input *input, const struct input_config *config, uint16_t index,
+    struct hold *hold, uint64_t record_bytes_max)
+{
+    *input = (struct input){.config = config,
+        .index = index,
+        .counts = &hold->inputs[index],
+        .tag = text_of(config->tag),
+        .record_bytes_max = (uint32_t)(config->record_bytes_max != 0 ? config->record_bytes_max
+                                                                     : record_bytes_max)};
+}
+
+uint32_t batch_room(const struct batch *batch)
+{
+    bool room = batch->fields_used + YARDER_FIELDS_MAX <= BATCH_FIELDS &&
+                batch->scratch_used + BATCH_SCRATCH_LEAST <= BATCH_SCRATCH_BYTES;
+    return room && batch->count < batch->limit ? batch->limit - batch->count : 0;
+}
+
+/* How far the parser went into the scratch: the end of the last text that lies there. */
+static uint32_t scratch_taken(const struct batch *batch, const struct yarder_record *record)
+{
+    const char *from = batch->scratch + batch->scratch_used;
+    const char *to = batch->scratch + BATCH_SCRATCH_BYTES;
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < record->fields_count; i++) {
+        const struct yarder_text *texts[] = {&record->fields[i].key, &record->fields[i].value};
+        for (size_t k = 0; k < YARDER_COUNT_OF(texts); k++) {
+            if (texts[k]->at >= from && texts[k]->at < to) {
+                taken =
+                    (uint32_t)yarder_max(taken, (uint64_t)(texts[k]->at - from) + texts[k]->length);
+            }
+        }
+    }
+    return taken;
+}
+
+static void parse(
+    struct batch *batch, struct input *input, struct yarder_text line, struct yarder_record *record)
+{
+    syslog_parse(&input->parser, line, batch->scratch + batch->scratch_used,
+        BATCH_SCRATCH_BYTES - batch->scratch_used, batch->fields + batch->fields_used, record);
+    batch->scratch_used += scratch_taken(batch, record);
+    batch->fields_used += record->fields_count;
+}
+
+void batch_add(struct batch *batch, struct input *input, const struct frame_span *span,
+    const struct batch_origin *origin)
+{
+    YARDER_ASSERT(batch->count < YARDER_BATCH_RECORDS);
+    struct yarder_record *record = &batch->records[batch->count++];
+    *record = (struct yarder_record){.received_ns = batch->now_ns,
+        .time_ns = batch->now_ns,
+        .input = input->index,
+        .facility = YARDER_FACILITY_NONE};
+    if (input->config->parse == INPUT_PARSE_SYSLOG) {
+        parse(batch, input, span->text, record);
+    } else {
+        record->text = span->text;
+    }
+    record->flags |= span->flags | (origin->network ? (uint32_t)YARDER_FLAG_NETWORK : 0u);
+    record->peer = origin->peer;
+    record->stream = (uint8_t)origin->stream;
+    record->kind = (uint8_t)input->config->record_kind;
+    if (record->pid == 0) {
+        record->pid = origin->pid;
+    }
+    if (record->tag.length == 0) {
+        record->tag = input->tag;
+    }
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inputs/input.h"
+
+/* clang-format off: a table */
+const char *const input_kind_names[INPUT_KINDS] = {"ring", "stdin", "exec", "unix", "udp", "tcp"};
+
+const char *const input_kind_helps[INPUT_KINDS] = {
+    [INPUT_RING] = "ring: programs that use libyarder; records come through shared memory",
+    [INPUT_STDIN] = "stdin: lines of the daemon's own standard input",
+    [INPUT_EXEC] = "exec:COMMAND: runs COMMAND with sh -c and takes its stdout and stderr, apart",
+    [INPUT_UNIX] =
+        "unix:PATH: a unix socket, datagram or (socket=stream) stream; @NAME is abstract",
+    [INPUT_UDP] = "udp:HOST:PORT: datagrams, IPv4 or [IPv6]; an empty host is every address",
+    [INPUT_TCP] = "tcp:HOST:PORT: connections, IPv4 or [IPv6]; an empty host is every address",
+};
+
+static const char *const parse_choices[] = {"raw", "syslog", NULL};
+static const char *const framing_choices[] = {"auto", "lf", "nul", "octets", "length4", NULL};
+static const char *const record_kind_choices[] = {"log", "request", NULL};
+static const char *const socket_type_choices[] = {"dgram", "stream", NULL};
+static const char *const restart_choices[] = {"always", "on-failure", "never", NULL};
+
+enum {
+    RING = 1 << INPUT_RING,
+    STDIN = 1 << INPUT_STDIN,
+    EXEC = 1 << INPUT_EXEC,
+    UNIX = 1 << INPUT_UNIX,
+    UDP = 1 << INPUT_UDP,
+    TCP = 1 << INPUT_TCP,
+    STREAMS = STDIN | EXEC | UNIX | TCP,
+    SOCKETS = UNIX | UDP | TCP,
+    EVERY = RING | STDIN | EXEC | SOCKETS,
+};
+
+#define FIELD(member) offsetof(struct input_config, member)
+
+const struct input_option input_options[] = {
+    {{"parse", YARDER_OPTION_CHOICE, FIELD(parse), "raw", 0, 0, parse_choices, NULL, "raw|syslog",
+         "raw: a line or datagram is a record; syslog: RFC 3164 and RFC 5424 headers are read"},
+        STREAMS | UDP},
+    {{"framing", YARDER_OPTION_CHOICE, FIELD(framing), "auto", 0, 0, framing_choices, NULL,
+         "auto|lf|nul|octets|length4",
+         "where a record ends in a stream; auto decides for each connection (lf for stdin and "
+         "exec)"},
+        STREAMS},
+    {{"kind", YARDER_OPTION_CHOICE, FIELD(record_kind), "log", 0, 0, record_kind_choices, NULL,
+         "log|request", "what the records are, for the selector kind="},
+        STREAMS | UDP},
+    {{"tag", YARDER_OPTION_TEXT, FIELD(tag), NULL, 0, 0, NULL, NULL, "NAME",
+         "tag of records that state none"},
+        EVERY},
+    {{"record-max", YARDER_OPTION_BYTES, FIELD(record_bytes_max), NULL, 64, YARDER_RECORD_BYTES_MAX,
+         NULL, NULL, "SIZE", "longer records are cut and flagged; else the daemon's record-max"},
+        STREAMS | UDP},
+    {{"socket", YARDER_OPTION_CHOICE, FIELD(socket_type), "dgram", 0, 0, socket_type_choices, NULL,
+         "dgram|stream", "type of the unix socket"},
+        UNIX},
+    {{"mode", YARDER_OPTION_MODE, FIELD(mode), "0660", 0, 0777, NULL, NULL, "MODE",
+         "permissions of the socket's path"},
+        UNIX | RING},
+    {{"owner", YARDER_OPTION_TEXT, FIELD(owner), NULL, 0, 0, NULL, NULL, "USER",
+         "owner of the socket's path"},
+        UNIX | RING},
+    {{"group", YARDER_OPTION_TEXT, FIELD(group), NULL, 0, 0, NULL, NULL, "GROUP",
+         "group of the socket's path"},
+        UNIX | RING},
+    {{"rcvbuf", YARDER_OPTION_BYTES, FIELD(receive_bytes), "8M", 4096, 1 << 30, NULL, NULL, "SIZE",
+         "the kernel's receive buffer; a default one loses bursts"},
+        UNIX | UDP},
+    {{"connections-max", YARDER_OPTION_COUNT, FIELD(connections_max), "2000", 1, 60000, NULL, NULL,
+         "N", "connections at a time; more are closed and counted"},
+        UNIX | TCP},
+    {{"restart", YARDER_OPTION_CHOICE, FIELD(restart), "always", 0, 0, restart_choices, NULL,
+         "always|on-failure|never", "what happens when the command has ended"},
+        EXEC},
+    {{"restart-delay", YARDER_OPTION_DURATION, FIELD(restart_delay_ns), "1s", 0, UINT64_MAX, NULL,
+         NULL, "TIME",
+         "pause before it is started again; doubles up to a minute while it fails at once"},
+        EXEC},
+    {{"size", YARDER_OPTION_BYTES, FIELD(ring_bytes), NULL, 64 << 10, 1ull << 32, NULL, NULL,
+         "SIZE", "ring memory of each producer process; else the daemon's ring-memory"},
+        RING},
+    {{.kind = YARDER_OPTION_END}, 0},
+};
+/* clang-format on */

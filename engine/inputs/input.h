@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inputs: where records come from. This header holds what the configuration says of one; each kind
+ * lives in a file of its own, and turns what arrives into batches of records.
+ */
+#ifndef YARDER_INPUTS_INPUT_H
+#define YARDER_INPUTS_INPUT_H
+
+#include "api/option.h"
+#include "api/record.h"
+#include "base/base.h"
+#include "base/limits.h"
+#include "codec/frame.h"
+
+enum input_kind {
+    INPUT_RING,
+    INPUT_STDIN,
+    INPUT_EXEC,
+    INPUT_UNIX,
+    INPUT_UDP,
+    INPUT_TCP,
+    INPUT_KINDS
+};
+
+enum input_parse { INPUT_PARSE_RAW, INPUT_PARSE_SYSLOG };
+
+/* What becomes of an exec child that has ended. */
+enum input_restart { INPUT_RESTART_ALWAYS, INPUT_RESTART_ON_FAILURE, INPUT_RESTART_NEVER };
+
+enum input_socket_type { INPUT_SOCKET_DATAGRAM, INPUT_SOCKET_STREAM };
+
+/* One input as configured. Texts belong to the configuration's arena. */
+struct input_config {
+    enum input_kind kind;
+    char *name;   /* given, or made of kind and target; unique */
+    char *target; /* the part after "kind:": path, host:port, command; "" where the kind has none */
+    const char *where; /* "file:line" */
+
+    int parse;                 /* enum input_parse */
+    int framing;               /* enum frame_kind; streams and pipes */
+    int record_kind;           /* enum yarder_record_kind of what comes in */
+    char *tag;                 /* default for records that state none; NULL: none */
+    uint64_t record_bytes_max; /* 0: the daemon's record-max */
+
+    int socket_type; /* enum input_socket_type; unix only (socket=dgram|stream) */
+    uint32_t mode;   /* unix socket's; ring's socket too */
+    char *owner;     /* user name or number; NULL: unchanged */
+    char *group;
+    uint64_t receive_bytes;   /* rcvbuf= */
+    uint64_t connections_max; /* tcp, unix stream */
+
+    int restart; /* enum input_restart; exec */
+    uint64_t restart_delay_ns;
+
+    uint64_t ring_bytes; /* ring: memory of each producer process; 0: the daemon's ring-memory */
+
+    char *
+        *arguments; /* exec: run this argv (ends with NULL) in place of sh -c target; NULL: none */
+};
+
+/* The option table of struct input_config; `kinds` of a row says which kinds know it. */
+struct input_option {
+    struct yarder_option option;
+    uint32_t kinds; /* bit per enum input_kind */
+};
+extern const struct input_option input_options[];       /* ends with YARDER_OPTION_END */
+extern const char *const input_kind_names[INPUT_KINDS]; /* "ring", "stdin", "exec", ... */
+extern const char
+    *const input_kind_helps[INPUT_KINDS]; /* a sentence each, with the target's form */
+
+#endif

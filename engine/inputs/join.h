@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Long ring records arrive in parts, perhaps over several passes. What came so far is kept in a
+ * join of the hold, so a worker's death between two parts loses nothing.
+ */
+#ifndef YARDER_INPUTS_JOIN_H
+#define YARDER_INPUTS_JOIN_H
+
+#include "inputs/batch.h"
+#include "ring/reader.h"
+
+enum { JOINS_COUNT = 16, JOIN_FIELDS_BYTES = 34 << 10 };
+
+/* Memory of one join for records of this size. */
+uint32_t join_bytes(uint64_t record_bytes_max);
+
+/*
+ * Takes a part that is not the last one: 0. -ENOENT: a middle part whose beginning is not here;
+ * -ENOSPC: no join free. Then the part is to be delivered by itself, flagged.
+ */
+YARDER_MUST_USE int join_put(
+    struct hold *hold, uint64_t region, uint32_t record_bytes_max, const struct ring_record *part);
+
+/*
+ * Makes the whole record of the last part and what was joined before. Texts lie in the join, fields
+ * in `fields` (YARDER_FIELDS_MAX). 0 or -ENOENT. Changes nothing: join_free when it was placed.
+ */
+YARDER_MUST_USE int join_last(struct hold *hold, uint64_t region, uint32_t record_bytes_max,
+    const struct ring_record *part, struct yarder_field *fields, struct yarder_record *out);
+void join_free(struct hold *hold, uint64_t region, uint32_t tid);
+/* After a commit (and after hold_load): what was freed before it may be used again. */
+void join_settle(struct hold *hold);
+
+/* An unfinished record of a region whose process has ended: 0, flagged PARTIAL; -ENOENT: none. */
+YARDER_MUST_USE int join_orphan(struct hold *hold, uint64_t region, uint32_t record_bytes_max,
+    struct yarder_field *fields, struct yarder_record *out);
+
+#endif

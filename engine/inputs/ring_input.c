@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inputs/ring_input.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static int place_find(struct ring_input *ring)
+{
+    struct hold *hold = ring->hold;
+    uint32_t free_slot = HOLD_NONE;
+    for (uint32_t i = 0; i < *hold->regions_used; i++) {
+        const struct hold_region *region = hold_region_at(hold, i);
+        if (region->id == ring->id) {
+            ring->slot = i;
+            return 1;
+        }
+        if (region->id == 0 && free_slot == HOLD_NONE) {
+            free_slot = i;
+        }
+    }
+    if (free_slot == HOLD_NONE) {
+        if (*hold->regions_used == hold->shape.regions_max) {
+            return -ENOSPC;
+        }
+        free_slot = (*hold->regions_used)++;
+    }
+    ring->slot = free_slot;
+    struct hold_region *region = hold_region_at(hold, free_slot);
+    *region = (struct hold_region){.id = ring->id, .pid = ring->pid, .input = ring->input->index};
+    return 0;
+}
+
+static void losses_count(struct ring_input *ring, struct hold_region *region)
+{
+    struct ring_losses losses;
+    region_reader_losses(ring->reader, &losses);
+    if (losses.lost > region->lost) {
+        ring->input->counts->lost_ring += losses.lost - region->lost;
+        region->lost = losses.lost;
+    }
+}
+
+int ring_input_open(struct ring_input **out, struct input *input, struct hold *hold, uint64_t id,
+    uint32_t pid, int region_fd, int doorbell_fd)
+{
+    YARDER_OWN_FD int region_own = region_fd;
+    YARDER_OWN_FD int doorbell_own = doorbell_fd;
+    YARDER_OWN_HEAP struct ring_input *ring = calloc(1, sizeof(*ring));
+    if (ring == NULL) {
+        return -ENOMEM;
+    }
+    *ring = (struct ring_input){.input = input, .hold = hold, .id = id, .pid = pid};
+    const struct region_reader_options options = {
+        .pid = pid, .input = input->index, .tag = input->tag};
+    int r = region_reader_open(&ring->reader, region_own, &options);
+    if (r < 0) {
+        return r;
+    }
+    r = region_reader_rings(ring->reader) > hold->shape.rings_max ? -ENOSPC : place_find(ring);
+    if (r < 0) {
+        region_reader_close(ring->reader);
+        return r;
+    }
+    if (r == 1) {
+        struct hold_region *region = hold_region_at(hold, ring->slot);
+        (void)region_reader_resume(ring->reader, hold_region_cursors(region));
+    }
+    ring_input_store(ring);
+    /* A kill can leave a producer that waits for room which the stored commit has freed. */
+    ring_input_publish(ring);
+    region_reader_sleep(ring->reader, RING_AWAKE);
+    ring->doorbell =
+        (struct io_source){.fd = yarder_fd_take(&doorbell_own), .kind = IO_READY, .owner = ring};
+    *out = yarder_heap_take(&ring);
+    return 0;
+}
+
+void ring_input_close(struct ring_input *ring, bool forget)
+{
+    if (forget) {
+        struct hold_region *region = hold_region_at(ring->hold, ring->slot);
+        losses_count(ring, region);
+        *region = (struct hold_region){0};
+        while (*ring->hold->regions_used > 0 &&
+               hold_region_at(ring->hold, *ring->hold->regions_used - 1)->id == 0) {
+            (*ring->hold->regions_used)--;
+        }
+    }
+    region_reader_close(ring->reader);
+    yarder_fd_drop(&ring->doorbell.fd);
+    free(ring);
+}
+
+void ring_input_answer(struct ring_input *ring)
+{
+    char bytes[64];
+    ssize_t r = recv(ring->doorbell.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    ring->doorbell_ended = r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+uint32_t ring_input_take(struct ring_input *ring, const struct ring_clock *clock,
+    struct ring_take *take, uint32_t records_max, bool *more)
+{
+    struct ring_batch batch = {.records = take->records,
+        .records_max = records_max,
+        .text_in_place = take->text_in_place,
+        .scratch = take->scratch,
+        .scratch_bytes = sizeof(take->scratch)};
+    *more = false;
+    if (ring->dead) {
+        return 0;
+    }
+    if (region_reader_take(ring->reader, clock, &batch) < 0) {
+        ring->dead = true;
+        ring->input->counts->received++;
+        ring->input->counts->refused[HOLD_REFUSED_CORRUPT]++;
+        return 0;
+    }
+    *more = batch.more;
+    ring->taken |= batch.count > 0;
+    return batch.count;
+}
+
+void ring_input_rewind(
+    struct ring_input *ring, const struct ring_take *take, uint32_t placed, uint32_t count)
+{
+    for (uint32_t i = count; i > placed; i--) {
+        region_reader_rewind(ring->reader, &take->records[i - 1]);
+    }
+}
+
+void ring_input_store(struct ring_input *ring)
+{
+    struct hold_region *region = hold_region_at(ring->hold, ring->slot);
+    uint64_t *cursors = hold_region_cursors(region);
+    uint32_t rings = region_reader_rings(ring->reader);
+    for (uint32_t i = 0; i < rings; i++) {
+        cursors[i] = region_reader_cursor(ring->reader, i);
+    }
+    losses_count(ring, region);
+}
+
+void ring_input_publish(struct ring_input *ring)
+{
+    region_reader_publish(ring->reader);
+    ring->taken = false;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ring input: one region for each producer process. The reader's cursors move as records are
+ * taken; the commit stores them; only then are they published to the producers. What could not be
+ * placed is taken again: the cursors go back to the first record that was not.
+ */
+#ifndef YARDER_INPUTS_RING_INPUT_H
+#define YARDER_INPUTS_RING_INPUT_H
+
+#include "inputs/join.h"
+#include "io/io.h"
+
+struct ring_input {
+    struct io_source doorbell; /* READY on the client's socket */
+    struct input *input;
+    struct hold *hold;
+    struct region_reader *reader;
+    uint64_t id;   /* the supervisor's number of the region */
+    uint32_t slot; /* of the hold */
+    uint32_t pid;
+    bool doorbell_ended; /* the client closed its socket: not the process's end */
+    bool gone;           /* its process has ended: drain, then forget */
+    bool dead;           /* the producer scribbled too much: nothing more is read */
+    bool taken;          /* cursors moved in this pass: publish after the commit */
+    struct ring_input *next;
+};
+
+/* Everything a take needs, once for the writer. */
+struct ring_take {
+    struct ring_record records[YARDER_BATCH_RECORDS];
+    char scratch[256 << 10];
+    bool text_in_place;
+};
+
+/*
+ * Maps the region and finds its place in the hold's state by id, or takes a free one. fds are the
+ * region (closed here) and the doorbell (owned). 0; -ENOSPC: no place in the hold; -errno.
+ */
+YARDER_MUST_USE int ring_input_open(struct ring_input **out, struct input *input, struct hold *hold,
+    uint64_t id, uint32_t pid, int region_fd, int doorbell_fd);
+/* Removed from the loop before. `forget` also gives its place in the hold back. */
+void ring_input_close(struct ring_input *ring, bool forget);
+
+/* Empties the doorbell. */
+void ring_input_answer(struct ring_input *ring);
+
+/*
+ * Fills take->records: how many. *more: there is more to take now. A region that turns out to be
+ * scribbled over becomes dead: 0.
+ */
+uint32_t ring_input_take(struct ring_input *ring, const struct ring_clock *clock,
+    struct ring_take *take, uint32_t records_max, bool *more);
+
+/* Records [placed, count) were not taken: each ring goes back to its first of them. */
+void ring_input_rewind(
+    struct ring_input *ring, const struct ring_take *take, uint32_t placed, uint32_t count);
+
+/* Before a commit: cursors and losses into the private state. After it: publish. */
+void ring_input_store(struct ring_input *ring);
+void ring_input_publish(struct ring_input *ring);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening an output, sealing what is due, handing it to the lane. What comes back: reap.c. */
+#include "outputs/delivery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "os/identity.h"
+#include "outputs/slots.h"
+
+enum { BATCH_BYTES_MIN = 64 << 10, SCRATCH_FACTOR = 8 };
+
+static int slots_open(struct output *output)
+{
+    const struct hold_shape_output *shape = &output->hold->shape.outputs[output->index];
+    output->slots_count = shape->queues_count;
+    output->slots = calloc(shape->queues_count, sizeof(*output->slots));
+    if (output->slots == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < shape->queues_count; i++) {
+        output->slots[i] = (struct output_slot){.fd = -1,
+            .queue_index = shape->first_queue + i,
+            .queue = &output->hold->queues[shape->first_queue + i]};
+    }
+    output->batch_bytes = yarder_max(BATCH_BYTES_MIN, shape->buffer_bytes * 3ull / 4);
+    output->scratch_bytes = SCRATCH_FACTOR * (size_t)YARDER_RECORD_BYTES_MAX;
+    /* Virtual until a record is really that long. */
+    output->scratch = malloc(output->scratch_bytes);
+    return output->scratch == NULL ? -ENOMEM
+                                   : queue_pool_open(&output->pool, output->hold, output->index);
+}
+
+static int encoders_open(
+    struct output *output, const struct output_open_options *options, char *why, size_t why_bytes)
+{
+    const struct output_config *config = options->config;
+    int r = encoder_open(&output->encoder, config->format, (enum encode_newlines)config->newlines,
+        options->host, why, why_bytes);
+    if (r < 0) {
+        return r;
+    }
+    output->plain = encoder_is_plain(output->encoder);
+    output->path_is_constant = true;
+    if (config->kind != OUTPUT_FILE) {
+        return 0;
+    }
+    r = path_template_open(&output->path, config->target, options->host, why, why_bytes);
+    if (r == 0) {
+        output->path_is_constant = path_template_is_constant(output->path);
+    }
+    return r;
+}
+
+int output_open(
+    struct output *output, const struct output_open_options *options, char *why, size_t why_bytes)
+{
+    const struct output_config *config = options->config;
+    *output = (struct output){.config = config,
+        .index = options->index,
+        .hold = options->hold,
+        .counts = &options->hold->outputs[options->index],
+        .services = options->services,
+        .block_limit_ns = options->block_limit_ns};
+    int r = encoders_open(output, options, why, why_bytes);
+    if (r < 0 || config->kind == OUTPUT_NULL) {
+        return r;
+    }
+    r = slots_open(output);
+    if (r < 0) {
+        return r;
+    }
+    struct lane_options lane = {.config = config,
+        .index = options->index,
+        .event_fd = options->event_fd,
+        .writer_sleeps = options->writer_sleeps,
+        .owner_uid = (uid_t)-1,
+        .owner_gid = (gid_t)-1};
+    r = config->owner == NULL ? 0 : identity_user(config->owner, &lane.owner_uid);
+    if (r == 0 && config->group != NULL) {
+        r = identity_group(config->group, &lane.owner_gid);
+    }
+    if (r == 0) {
+        output->truncate = config->truncate && options->first_start;
+        r = lane_open(&output->lane, &lane);
+    }
+    if (r < 0) {
+        (void)snprintf(why, why_bytes, "owner, group or thread: %s", strerror(-r));
+    }
+    return r;
+}
+
+int output_close(struct output *output, uint64_t wait_ns)
+{
+    int r = output->lane == NULL ? 0 : lane_close(output->lane, wait_ns);
+    if (r < 0) {
+        return r; /* the thread is stuck in a call and still uses our memory */
+    }
+    for (uint32_t i = 0; i < output->slots_count; i++) {
+        yarder_fd_drop(&output->slots[i].fd);
+    }
+    queue_pool_close(&output->pool);
+    free(output->slots);
+    free(output->scratch);
+    encoder_close(output->encoder);
+    path_template_close(output->path);
+    *output = (struct output){0};
+    return 0;
+}
+
+void output_resume_queue(struct output *output, uint32_t queue, int fd)
+{
+    struct output_slot *slot = &output->slots[queue - output->slots[0].queue_index];
+    YARDER_ASSERT(slot->state == SLOT_FREE && slot->queue_index == queue);
+    slot->fd = fd;
+    slot->state = fd < 0 ? SLOT_CLOSED : SLOT_IDLE;
+    slot->due_ns = fd < 0 || !queue_is_empty(slot->queue) ? 1 : 0;
+    if (slot->queue->seal_bytes == 0) {
+        return;
+    }
+    if (fd >= 0 && output->config->kind == OUTPUT_FILE) {
+        slot->state = SLOT_COMPARING;
+        return;
+    }
+    /* Nobody can tell what stands there (a pipe, a file that is lost): given again, said so. */
+    output->counts->uncertain += queue_sealed_records(&output->pool, slot->queue);
+    queue_unseal(slot->queue);
+}
+
+void output_start(struct output *output, uint64_t now_ns)
+{
+    if (output->lane == NULL || !output->path_is_constant || output->slots[0].state != SLOT_FREE) {
+        return;
+    }
+    char path[YARDER_PATH_BYTES_MAX] = "";
+    const struct yarder_record nothing = {0};
+    if (output->path != NULL && path_template_run(output->path, &nothing, path, sizeof(path)) < 0) {
+        return; /* told for each record that finds no file */
+    }
+    struct output_slot *slot = slot_take(output, path, now_ns);
+    YARDER_ASSERT(slot == &output->slots[0]);
+    slot->due_ns = now_ns;
+}
+
+static bool seal_slot(struct output *output, struct output_slot *slot, uint64_t now_ns, bool drain)
+{
+    struct hold_queue *queue = slot->queue;
+    if (slot->state != SLOT_IDLE || now_ns < slot->retry_ns) {
+        return false;
+    }
+    if (queue_is_empty(queue)) {
+        slot->due_ns = 0;
+        return false;
+    }
+    bool due = drain || now_ns >= slot->due_ns ||
+               queue_waiting_bytes(queue) >= output->batch_bytes || queue_record_open(queue);
+    if (!due) {
+        return false;
+    }
+    if ((queue->flags & HOLD_QUEUE_BROKEN) != 0 && queue_record_open(queue)) {
+        queue_rewind(queue);
+        output->counts->torn++;
+    }
+    queue->flags &= ~(uint32_t)HOLD_QUEUE_BROKEN;
+    slot->job.bytes = queue_seal(&output->pool, queue);
+    slot->job.bytes_count = queue->seal_bytes;
+    slot->state = SLOT_SEALED;
+    slot->due_ns = 0;
+    return true;
+}
+
+bool output_seal(struct output *output, uint64_t now_ns, bool drain)
+{
+    bool sealed = false;
+    if (output->fenced) {
+        return false;
+    }
+    for (uint32_t i = 0; i < output->slots_count; i++) {
+        sealed |= seal_slot(output, &output->slots[i], now_ns, drain);
+    }
+    if (output->lane != NULL) {
+        slots_retire(output, now_ns);
+    }
+    return sealed;
+}
+
+void output_settle(struct output *output)
+{
+    queue_pool_settle(&output->pool);
+    for (uint32_t i = 0; i < output->slots_count && !output->path_is_constant; i++) {
+        output->slots[i].just_freed = false;
+    }
+}
+
+/* A compare needs the sealed bytes and the record ends of their buffer. */
+static void submit_compare(struct output *output, struct output_slot *slot)
+{
+    struct lane_job *job = &slot->job;
+    job->batch.ends = queue_sealed_ends(
+        &output->pool, slot->queue, &job->batch.ends_count, &job->batch.ends_offset);
+    job->batch.bytes = queue_sealed(&output->pool, slot->queue);
+    job->batch.bytes_count = slot->queue->seal_bytes;
+    job->batch.continues = queue_record_open(slot->queue);
+    job->batch.expected_size = slot->queue->expected_size;
+    slot_submit(output, slot, LANE_COMPARE);
+}
+
+static void submit_open(struct output *output, struct output_slot *slot)
+{
+    slot->state = SLOT_OPENING;
+    slot->job.truncate = output->truncate;
+    if (output->config->kind == OUTPUT_STDIO && slot->fd < 0) {
+        bool to_error = strcmp(output->config->target, "stderr") == 0;
+        slot->fd = fcntl(to_error ? STDERR_FILENO : STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    }
+    slot_submit(output, slot, LANE_OPEN);
+}
+
+void output_submit(struct output *output)
+{
+    if (output->fenced || output->lane == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < output->slots_count; i++) {
+        struct output_slot *slot = &output->slots[i];
+        if (slot->state == SLOT_SEALED) {
+            slot->state = SLOT_WRITING;
+            slot_submit(output, slot, LANE_WRITE);
+        } else if (slot->state == SLOT_COMPARING && slot->job.owner == NULL) {
+            submit_compare(output, slot);
+        } else if (slot->state == SLOT_CLOSED && slot->due_ns != 0) {
+            submit_open(output, slot);
+        }
+    }
+}
+
+void output_reopen(struct output *output)
+{
+    for (uint32_t i = 0; i < output->slots_count; i++) {
+        if ((output->slots[i].queue->flags & HOLD_QUEUE_ACTIVE) != 0) {
+            output->slots[i].queue->flags |= HOLD_QUEUE_REOPEN;
+        }
+    }
+}
+
+uint64_t output_deadline_ns(const struct output *output)
+{
+    uint64_t deadline_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < output->slots_count && !output->fenced; i++) {
+        const struct output_slot *slot = &output->slots[i];
+        bool waits = slot->state == SLOT_IDLE || slot->state == SLOT_CLOSED;
+        if (waits && slot->due_ns != 0) {
+            deadline_ns = yarder_min(deadline_ns, yarder_max(slot->due_ns, slot->retry_ns));
+        } else if (slot->state == SLOT_IDLE && !output->path_is_constant) {
+            deadline_ns =
+                yarder_min(deadline_ns, slot->queue->used_ns + output->config->idle_close_ns);
+        }
+    }
+    return deadline_ns;
+}
+
+bool output_is_idle(const struct output *output)
+{
+    bool idle = output->under_way == 0;
+    for (uint32_t i = 0; i < output->slots_count; i++) {
+        const struct output_slot *slot = &output->slots[i];
+        idle = idle && (slot->state == SLOT_FREE || queue_is_empty(slot->queue)) &&
+               slot->state != SLOT_SEALED;
+    }
+    return idle;
+}

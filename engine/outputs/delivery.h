@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An output at work: its encoder, its queues in the hold, its lane. Owned by the writer thread; the
+ * calls follow the pass:
+ *
+ *   output_reap     what the lane has finished becomes true in the private state
+ *   output_put      a record is rendered into the queue of its file
+ *   output_seal     what is due is sealed
+ *   (hold_commit)
+ *   output_settle   freed memory may be used again
+ *   output_submit   what is sealed goes to the lane
+ *
+ * One queue is one file. An output whose path has variables has as many as may be open at a time.
+ *
+ *   slot of a queue:  FREE -> OPENING -> IDLE <-> SEALED -> WRITING -> IDLE
+ *                                         IDLE -> CLOSING -> FREE      (variables in the path only)
+ *   after a start:    COMPARING -> IDLE   how much of the sealed batch stands in the file?
+ */
+#ifndef YARDER_OUTPUTS_DELIVERY_H
+#define YARDER_OUTPUTS_DELIVERY_H
+
+#include "codec/encode.h"
+#include "outputs/lane.h"
+#include "outputs/output.h"
+#include "queue/queue.h"
+
+enum slot_state {
+    SLOT_FREE,
+    SLOT_CLOSED,
+    SLOT_OPENING,
+    SLOT_COMPARING,
+    SLOT_IDLE,
+    SLOT_SEALED,
+    SLOT_WRITING,
+    SLOT_CLOSING
+};
+
+struct output_slot {
+    enum slot_state state;
+    struct hold_queue *queue;
+    uint32_t queue_index;
+    int fd;            /* -1: not open */
+    uint64_t due_ns;   /* when its oldest waiting record must be sealed; 0: nothing waits */
+    uint64_t retry_ns; /* not before: the last call failed */
+    uint64_t backoff_ns;
+    bool just_freed; /* free in the private state, not yet in a stored commit */
+    struct lane_job job;
+    struct lane_job close_job; /* of the file that the path named before */
+    bool close_under_way;
+};
+
+/* What the worker does for its outputs. */
+struct output_services {
+    void *owner;
+    /* A descriptor that must outlive this worker, before the commit that names its file. */
+    int (*keep)(void *owner, uint32_t queue, int fd);
+    void (*forget)(void *owner, uint32_t queue);
+    /* A line for the operator; repeated ones are held back to one a minute for each output. */
+    void (*complain)(void *owner, const char *line);
+};
+
+struct output {
+    const struct output_config *config;
+    uint32_t index;
+    struct hold *hold;
+    struct hold_output *counts;
+    struct encoder *encoder;
+    struct path_template *path;
+    bool path_is_constant;
+    bool plain; /* the preset text: copied without asking the encoder */
+    struct queue_pool pool;
+    struct lane *lane; /* NULL: null output */
+    const struct output_services *services;
+    struct output_slot *slots;
+    uint32_t slots_count;
+    uint32_t last_slot;   /* of the record before: most records go where that went */
+    uint32_t under_way;   /* jobs in the lane */
+    uint64_t batch_bytes; /* sealed when so much waits */
+    uint64_t blocked_ns;  /* since when nothing moves while the queue is full; 0: it is not */
+    uint64_t block_limit_ns;
+    uint64_t complained_ns;
+    char complaint[160];
+    bool fenced;   /* a lane of a dead worker is still in a call on its file: hands off */
+    bool truncate; /* empty the file at the next open: the daemon's first */
+    char *scratch; /* a record too long for a buffer is rendered here */
+    size_t scratch_bytes;
+};
+
+struct output_open_options {
+    const struct output_config *config;
+    uint32_t index;
+    struct hold *hold;
+    const char *host;
+    int event_fd;
+    const uint32_t *writer_sleeps;
+    const struct output_services *services;
+    uint64_t block_limit_ns; /* resolved default */
+    bool first_start;        /* of the daemon: truncate= holds */
+};
+
+/* Allocates all it will ever need; starts the lane; touches no file. 0, -errno with `why`. */
+YARDER_MUST_USE int output_open(
+    struct output *output, const struct output_open_options *options, char *why, size_t why_bytes);
+/* Waits for the lane up to wait_ns. 0 or -ETIMEDOUT: it is stuck. */
+int output_close(struct output *output, uint64_t wait_ns);
+
+/*
+ * Takes up a queue that the loaded commit names, with the descriptor kept for it (-1: none). The
+ * descriptor is the output's from now on.
+ */
+void output_resume_queue(struct output *output, uint32_t queue, int fd);
+
+/* After the queues were resumed: a file with a constant path is opened now, records or not. */
+void output_start(struct output *output, uint64_t now_ns);
+
+/* Whether this record must wait: the queue is full and the policy blocks. Changes nothing. */
+bool output_blocks(struct output *output, const struct yarder_record *record, uint64_t now_ns);
+
+/* Takes the record, `copies` times, or drops and counts it by policy. */
+void output_put(
+    struct output *output, const struct yarder_record *record, uint32_t copies, uint64_t now_ns);
+
+void output_reap(struct output *output, uint64_t now_ns);
+/* `drain`: everything that waits is due now. Returns whether anything was sealed. */
+bool output_seal(struct output *output, uint64_t now_ns, bool drain);
+void output_settle(struct output *output);
+void output_submit(struct output *output);
+
+/* Every file follows its path at the next write (USR1). */
+void output_reopen(struct output *output);
+
+/* When it wants to be called again; UINT64_MAX: when something happens. */
+uint64_t output_deadline_ns(const struct output *output);
+
+/* Nothing waits and the lane has nothing to do. */
+bool output_is_idle(const struct output *output);
+
+#endif

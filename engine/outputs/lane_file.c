@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Look, append, close. Opening by path is lane_path.c; what is owed to the disk is lane_sync.c. */
+#include "outputs/lane_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+#include "outputs/lane_path.h"
+#include "outputs/lane_uring.h"
+
+enum { INTERRUPTED_TRIES = 8 };
+
+uint64_t lane_now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void lane_enter(struct lane_files *files, const char *call)
+{
+    /* relaxed: lane_stuck_ns and lane_call only tell a person; nothing is ordered by them */
+    __atomic_store_n(&files->watch.call, call, __ATOMIC_RELAXED);
+    __atomic_store_n(&files->watch.since_ns, lane_now_ns(), __ATOMIC_RELAXED);
+}
+
+void lane_leave(struct lane_files *files)
+{
+    __atomic_store_n(&files->watch.since_ns, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&files->watch.call, NULL, __ATOMIC_RELAXED);
+}
+
+void lane_file_failed(struct lane_job *job, const char *call, int error)
+{
+    YARDER_ASSERT(error < 0);
+    job->answer = LANE_FAILED;
+    job->failed_call = call;
+    job->error = error;
+}
+
+/* Opening */
+
+static void open_stdio(struct lane_files *files, struct lane_job *job)
+{
+    bool is_error = strcmp(files->options.config->target, "stderr") == 0;
+    int fd = fcntl(is_error ? STDERR_FILENO : STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        lane_file_failed(job, fd < 0 ? "dup" : "fstat", -errno);
+        yarder_fd_drop(&fd);
+        return;
+    }
+    job->fd = fd;
+    job->dev = status.st_dev;
+    job->ino = status.st_ino;
+    job->regular = S_ISREG(status.st_mode);
+    off_t at = job->regular ? lseek(fd, 0, SEEK_CUR) : 0;
+    job->size = at < 0 ? 0 : (uint64_t)at;
+    job->answer = LANE_DONE;
+}
+
+void lane_file_open(struct lane_files *files, struct lane_job *job)
+{
+    if (files->options.config->kind == OUTPUT_STDIO) {
+        open_stdio(files, job);
+    } else if (lane_path_open(files, job, job->truncate)) {
+        job->answer = LANE_DONE;
+    }
+}
+
+/* Writing */
+
+/* One write. An interrupted one wrote nothing, so it is tried again at once, a few times. */
+static ssize_t write_once(struct lane_files *files, int fd, const char *bytes, size_t bytes_count)
+{
+    ssize_t r = -EINTR;
+    lane_enter(files, "write");
+    for (int tries = 0; r == -EINTR && tries < INTERRUPTED_TRIES; tries++) {
+        r = write(fd, bytes, bytes_count);
+        r = r < 0 ? -errno : r;
+    }
+    lane_leave(files);
+    return r == 0 ? -EIO : r; /* only some odd device takes nothing and gives no reason */
+}
+
+static void wait_writable(struct lane_files *files, int fd)
+{
+    struct pollfd waiting = {.fd = fd, .events = POLLOUT};
+    lane_enter(files, "poll");
+    (void)poll(&waiting, 1, -1); /* whatever comes, the next write says it */
+    lane_leave(files);
+}
+
+/*
+ * All bytes into a pipe, terminal or inherited descriptor, which may be non-blocking because
+ * whoever shares it made it so. What stands when the reader goes is answered as a short write.
+ */
+static ssize_t write_all(struct lane_files *files, int fd, const char *bytes, size_t bytes_count)
+{
+    size_t written = 0;
+    while (written < bytes_count) {
+        ssize_t r = write_once(files, fd, bytes + written, bytes_count - written);
+        if (r == -EAGAIN) {
+            wait_writable(files, fd);
+        } else if (r < 0) {
+            return written > 0 ? (ssize_t)written : r;
+        } else {
+            written += (size_t)r;
+        }
+    }
+    return (ssize_t)written;
+}
+
+/* Appends to a regular file: what write(2) answers. *synced: an fdatasync came with it. */
+static ssize_t append(struct lane_files *files, struct lane_job *job, bool sync, bool *synced)
+{
+    *synced = false;
+    if (files->uring == NULL) {
+        return write_once(files, job->fd, job->bytes, job->bytes_count);
+    }
+    struct lane_uring_result result;
+    lane_enter(files, sync ? "write and fdatasync" : "write");
+    lane_uring_append(files->uring, job->fd, job->bytes, job->bytes_count, sync, &result);
+    lane_leave(files);
+    if (result.broken) {
+        lane_uring_close(files->uring);
+        files->uring = NULL; /* from now on plainly */
+    }
+    *synced = result.synced && result.written > 0;
+    job->sync_error = *synced ? result.sync_error : 0;
+    return result.written == 0 ? -EIO : result.written;
+}
+
+/*
+ * Where the bytes just written end. The position says it exactly, whatever others append meanwhile;
+ * but io_uring does not move it when a full disk cuts a write short (seen on 6.18). Then the file's
+ * size has to do: if it takes in a stranger's bytes, the answer says so by being too large.
+ */
+static uint64_t end_of(struct lane_files *files, const struct lane_job *job)
+{
+    struct stat status;
+    off_t end = -1;
+    if (job->written == job->bytes_count) {
+        end = lseek(job->fd, 0, SEEK_CUR);
+    } else {
+        lane_enter(files, "fstat");
+        end = fstat(job->fd, &status) < 0 ? -1 : status.st_size;
+        lane_leave(files);
+    }
+    return end < 0 ? job->expected_size + job->written : (uint64_t)end;
+}
+
+/* After a write, and after a mere look: what an earlier worker wrote may not be on the disk yet. */
+static int sync_by_policy(struct lane_files *files, int fd)
+{
+    switch (files->options.config->fsync.policy) {
+    case OUTPUT_SYNC_BATCH:
+        return lane_sync_file(files, fd);
+    case OUTPUT_SYNC_INTERVAL:
+        return lane_sync_later(files, fd);
+    case OUTPUT_SYNC_NONE:
+        break;
+    }
+    return 0;
+}
+
+static void write_regular(struct lane_files *files, struct lane_job *job)
+{
+    bool synced = false;
+    if (job->bytes_count > 0) {
+        bool sync = files->options.config->fsync.policy == OUTPUT_SYNC_BATCH;
+        ssize_t r = append(files, job, sync, &synced);
+        if (r < 0) {
+            lane_file_failed(job, "write", (int)r);
+            return;
+        }
+        job->written = (uint32_t)r;
+        job->size = end_of(files, job);
+    }
+    if (!synced) {
+        job->sync_error = sync_by_policy(files, job->fd);
+    }
+    job->answer = LANE_DONE;
+}
+
+static void write_other(struct lane_files *files, struct lane_job *job)
+{
+    ssize_t r = write_all(files, job->fd, job->bytes, job->bytes_count);
+    if (r < 0) {
+        lane_file_failed(job, "write", (int)r);
+        return;
+    }
+    job->answer = LANE_DONE;
+    job->written = (uint32_t)r;
+    off_t end = lseek(job->fd, 0, SEEK_CUR); /* standard output may be a regular file */
+    job->size = end < 0 ? 0 : (uint64_t)end;
+}
+
+/*
+ * Whether the path names another file, or none. If it cannot be looked up (a folder we may no
+ * longer enter) the file we have is still good, and nothing better is to be had.
+ */
+static bool has_moved(struct lane_files *files, const char *path, const struct stat *ours)
+{
+    struct stat named;
+    lane_enter(files, "stat");
+    int r = stat(path, &named) < 0 ? -errno : 0;
+    lane_leave(files);
+    if (r < 0) {
+        return r == -ENOENT || r == -ENOTDIR;
+    }
+    return named.st_dev != ours->st_dev || named.st_ino != ours->st_ino;
+}
+
+static void write_file(struct lane_files *files, struct lane_job *job)
+{
+    struct stat ours;
+    lane_enter(files, "fstat");
+    int r = fstat(job->fd, &ours) < 0 ? -errno : 0;
+    lane_leave(files);
+    if (r < 0) {
+        lane_file_failed(job, "fstat", r);
+        return;
+    }
+    bool may_follow = !job->record_open || job->reopen;
+    if (may_follow && has_moved(files, job->path, &ours)) {
+        int old_fd = job->fd;
+        if (lane_path_open(files, job, false)) {
+            job->old_fd = old_fd;
+            job->answer = LANE_MOVED;
+        }
+        return;
+    }
+    bool regular = S_ISREG(ours.st_mode);
+    job->size = regular ? (uint64_t)ours.st_size : 0;
+    bool cut = regular && job->size < job->expected_size;
+    bool grown = regular && job->size > job->expected_size;
+    if (cut || (grown && job->record_open)) {
+        job->answer = LANE_RESIZED;
+    } else if (regular) {
+        write_regular(files, job);
+    } else {
+        write_other(files, job);
+    }
+}
+
+void lane_file_write(struct lane_files *files, struct lane_job *job)
+{
+    YARDER_ASSERT(job->fd >= 0);
+    if (files->options.config->kind == OUTPUT_STDIO) {
+        write_other(files, job);
+    } else {
+        write_file(files, job);
+    }
+}
+
+/* Closing */
+
+void lane_file_close(struct lane_files *files, struct lane_job *job)
+{
+    YARDER_ASSERT(job->fd >= 0);
+    job->sync_error = lane_sync_owed(files, job->fd);
+    lane_enter(files, "close");
+    int r = close(job->fd) < 0 && errno != EINTR ? -errno : 0;
+    lane_leave(files);
+    job->sync_error = job->sync_error == 0 ? r : job->sync_error;
+    job->fd = -1;
+    job->answer = LANE_DONE;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "outputs/output.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "outputs/option_words.h"
+
+/* clang-format off: a table */
+const char *const output_kind_names[OUTPUT_KINDS] = {"file", "stdio", "null"};
+
+const char *const output_kind_helps[OUTPUT_KINDS] = {
+    [OUTPUT_FILE] = "file:PATH: appends to a file; PATH may hold ${host}, ${tag}, ${time:%F} ...",
+    [OUTPUT_STDIO] = "stdio:[stdout|stderr]: the daemon's own standard output or error",
+    [OUTPUT_NULL] = "null: takes records and throws them away, for measuring",
+};
+
+static const char *const newlines_choices[] = {"auto", "keep", "escape", "indent", NULL};
+static const char *const file_io_choices[] = {"auto", "uring", "write", NULL};
+
+enum {
+    FILES = 1 << OUTPUT_FILE,
+    STDIO = 1 << OUTPUT_STDIO,
+    NONE = 1 << OUTPUT_NULL,
+    EVERY = FILES | STDIO | NONE
+};
+
+#define FIELD(member) offsetof(struct output_config, member)
+
+const struct output_option output_options[] = {
+    {{"level", YARDER_OPTION_LEVELS, FIELD(selectors.levels), NULL, 0, 0, NULL, NULL,
+         "LEVEL[..LEVEL]", "records of this level and above, or of a range"},
+        EVERY},
+    {{"match", YARDER_OPTION_TEXTS, FIELD(selectors.match), NULL, 0, 0, NULL, NULL, "REGEX",
+         "records whose text matches; repeated: any of them"},
+        EVERY},
+    {{"not-match", YARDER_OPTION_TEXTS, FIELD(selectors.not_match), NULL, 0, 0, NULL, NULL, "REGEX",
+         "not those whose text matches; repeated: none of them"},
+        EVERY},
+    {{"logger", YARDER_OPTION_TEXTS, FIELD(selectors.logger), NULL, 0, 0, NULL, NULL, "NAME",
+         "records of this logger and its children"},
+        EVERY},
+    {{"tag", YARDER_OPTION_TEXTS, FIELD(selectors.tag), NULL, 0, 0, NULL, NULL, "NAME[*]",
+         "records with this tag"},
+        EVERY},
+    {{"host", YARDER_OPTION_TEXTS, FIELD(selectors.host), NULL, 0, 0, NULL, NULL, "NAME[*]",
+         "records of this host"},
+        EVERY},
+    {{"input", YARDER_OPTION_TEXTS, FIELD(selectors.input), NULL, 0, 0, NULL, NULL, "NAME",
+         "records of this input"},
+        EVERY},
+    {{"field", YARDER_OPTION_TEXTS, FIELD(selectors.field), NULL, 0, 0, NULL, NULL, "NAME=REGEX",
+         "records whose field matches whole; also written field.NAME=REGEX"},
+        EVERY},
+    {{"facility", YARDER_OPTION_SPECIAL, FIELD(selectors.facilities), NULL, 0, 0, NULL,
+         option_parse_facilities, "NAME[+NAME...]", "records of these syslog facilities"},
+        EVERY},
+    {{"kind", YARDER_OPTION_SPECIAL, FIELD(selectors.kinds), NULL, 0, 0, NULL, option_parse_kinds,
+         "log|request", "records of this kind"},
+        EVERY},
+    {{"stream", YARDER_OPTION_SPECIAL, FIELD(selectors.streams), NULL, 0, 0, NULL,
+         option_parse_streams, "stdout|stderr", "records of this stream of a program"},
+        EVERY},
+    {{"rest", YARDER_OPTION_BOOL, FIELD(selectors.rest), "no", 0, 0, NULL, NULL, "yes|no",
+         "only what no selector or route of another output took"},
+        EVERY},
+    {{"format", YARDER_OPTION_TEXT, FIELD(format), "text", 0, 0, NULL, NULL, "FORMAT",
+         "text, syslog, rfc5424, json, python:..., or a template such as ${time:%F %T} ${level}: "
+         "${msg}"},
+        EVERY},
+    {{"newlines", YARDER_OPTION_CHOICE, FIELD(newlines), "auto", 0, 0, newlines_choices, NULL,
+         "auto|keep|escape|indent",
+         "line ends inside a text; auto escapes what came from a network and keeps the rest"},
+        EVERY},
+    {{"flush", YARDER_OPTION_DURATION, FIELD(flush_ns), "5ms", 0, UINT64_MAX, NULL, NULL, "TIME",
+         "longest wait before a record is written"},
+        FILES | STDIO},
+    {{"queue", YARDER_OPTION_SPECIAL, FIELD(queue_bytes), "memory:16M", 0, 0, NULL,
+         option_parse_queue, "memory:SIZE", "what may wait for delivery"},
+        FILES | STDIO},
+    {{"on-full", YARDER_OPTION_SPECIAL, FIELD(on_full), NULL, 0, 0, NULL, option_parse_on_full,
+         "block[:TIME]|drop-newest|drop-oldest",
+         "when the queue is full; default block:2s, or block for a single output"},
+        FILES | STDIO},
+    {{"fsync", YARDER_OPTION_SPECIAL, FIELD(fsync), "none", 0, 0, NULL, option_parse_fsync,
+         "none|interval:TIME|batch", "when written bytes are forced to the disk"},
+        FILES},
+    {{"file-io", YARDER_OPTION_CHOICE, FIELD(file_io), "auto", 0, 0, file_io_choices, NULL,
+         "auto|uring|write", "how the file's lane writes"},
+        FILES},
+    {{"mode", YARDER_OPTION_MODE, FIELD(mode), "0640", 0, 0777, NULL, NULL, "MODE",
+         "permissions of new files"},
+        FILES},
+    {{"owner", YARDER_OPTION_TEXT, FIELD(owner), NULL, 0, 0, NULL, NULL, "USER",
+         "owner of new files"},
+        FILES},
+    {{"group", YARDER_OPTION_TEXT, FIELD(group), NULL, 0, 0, NULL, NULL, "GROUP",
+         "group of new files"},
+        FILES},
+    {{"mkdir", YARDER_OPTION_BOOL, FIELD(mkdir), "yes", 0, 0, NULL, NULL, "yes|no",
+         "make missing folders"},
+        FILES},
+    {{"max-open", YARDER_OPTION_COUNT, FIELD(open_max), "100", 1, 1000, NULL, NULL, "N",
+         "files open at a time when the path has variables"},
+        FILES},
+    {{"idle-close", YARDER_OPTION_DURATION, FIELD(idle_close_ns), "5m", 0, UINT64_MAX, NULL, NULL,
+         "TIME", "close a file that got nothing for so long, when the path has variables"},
+        FILES},
+    {{.kind = YARDER_OPTION_END}, 0},
+};
+/* clang-format on */

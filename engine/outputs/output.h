@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Outputs: where records go. This header holds what the configuration says of one; each kind lives
+ * in a file of its own.
+ */
+#ifndef YARDER_OUTPUTS_OUTPUT_H
+#define YARDER_OUTPUTS_OUTPUT_H
+
+#include "api/option.h"
+#include "base/base.h"
+#include "base/limits.h"
+#include "codec/encode.h"
+#include "route/route.h"
+
+enum output_kind { OUTPUT_FILE, OUTPUT_STDIO, OUTPUT_NULL, OUTPUT_KINDS };
+
+enum output_full { OUTPUT_FULL_BLOCK, OUTPUT_FULL_DROP_NEWEST, OUTPUT_FULL_DROP_OLDEST };
+struct output_on_full {
+    bool given; /* else the default: block for a single output, block:2s for one of several */
+    enum output_full policy;
+    uint64_t block_ns; /* BLOCK: then drop-newest; UINT64_MAX: for ever */
+};
+
+enum output_sync { OUTPUT_SYNC_NONE, OUTPUT_SYNC_INTERVAL, OUTPUT_SYNC_BATCH };
+struct output_fsync {
+    enum output_sync policy;
+    uint64_t interval_ns;
+};
+
+enum output_file_io { OUTPUT_FILE_IO_AUTO, OUTPUT_FILE_IO_URING, OUTPUT_FILE_IO_WRITE };
+
+/* One output as configured. Texts belong to the configuration's arena. */
+struct output_config {
+    enum output_kind kind;
+    char *name; /* given, or made of kind and target; unique */
+    bool named; /* the line gave a name (uWSGI's sense for logger lines) */
+    char
+        *logger_name; /* of a named logger as its line gave it: two may have one; routes go by it */
+    char *target; /* file: path template; stdio: "stdout" or "stderr" ("" is stdout); null: "" */
+    const char *where; /* "file:line" */
+    enum route_reach reach;
+    struct route_selectors selectors;
+
+    char *format; /* preset or template */
+    int newlines; /* enum encode_newlines */
+    bool bare;    /* uWSGI loggers: the message as it is, newline kept or not as that plugin does */
+    uint64_t flush_ns;
+    uint64_t queue_bytes; /* memory queue in the hold */
+    struct output_on_full on_full;
+
+    struct output_fsync fsync;
+    int file_io;   /* enum output_file_io */
+    uint32_t mode; /* of new files */
+    char *owner;
+    char *group;
+    bool mkdir;        /* make missing folders of the path (0755) */
+    bool truncate;     /* uWSGI's log-truncate: empty the file at the daemon's start */
+    uint64_t open_max; /* files open at a time, for a path with variables */
+    uint64_t idle_close_ns;
+};
+
+struct output_option {
+    struct yarder_option option;
+    uint32_t kinds; /* bit per enum output_kind */
+};
+extern const struct output_option output_options[]; /* ends with YARDER_OPTION_END */
+extern const char *const output_kind_names[OUTPUT_KINDS];
+extern const char *const output_kind_helps[OUTPUT_KINDS];
+
+#endif

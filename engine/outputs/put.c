@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rendering records into queues, and what happens when there is no room. */
+#include <string.h>
+
+#include "outputs/slots.h"
+
+/* The text and a newline, and nothing to look at. */
+static bool is_plain(const struct output *output, const struct yarder_record *record)
+{
+    return output->plain && (record->flags & YARDER_FLAG_NETWORK) == 0;
+}
+
+static size_t bound_of(const struct output *output, const struct yarder_record *record)
+{
+    return is_plain(output, record) ? record->text.length + 1
+                                    : encoder_bound(output->encoder, record);
+}
+
+bool output_blocks(struct output *output, const struct yarder_record *record, uint64_t now_ns)
+{
+    if (output->lane == NULL || output->block_limit_ns == 0) {
+        return false;
+    }
+    struct output_slot *slot = slot_for(output, record, now_ns);
+    size_t bound = bound_of(output, record);
+    bool room = slot != NULL && queue_has_room(&output->pool, slot->queue, bound);
+    if (room) {
+        output->blocked_ns = 0;
+        return false;
+    }
+    if (output->blocked_ns == 0) {
+        output->blocked_ns = now_ns;
+    }
+    return output->block_limit_ns == UINT64_MAX ||
+           now_ns - output->blocked_ns < output->block_limit_ns;
+}
+
+static size_t render(struct output *output, const struct yarder_record *record, char *at)
+{
+    if (is_plain(output, record)) {
+        memcpy(at, record->text.at, record->text.length);
+        at[record->text.length] = '\n';
+        return record->text.length + 1;
+    }
+    return encoder_run(output->encoder, record, at);
+}
+
+/* One try; false: no room. */
+static bool put_once(
+    struct output *output, struct output_slot *slot, const struct yarder_record *record)
+{
+    size_t bound = bound_of(output, record);
+    if (YARDER_UNLIKELY(!queue_fits(&output->pool, bound))) {
+        if (bound > output->scratch_bytes) {
+            return false;
+        }
+        size_t bytes = render(output, record, output->scratch);
+        return queue_put_long(&output->pool, slot->queue, output->scratch, bytes);
+    }
+    char *at = queue_put_begin(&output->pool, slot->queue, bound);
+    if (YARDER_UNLIKELY(at == NULL)) {
+        return false;
+    }
+    queue_put_end(&output->pool, slot->queue, render(output, record, at));
+    return true;
+}
+
+static void put_or_drop(struct output *output, struct output_slot *slot,
+    const struct yarder_record *record, uint64_t now_ns)
+{
+    if (YARDER_LIKELY(put_once(output, slot, record))) {
+        slot->queue->used_ns = now_ns;
+        if (slot->due_ns == 0) {
+            slot->due_ns = now_ns + output->config->flush_ns;
+        }
+        return;
+    }
+    if (output->config->on_full.policy == OUTPUT_FULL_DROP_OLDEST) {
+        /* The memory comes free with the next commit; this record makes way for those behind it
+           only if nothing could be dropped. */
+        output->counts->dropped[HOLD_DROPPED_OLDEST] +=
+            queue_drop_oldest(&output->pool, slot->queue);
+    }
+    output->counts->dropped[HOLD_DROPPED_FULL]++;
+    output_complain(output, now_ns, "queue full, records are dropped and counted");
+}
+
+void output_put(
+    struct output *output, const struct yarder_record *record, uint32_t copies, uint64_t now_ns)
+{
+    output->counts->copies += copies;
+    if (output->lane == NULL) {
+        output->counts->delivered += copies;
+        return;
+    }
+    struct output_slot *slot = slot_for(output, record, now_ns);
+    if (YARDER_UNLIKELY(slot == NULL)) {
+        output->counts->dropped[HOLD_DROPPED_PATH] += copies;
+        output_complain(output, now_ns,
+            "no file for a record: max-open=%llu files are all busy, or the path is too long",
+            (unsigned long long)output->config->open_max);
+        return;
+    }
+    for (uint32_t i = 0; i < copies; i++) {
+        put_or_drop(output, slot, record, now_ns);
+    }
+}

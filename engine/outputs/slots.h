@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which queue a record goes to: the file that its path names. Private to room outputs. */
+#ifndef YARDER_OUTPUTS_SLOTS_H
+#define YARDER_OUTPUTS_SLOTS_H
+
+#include "outputs/delivery.h"
+
+/* The slot of the record's file, taken into use if need be; NULL: none free, or no path. */
+struct output_slot *slot_for(
+    struct output *output, const struct yarder_record *record, uint64_t now_ns);
+
+/* The slot of this path, free until now; NULL: none free. */
+struct output_slot *slot_take(struct output *output, const char *path, uint64_t now_ns);
+
+/* Closes files that got nothing for idle-close, or the quietest one when slots run short. */
+void slots_retire(struct output *output, uint64_t now_ns);
+
+/* Hands a job to the lane. */
+void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request);
+void slot_submit_close(struct output *output, struct output_slot *slot, int fd);
+
+/* A line for the operator, at most one a minute while it stays the same. */
+void output_complain(struct output *output, uint64_t now_ns, const char *format, ...)
+    YARDER_PRINTF(3, 4);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's side of a region. The producer is taken for hostile: every number is loaded once,
+ * checked against private constants, and only the private copy is used. One thread owns a reader.
+ *
+ * A pass of the worker:
+ *
+ *   ring_clock_refresh           once, for all regions
+ *   region_reader_take ...       until !more, or enough: cursors move, nothing is visible yet
+ *   (commit, with region_reader_cursor of every ring)
+ *   region_reader_publish        tails = cursors: the producers may overwrite
+ *
+ * Going to sleep:
+ *
+ *   region_reader_sleep(r, RING_DEEP)    for all regions
+ *   ring_membarrier()                    once: now a producer sees the word, or we see its head
+ *   region_reader_idle(r)                for all regions; not idle: wake up again
+ *   wait for the sockets' doorbells
+ *   region_reader_sleep(r, RING_AWAKE)
+ *
+ * Order: records of one region come merged by stamp. A watermark (the clock, read before the heads)
+ * keeps back what is newer than the snapshot, so a thread that moved to another ring between two
+ * records keeps its order, exactly. Late ones of other threads are off by one copy at most.
+ */
+#ifndef YARDER_RING_READER_H
+#define YARDER_RING_READER_H
+
+#include "api/record.h"
+#include "base/base.h"
+#include "ring/clock.h"
+#include "ring/region.h"
+
+struct region_reader;
+
+struct region_reader_options {
+    uint32_t pid;           /* given to every record */
+    uint16_t input;         /* likewise */
+    struct yarder_text tag; /* likewise; copied, at most 63 bytes */
+    uint32_t strikes_max; /* impossible heads, lengths or payloads until it is detached; 0: 1000 */
+};
+
+/*
+ * Opens a region for reading. The descriptor stays the caller's and may be closed afterwards.
+ * Cursors start at the region's tails where those are possible, else at its heads.
+ * -EPERM, -EPROTO: not a region of ours (region_inspect); -ENOMEM.
+ */
+YARDER_MUST_USE int region_reader_open(
+    struct region_reader **out, int region_fd, const struct region_reader_options *options);
+/*
+ * The same on a mapping of the caller's, which outlives the reader: producer and reader in one
+ * address space, so that a race detector sees both.
+ */
+YARDER_MUST_USE int region_reader_open_on(struct region_reader **out, const struct region_map *map,
+    const struct region_reader_options *options);
+void region_reader_close(struct region_reader *reader); /* accepts NULL; takes nothing more */
+
+const struct region_shape *region_reader_shape(const struct region_reader *reader);
+uint32_t region_reader_rings(const struct region_reader *reader);
+/* Where the ring has been taken up to: what the commit stores. */
+uint64_t region_reader_cursor(const struct region_reader *reader, uint32_t ring);
+
+/*
+ * Cursors from a commit, one for each ring. One that the ring's head makes impossible (over a ring
+ * behind it, ahead of it, not a multiple of 8) is replaced by head and counted as a resync.
+ * Does not publish. Returns how many were impossible.
+ */
+uint32_t region_reader_resume(struct region_reader *reader, const uint64_t *cursors);
+
+/* A record of a ring, or one part of one (engine/ring/layout.h). */
+struct ring_record {
+    struct yarder_record record;
+    uint32_t ring;
+    uint16_t part;   /* number of the part, from 0 */
+    uint16_t serial; /* the same for all parts of a record; tells apart those of one thread */
+    bool continues;  /* a part, not the first */
+    bool more;       /* a part, not the last */
+    uint64_t before; /* this and the next two: the state right before it, for a rewind */
+    uint32_t lost_before_it;
+    uint32_t lost_elsewhere; /* part of lost_before that other rings of the region lost */
+};
+
+enum { RING_SCRATCH_BYTES_MIN = 64 << 10 };
+
+struct ring_batch {
+    struct ring_record *records; /* in: room for records_max */
+    uint32_t records_max;
+    bool text_in_place; /* in: text may point into the ring, flagged YARDER_FLAG_UNSTABLE, until
+                           publish */
+    char
+        *scratch; /* in: owns copied texts and fields; at least RING_SCRATCH_BYTES_MIN; 8-aligned */
+    size_t scratch_bytes; /* 256 KiB suits */
+    uint32_t count;       /* out */
+    bool more;            /* out: the records or the scratch ran out before the rings did */
+};
+
+/*
+ * Takes what is published, merged. Text and fields live in scratch until the caller uses it anew;
+ * logger and tag until the reader is closed. A payload that contradicts its own length is skipped;
+ * bad fields are left out and the record flagged YARDER_FLAG_UNPARSED; a head or length that cannot
+ * be makes the ring resume at its head. Each counts as a strike. 0; -EPROTO once strikes_max was
+ * reached: the reader is dead and answers nothing else.
+ */
+YARDER_MUST_USE int region_reader_take(
+    struct region_reader *reader, const struct ring_clock *clock, struct ring_batch *batch);
+
+/*
+ * Takes records back that were taken since the last publish: the ring of `record` goes on right
+ * before it. Of several records of one ring, the oldest last. One whose ring was resynced since
+ * stays taken: its place is gone.
+ */
+void region_reader_rewind(struct region_reader *reader, const struct ring_record *record);
+
+/* Stores tails = cursors (only after the commit that holds these) and wakes who waits for room. */
+void region_reader_publish(struct region_reader *reader);
+
+/* Nothing published that is not taken. */
+bool region_reader_idle(const struct region_reader *reader);
+
+/* Sum over the rings, since the region exists. What producers count is what they say. */
+struct ring_losses {
+    uint64_t lost; /* records, by the producer's own count */
+    uint64_t lost_bytes;
+    uint64_t taken;   /* records and parts given out by this reader */
+    uint64_t bad;     /* strikes: skipped payloads, left-out fields */
+    uint64_t resyncs; /* jumps to head, with an unknown number of records lost */
+};
+void region_reader_losses(const struct region_reader *reader, struct ring_losses *out);
+
+/* Stores the sleep word (see above). Each sleep is a new epoch, answered by one doorbell at most.
+ */
+void region_reader_sleep(struct region_reader *reader, enum ring_sleep state);
+/* Makes every running producer see the stores above. -errno: not available; rely on a time-out. */
+int ring_membarrier(void);
+
+/* Tells the producers: who reads, and whether the daemon is leaving (then nobody waits for room).
+ */
+void region_reader_announce(struct region_reader *reader, uint64_t worker, bool shutdown);
+
+/* Logger ids below this have been given out, so a name may have appeared. At most
+ * REGION_LOGGERS_MAX. */
+uint32_t region_reader_loggers(const struct region_reader *reader);
+/* Name of an id, empty when it has none; control characters are replaced by '_'. */
+struct yarder_text region_reader_logger(struct region_reader *reader, uint32_t logger);
+/* The lowest level that the process shall log under this id (0: all). */
+void region_reader_set_level(struct region_reader *reader, uint32_t logger, uint8_t level);
+
+#endif

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking records out of hostile memory, merged by stamp. Three steps for a record: its header is
+ * loaded into private memory word by word and checked; then all of it is copied; then only the copy
+ * is read. The heads are loaded after the watermark, so nothing older than it can appear later in
+ * the ring of a thread whose newer record we see.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "ring/reader.h"
+#include "ring/reader_private.h"
+
+enum { FIELD_HEADER_BYTES = 6 };
+
+/* Where a take writes to. */
+struct take {
+    struct region_reader *reader;
+    const struct ring_clock *clock;
+    struct ring_batch *batch;
+    size_t scratch_used;
+    uint64_t watermark;
+    int64_t received_ns;
+};
+
+static uint64_t watermark(const struct region_reader *reader)
+{
+#if defined(__x86_64__)
+    if (reader->map.shape.clock == REGION_CLOCK_TSC) {
+        uint64_t now = ring_ticks();
+        __builtin_ia32_lfence(); /* the heads are loaded after the clock was read */
+        return now;
+    }
+#endif
+    (void)reader;
+    uint64_t now = (uint64_t)os_monotonic_ns();
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return now;
+}
+
+static void load_header(struct ring_record_header *header, const uint8_t *at)
+{
+    const uint64_t *shared = (const void *)at; /* 8-aligned: positions are multiples of 8 */
+    uint64_t words[3];
+    for (unsigned i = 0; i < 3; i++) {
+        words[i] = __atomic_load_n(&shared[i], __ATOMIC_RELAXED);
+    }
+    memcpy(header, words, sizeof(*header));
+}
+
+/* Copies so that the compiler cannot look at the source a second time. */
+static void copy_shared(char *to, const uint8_t *shared, size_t bytes)
+{
+    memcpy(to, shared, bytes);
+    __asm__ volatile("" ::: "memory");
+}
+
+static const uint8_t *place(const struct region_reader *reader, uint32_t index)
+{
+    uint64_t mask = reader->map.shape.ring_bytes - 1;
+    return region_data(&reader->map, index) + (reader->rings[index].cursor & mask);
+}
+
+/* A stamp within [last, watermark), or false: newer than the snapshot, and its turn is later. */
+static bool settle_stamp(const struct take *take, struct reader_ring *ring)
+{
+    uint64_t stamp = ring->next.stamp;
+    bool foreign =
+        (ring->next.kind & RING_NS) != 0 && take->reader->map.shape.clock == REGION_CLOCK_TSC;
+    bool newer = foreign || stamp >= take->watermark;
+    if (newer && (int64_t)(ring->settled - ring->cursor) < (int64_t)ring->next_need) {
+        return false;
+    }
+    /* Published before this watermark, hence stamped before it, whatever it says. */
+    stamp = newer ? take->watermark - 1 : stamp;
+    if (ring->last_stamp >= take->watermark) {
+        ring->last_stamp = 0; /* the clock itself was set back: a suspend, a moved machine */
+    }
+    ring->next_stamp = yarder_max(stamp, ring->last_stamp);
+    return true;
+}
+
+/* Checks the record at the cursor. False: there is none to take now. */
+static bool peek(const struct take *take, uint32_t index)
+{
+    struct reader_ring *ring = &take->reader->rings[index];
+    uint64_t there = ring->head - ring->cursor;
+    if (there == 0) {
+        return false;
+    }
+    load_header(&ring->next, place(take->reader, index));
+    uint32_t bytes = ring->next.bytes;
+    ring->next_need = yarder_align_up(bytes, 8);
+    if (bytes < RING_RECORD_BYTES_MIN || bytes > RING_RECORD_BYTES_MAX || ring->next_need > there) {
+        reader_resync(take->reader, ring, ring->head);
+        return false;
+    }
+    return settle_stamp(take, ring);
+}
+
+/*
+ * How much the producer's count of losses grew since the last look: at most INT32_MAX, and 0 for a
+ * record that is older than a count seen already.
+ */
+static uint32_t lost_growth(const struct reader_ring *ring, uint32_t lost)
+{
+    uint32_t growth = lost - ring->lost_seen;
+    return growth > INT32_MAX ? 0 : growth;
+}
+
+/* Loads every head once. Returns how many rings have something; their indices are in `active`. */
+static uint32_t snapshot(const struct take *take, uint16_t *active)
+{
+    struct region_reader *reader = take->reader;
+    uint32_t active_count = 0;
+    for (uint32_t i = 0; i < reader->map.shape.rings; i++) {
+        struct reader_ring *ring = &reader->rings[i];
+        const struct ring_header *shared = region_ring(&reader->map, i);
+        /* acquire: the count before the head, which pairs with the append's commit */
+        uint32_t lost = (uint32_t)__atomic_load_n(&shared->lost, __ATOMIC_ACQUIRE);
+        uint64_t head = __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE);
+        if (head == ring->cursor) {
+            ring->head = head;
+            ring->settled = head;
+            /* Its next record may be far off: the gap shows in the region's next. */
+            reader->gap_pending += lost_growth(ring, lost);
+            ring->lost_seen = lost;
+            continue;
+        }
+        if (!reader_head_possible(reader, ring->cursor, head)) {
+            reader_resync(reader, ring, head);
+            continue;
+        }
+        ring->settled = ring->head;
+        ring->head = head;
+        if (peek(take, i)) {
+            active[active_count++] = (uint16_t)i;
+        }
+    }
+    return active_count;
+}
+
+/* How many bytes a value of this type has; UINT32_MAX: any number. 0: no such type. */
+static uint32_t value_bytes(uint8_t type)
+{
+    static const uint32_t bytes[] = {[YARDER_FIELD_TEXT] = UINT32_MAX,
+        [YARDER_FIELD_INT] = 8,
+        [YARDER_FIELD_UINT] = 8,
+        [YARDER_FIELD_FLOAT] = 8,
+        [YARDER_FIELD_BOOL] = 1};
+    return type < YARDER_COUNT_OF(bytes) ? bytes[type] : 0;
+}
+
+/* One field of the private copy: bytes it takes, or 0 when it is none. */
+static size_t parse_field(struct yarder_field *field, const char *at, size_t bytes)
+{
+    if (bytes < FIELD_HEADER_BYTES) {
+        return 0;
+    }
+    uint8_t type = (uint8_t)at[0];
+    uint8_t key_length = (uint8_t)at[1];
+    uint32_t value_length;
+    memcpy(&value_length, at + 2, sizeof(value_length));
+    uint32_t wanted = value_bytes(type);
+    bool fits =
+        value_length <= bytes && FIELD_HEADER_BYTES + (size_t)key_length + value_length <= bytes;
+    if (wanted == 0 || !fits || (wanted != UINT32_MAX && wanted != value_length)) {
+        return 0;
+    }
+    *field = (struct yarder_field){.key = {at + FIELD_HEADER_BYTES, key_length},
+        .value = {at + FIELD_HEADER_BYTES + key_length, value_length},
+        .type = (enum yarder_field_type)type};
+    return FIELD_HEADER_BYTES + (size_t)key_length + value_length;
+}
+
+/* Fields from what follows the text. False: something there is no field. */
+static bool parse_fields(
+    struct yarder_record *record, struct yarder_field *fields, const char *at, size_t bytes)
+{
+    uint32_t count = 0;
+    while (bytes > 0 && count < YARDER_FIELDS_MAX) {
+        size_t used = parse_field(&fields[count], at, bytes);
+        if (used == 0) {
+            break;
+        }
+        at += used;
+        bytes -= used;
+        count++;
+    }
+    record->fields = fields;
+    record->fields_count = count;
+    return bytes == 0;
+}
+
+/* What the header says, into the caller's record. */
+static void fill(const struct take *take, uint32_t index, struct ring_record *out)
+{
+    struct region_reader *reader = take->reader;
+    struct reader_ring *ring = &reader->rings[index];
+    const struct ring_record_header *header = &ring->next;
+    uint32_t elsewhere = (uint32_t)yarder_min(reader->gap_pending, INT32_MAX);
+    uint32_t gap = elsewhere + lost_growth(ring, header->lost);
+    unsigned stream = (header->kind & RING_STREAM_MASK) >> RING_STREAM_SHIFT;
+    enum region_clock clock = (enum region_clock)reader->map.shape.clock;
+    *out = (struct ring_record){
+        .ring = index,
+        .before = ring->cursor,
+        .lost_before_it = ring->lost_seen,
+        .lost_elsewhere = elsewhere,
+        .continues = (header->kind & RING_CONTINUES) != 0,
+        .more = (header->kind & RING_MORE) != 0,
+        .record =
+            {
+                .time_ns = ring_clock_time_ns(take->clock, clock, ring->next_stamp),
+                .received_ns = take->received_ns,
+                .tag = {reader->tag, reader->tag_bytes},
+                .logger = region_reader_logger(reader, header->logger),
+                .flags = gap == 0 ? 0 : YARDER_FLAG_GAP,
+                .pid = reader->pid,
+                .tid = header->tid,
+                .lost_before = gap,
+                .input = reader->input,
+                .level = header->level,
+                .kind = (header->kind & RING_REQUEST) != 0 ? YARDER_KIND_REQUEST : YARDER_KIND_LOG,
+                .stream = (uint8_t)(stream > YARDER_STREAM_STDERR ? YARDER_STREAM_NONE : stream),
+                .facility = YARDER_FACILITY_NONE,
+            },
+    };
+}
+
+/* A place in the scratch, or NULL when it is used up. */
+static char *reserve(struct take *take, size_t bytes)
+{
+    bytes = yarder_align_up(bytes, 8);
+    if (bytes > take->batch->scratch_bytes - take->scratch_used) {
+        return NULL;
+    }
+    char *at = take->batch->scratch + take->scratch_used;
+    take->scratch_used += bytes;
+    return at;
+}
+
+enum give { GIVE_TAKEN, GIVE_SKIPPED, GIVE_NO_ROOM };
+
+/* Part number and fields from the private copy of what follows the text. */
+static enum give give_rest(
+    struct take *take, struct ring_record *out, const char *rest, size_t rest_bytes)
+{
+    if (out->continues || out->more) {
+        if (rest_bytes < RING_PART_BYTES) {
+            return GIVE_SKIPPED;
+        }
+        memcpy(&out->part, rest, sizeof(out->part));
+        memcpy(&out->serial, rest + sizeof(out->part), sizeof(out->serial));
+        rest += RING_PART_BYTES;
+        rest_bytes -= RING_PART_BYTES;
+    }
+    if (rest_bytes == 0) {
+        return GIVE_TAKEN;
+    }
+    size_t fields_max = yarder_min(rest_bytes / FIELD_HEADER_BYTES, YARDER_FIELDS_MAX);
+    struct yarder_field *fields = (void *)reserve(take, fields_max * sizeof(*fields));
+    if (fields == NULL) {
+        return GIVE_NO_ROOM;
+    }
+    if (!parse_fields(&out->record, fields, rest, rest_bytes)) {
+        out->record.flags |= YARDER_FLAG_UNPARSED;
+        reader_strike(take->reader);
+    }
+    return GIVE_TAKEN;
+}
+
+/* The payload of the record at the cursor: text and the rest, from a copy or, for the text, in
+ * place. */
+static enum give give_payload(struct take *take, uint32_t index, struct ring_record *out)
+{
+    const uint8_t *shared = place(take->reader, index) + sizeof(struct ring_record_header);
+    size_t bytes = take->reader->rings[index].next.bytes - sizeof(struct ring_record_header);
+    uint32_t text_bytes;
+    const char *text;
+    const char *rest;
+    if (take->batch->text_in_place) {
+        text_bytes = __atomic_load_n((const uint32_t *)(const void *)shared, __ATOMIC_RELAXED);
+        if (text_bytes > bytes - sizeof(text_bytes)) {
+            return GIVE_SKIPPED;
+        }
+        text = (const char *)shared + sizeof(text_bytes);
+        bytes -= sizeof(text_bytes) + text_bytes;
+        char *copy = reserve(take, bytes);
+        if (copy == NULL) {
+            return GIVE_NO_ROOM;
+        }
+        copy_shared(copy, shared + sizeof(text_bytes) + text_bytes, bytes);
+        rest = copy;
+        out->record.flags |= YARDER_FLAG_UNSTABLE;
+    } else {
+        char *copy = reserve(take, bytes);
+        if (copy == NULL) {
+            return GIVE_NO_ROOM;
+        }
+        copy_shared(copy, shared, bytes);
+        memcpy(&text_bytes, copy, sizeof(text_bytes));
+        if (text_bytes > bytes - sizeof(text_bytes)) {
+            return GIVE_SKIPPED;
+        }
+        text = copy + sizeof(text_bytes);
+        bytes -= sizeof(text_bytes) + text_bytes;
+        rest = text + text_bytes;
+    }
+    out->record.text = (struct yarder_text){text, text_bytes};
+    return give_rest(take, out, rest, bytes);
+}
+
+/* Gives the record at the ring's cursor to the caller and moves on. False: no room for it. */
+static bool give(struct take *take, uint32_t index)
+{
+    struct reader_ring *ring = &take->reader->rings[index];
+    struct ring_batch *batch = take->batch;
+    if (batch->count == batch->records_max) {
+        return false;
+    }
+    size_t scratch_before = take->scratch_used;
+    struct ring_record *out = &batch->records[batch->count];
+    fill(take, index, out);
+    enum give given = give_payload(take, index, out);
+    if (given != GIVE_TAKEN) {
+        take->scratch_used = scratch_before;
+    }
+    if (given == GIVE_NO_ROOM) {
+        return false;
+    }
+    bool known = (ring->next.kind & (RING_DEFERRED | RING_RESERVED)) == 0;
+    if (given == GIVE_SKIPPED || !known) {
+        out->record.flags |= YARDER_FLAG_UNPARSED;
+        reader_strike(take->reader);
+    }
+    if (given == GIVE_TAKEN) {
+        if (lost_growth(ring, ring->next.lost) > 0) {
+            ring->lost_seen = ring->next.lost;
+        }
+        take->reader->gap_pending -= out->lost_elsewhere;
+        batch->count++;
+        take->reader->taken++;
+    }
+    ring->last_stamp = ring->next_stamp;
+    ring->cursor += ring->next_need;
+    return true;
+}
+
+/* Of the active rings: the place of the oldest in `active`, and the stamp of the next oldest. */
+static uint32_t oldest(
+    const struct region_reader *reader, const uint16_t *active, uint32_t count, uint64_t *next)
+{
+    uint32_t best = 0;
+    uint64_t best_stamp = UINT64_MAX;
+    uint64_t second_stamp = UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t stamp = reader->rings[active[i]].next_stamp;
+        if (stamp < best_stamp) {
+            second_stamp = best_stamp;
+            best_stamp = stamp;
+            best = i;
+        } else if (stamp < second_stamp) {
+            second_stamp = stamp;
+        }
+    }
+    *next = second_stamp;
+    return best;
+}
+
+static void merge(struct take *take, uint16_t *active, uint32_t active_count)
+{
+    while (active_count > 0) {
+        uint64_t until;
+        uint32_t at = oldest(take->reader, active, active_count, &until);
+        uint32_t index = active[at];
+        bool there = true;
+        while (there && take->reader->rings[index].next_stamp <= until) {
+            if (!give(take, index)) {
+                take->batch->more = true;
+                return;
+            }
+            there = peek(take, index);
+        }
+        if (!there) {
+            active[at] = active[--active_count];
+        }
+    }
+}
+
+int region_reader_take(
+    struct region_reader *reader, const struct ring_clock *clock, struct ring_batch *batch)
+{
+    YARDER_ASSERT(batch->records_max > 0);
+    YARDER_ASSERT(
+        batch->scratch_bytes >= RING_SCRATCH_BYTES_MIN && (uintptr_t)batch->scratch % 8 == 0);
+    batch->count = 0;
+    batch->more = false;
+    if (reader->dead) {
+        return -EPROTO;
+    }
+    uint16_t active[REGION_RINGS_MAX];
+    struct take take = {
+        .reader = reader, .clock = clock, .batch = batch, .received_ns = clock->real_ns};
+    take.watermark = watermark(reader);
+    uint32_t active_count = snapshot(&take, active);
+    merge(&take, active, active_count);
+    /* A reader that just died gives what it took; the next call says so. */
+    return 0;
+}

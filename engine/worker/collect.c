@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records out of rings and pipes into the queues. Both can be taken again: a record that must wait
+ * stays where it is, and the place that the commit stores is right before it.
+ */
+#include "worker/worker.h"
+
+enum { PASS_BYTES = 1 << 20, TAKES_EACH = 4 };
+
+enum { SUSPECT_RING = 1, SUSPECT_PIPE = 2 };
+static uint64_t suspect_of(uint64_t kind, uint64_t number)
+{
+    return kind << 56 | (number & ((UINT64_C(1) << 56) - 1));
+}
+
+/* The gap in front of a record, as a record of its own: it shows at its place in every output. */
+static bool place_gap(
+    struct worker *worker, const struct ring_input *ring, const struct yarder_record *behind)
+{
+    char text[96];
+    int length = snprintf(text, sizeof(text),
+        "yarder: %u records of pid %u are missing here: its ring was full", behind->lost_before,
+        ring->pid);
+    const struct yarder_record gap = {.text = {text, (size_t)length},
+        .time_ns = behind->time_ns,
+        .received_ns = behind->received_ns,
+        .tag = behind->tag,
+        .logger = behind->logger,
+        .pid = behind->pid,
+        .tid = behind->tid,
+        .input = behind->input,
+        .level = YARDER_LEVEL_WARNING,
+        .facility = YARDER_FACILITY_NONE};
+    return sink_place(&worker->sink, &gap, 1, worker->now_ns) == 1;
+}
+
+/* One part of a long record. false: it must wait. */
+static bool place_part(
+    struct worker *worker, struct ring_input *ring, const struct ring_record *part)
+{
+    uint32_t limit = ring->input->record_bytes_max;
+    if (part->more && join_put(worker->hold, ring->id, limit, part) == 0) {
+        return true;
+    }
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = part->record;
+    bool whole =
+        !part->more && join_last(worker->hold, ring->id, limit, part, fields, &record) == 0;
+    if (!whole) {
+        record.flags |= YARDER_FLAG_PARTIAL; /* its beginning is lost: what is here is delivered */
+    }
+    if (sink_place(&worker->sink, &record, 1, worker->now_ns) != 1) {
+        return false;
+    }
+    if (whole) {
+        join_free(worker->hold, ring->id, record.tid);
+    }
+    return true;
+}
+
+/* Runs of whole records are placed at once, parts and gaps one by one. How many were placed. */
+static uint32_t place_ring(struct worker *worker, struct ring_input *ring, uint32_t count)
+{
+    struct ring_record *taken = worker->take->records;
+    uint32_t at = 0;
+    while (at < count) {
+        if (taken[at].record.lost_before > 0) {
+            if (!place_gap(worker, ring, &taken[at].record)) {
+                return at;
+            }
+            taken[at].record.lost_before = 0; /* told; the flag stays */
+        }
+        if (taken[at].continues || taken[at].more) {
+            if (!place_part(worker, ring, &taken[at])) {
+                return at;
+            }
+            at++;
+            continue;
+        }
+        uint32_t run = 0;
+        while (at + run < count && !taken[at + run].continues && !taken[at + run].more &&
+               (run == 0 || taken[at + run].record.lost_before == 0)) {
+            worker->batch->records[run] = taken[at + run].record;
+            run++;
+        }
+        uint32_t placed = sink_place(&worker->sink, worker->batch->records, run, worker->now_ns);
+        at += placed;
+        if (placed < run) {
+            return at;
+        }
+    }
+    return at;
+}
+
+static bool collect_ring(struct worker *worker, struct ring_input *ring)
+{
+    uint64_t suspect = suspect_of(SUSPECT_RING, ring->id);
+    for (unsigned takes = 0; takes < TAKES_EACH; takes++) {
+        bool more = false;
+        uint32_t limit = careful_limit(worker, YARDER_BATCH_RECORDS);
+        uint32_t count =
+            limit == 0 ? 0 : ring_input_take(ring, &worker->clock, worker->take, limit, &more);
+        if (count == 0) {
+            worker->more |= more;
+            return true;
+        }
+        worker->dirty = true;
+        careful_before(worker, suspect);
+        if (careful_is_killer(worker, suspect, &worker->take->records[0].record)) {
+            continue;
+        }
+        uint32_t placed = place_ring(worker, ring, count);
+        if (placed < count) {
+            ring_input_rewind(ring, worker->take, placed, count);
+            return false;
+        }
+        if (!more || worker->careful.on) {
+            worker->more |= more;
+            return true;
+        }
+    }
+    worker->more = true;
+    return true;
+}
+
+/* A process that has ended and is drained: its unfinished records go out, its region may go. */
+static bool retire_ring(struct worker *worker, struct ring_input *ring)
+{
+    if (!ring->dead && !region_reader_idle(ring->reader)) {
+        return true;
+    }
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = {.input = ring->input->index,
+        .pid = ring->pid,
+        .facility = YARDER_FACILITY_NONE,
+        .received_ns = worker->batch->now_ns};
+    while (
+        join_orphan(worker->hold, ring->id, ring->input->record_bytes_max, fields, &record) == 0) {
+        if (sink_place(&worker->sink, &record, 1, worker->now_ns) != 1) {
+            return false;
+        }
+        join_free(worker->hold, ring->id, record.tid);
+    }
+    struct ring_input **link = &worker->rings;
+    while (*link != ring) {
+        link = &(*link)->next;
+    }
+    *link = ring->next;
+    if (!ring->doorbell_ended) {
+        io_remove(worker->io, &ring->doorbell);
+    }
+    uint64_t id = ring->id;
+    ring_input_store(ring);
+    ring_input_close(ring, true);
+    worker->dirty = true;
+    /* The supervisor keeps the region until this commit is stored: see worker_commit. */
+    worker->done_regions[worker->done_regions_count++] = id;
+    return true;
+}
+
+static bool collect_rings(struct worker *worker)
+{
+    ring_clock_refresh(&worker->clock);
+    struct ring_input *next = NULL;
+    for (struct ring_input *ring = worker->rings; ring != NULL; ring = next) {
+        next = ring->next;
+        if (!collect_ring(worker, ring)) {
+            return false;
+        }
+        bool room = worker->done_regions_count < YARDER_COUNT_OF(worker->done_regions);
+        if (ring->gone && room && !retire_ring(worker, ring)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Frames and places what a pipe's half holds. false: a record must wait. */
+static bool place_pipe(struct worker *worker, struct pipe_input *pipe)
+{
+    uint64_t suspect = suspect_of(SUSPECT_PIPE, pipe->index);
+    while (pipe->unframed) {
+        batch_clear(worker->batch);
+        worker->batch->limit = careful_limit(worker, YARDER_BATCH_RECORDS);
+        uint32_t count = pipe_frame(pipe, worker->batch);
+        if (count == 0) {
+            pipe->unframed = worker->batch->limit == 0;
+            break;
+        }
+        worker->dirty = true;
+        careful_before(worker, suspect);
+        if (careful_is_killer(worker, suspect, &worker->batch->records[0])) {
+            return true;
+        }
+        uint32_t placed = sink_place(&worker->sink, worker->batch->records, count, worker->now_ns);
+        if (placed < count) {
+            pipe_rewind(pipe, placed);
+            return false;
+        }
+        if (worker->careful.on) {
+            worker->more = true;
+            break;
+        }
+    }
+    return true;
+}
+
+static bool finish_pipe(struct worker *worker, struct pipe_input *pipe)
+{
+    batch_clear(worker->batch);
+    worker->batch->limit = YARDER_BATCH_RECORDS;
+    uint32_t count = pipe_finish(pipe, worker->batch);
+    if (sink_place(&worker->sink, worker->batch->records, count, worker->now_ns) < count) {
+        pipe_rewind(pipe, 0);
+        return false;
+    }
+    pipe_finish_placed(pipe);
+    worker->dirty = true;
+    return true;
+}
+
+static bool collect_pipe(struct worker *worker, struct pipe_input *pipe)
+{
+    int taken = pipe->hungry ? pipe_intake(pipe) : 0;
+    pipe->hungry = taken > 0;
+    if (taken < 0) {
+        worker_say(worker, "input %s: its pipe is broken; no more is read from it",
+            pipe->input->config->name);
+        pipe->at_end = true;
+    }
+    worker->dirty |= taken > 0;
+    worker->more |= taken > 0;
+    pipe->unframed |= taken > 0;
+    if (!place_pipe(worker, pipe)) {
+        return false;
+    }
+    bool drained = taken <= 0 && !pipe->unframed;
+    if (drained && (pipe->at_end || pipe->child_ended) && !finish_pipe(worker, pipe)) {
+        return false;
+    }
+    if (pipe->finished) {
+        io_remove(worker->io, &pipe->source);
+    }
+    return true;
+}
+
+static bool collect_pipes(struct worker *worker)
+{
+    uint32_t count = worker->hold->shape.pipes_count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct pipe_input *pipe = &worker->pipes[i];
+        if (worker->pipe_is_open[i] && !pipe->finished && !collect_pipe(worker, pipe)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void collect(struct worker *worker)
+{
+    worker->more = false;
+    /* What a connection gave before comes first; while it waits, nothing else is taken. */
+    bool room = feed_flush(worker) && collect_rings(worker) && collect_pipes(worker);
+    worker->blocked = !room;
+    if (room) {
+        feed_sources(worker);
+    } else {
+        worker_listen(worker);
+    }
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole configuration as the daemon runs by it: checked, complete, immutable. Built by
+ * control/ from settings (files and command line); the supervisor and each worker build it from
+ * the same settings, so both see the same inputs and outputs at the same indexes.
+ */
+#ifndef YARDER_WORKER_CONFIG_H
+#define YARDER_WORKER_CONFIG_H
+
+#include <sys/types.h>
+
+#include "inputs/input.h"
+#include "io/io.h"
+#include "outputs/output.h"
+#include "route/route.h"
+
+struct daemon_config {
+    struct input_config inputs[YARDER_INPUTS_MAX];
+    uint32_t inputs_count;
+    struct output_config outputs[YARDER_OUTPUTS_MAX];
+    uint32_t outputs_count;
+    struct route_line *routes;
+    uint32_t routes_count;
+    struct yarder_texts drop;
+    struct yarder_texts keep;
+    bool uwsgi_filters_logs_only;
+
+    char *run_dir;   /* sockets, lock, pid */
+    char *state_dir; /* quarantine, later spools */
+    char *host;      /* this machine's name for records that state none */
+    char *user;      /* uid=; NULL: stay */
+    char *group;     /* gid=; NULL: the user's own */
+
+    uint64_t record_bytes_max;
+    uint64_t ring_bytes;       /* ring-memory: of each process */
+    uint64_t ring_bytes_total; /* ring-memory-total */
+    uint64_t drain_ns;         /* drain-timeout: TERM waits so long for outputs */
+    int io;                    /* enum io_choice */
+    int log_level; /* own diagnostics on stderr: 0 errors, 1 warnings, 2 notes, 3 debug */
+
+    bool until_end;    /* leave when stdin and all exec inputs have ended */
+    bool standard_run; /* no configuration was given: ring and unix socket to one file, or stdin to
+                          stdout */
+};
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The writer's loop: pass, then wait as long as there is nothing to do.
+ *
+ *   more to take, or a batch to commit   look at the sockets without waiting
+ *   taken something within 10 ms         nap 0.5 ms; producers ring only if a ring is half full
+ *   quiet                                sleep deeply; the first record of a process rings
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "os/memory.h"
+#include "worker/worker.h"
+
+static const uint64_t nap_ns = 500ull * 1000;
+static const uint64_t quiet_after_ns = 10ull * 1000 * 1000;
+/* A client that could not register for membarrier delays only itself, so long. */
+static const uint64_t sleep_most_ns = 100ull * 1000 * 1000;
+
+void worker_complain(void *worker, const char *line)
+{
+    worker_say(worker, "%s", line);
+}
+
+void worker_say(struct worker *worker, const char *format, ...)
+{
+    (void)worker;
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    (void)fprintf(stderr, "yarder: %s\n", line);
+}
+
+uint64_t worker_monotonic_ns(void)
+{
+    return (uint64_t)os_monotonic_ns();
+}
+
+static uint64_t deadline_ns(const struct worker *worker)
+{
+    uint64_t deadline = UINT64_MAX;
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        deadline = yarder_min(deadline, output_deadline_ns(&worker->outputs[i]));
+    }
+    return deadline;
+}
+
+static uint64_t until(uint64_t deadline, uint64_t now_ns, uint64_t most_ns)
+{
+    return deadline <= now_ns ? 0 : yarder_min(deadline - now_ns, most_ns);
+}
+
+static void rings_sleep(struct worker *worker, enum ring_sleep state)
+{
+    for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        region_reader_sleep(ring->reader, state);
+    }
+}
+
+static bool rings_idle(const struct worker *worker)
+{
+    bool idle = true;
+    for (const struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        idle = idle && (ring->dead || region_reader_idle(ring->reader));
+    }
+    return idle;
+}
+
+static bool lanes_answered(struct worker *worker)
+{
+    uint32_t before = 0;
+    uint32_t after = 0;
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        before += worker->outputs[i].under_way;
+        output_reap(&worker->outputs[i], worker->now_ns);
+        after += worker->outputs[i].under_way;
+    }
+    worker->dirty |= before != after;
+    return before != after;
+}
+
+/* Says to lanes and producers that we sleep, looks once more, and waits. */
+static int sleep_until(struct worker *worker, uint64_t timeout_ns, enum ring_sleep state)
+{
+    __atomic_store_n(&worker->sleeps, 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with the lanes' fence before they look */
+    rings_sleep(worker, state);
+    bool woken = lanes_answered(worker);
+    if (state == RING_DEEP && worker->rings != NULL) {
+        woken = ring_membarrier() < 0 || !rings_idle(worker) || woken;
+    }
+    int r = io_wait(worker->io, woken ? 0 : timeout_ns, false);
+    __atomic_store_n(&worker->sleeps, 0, __ATOMIC_RELAXED);
+    rings_sleep(worker, RING_AWAKE);
+    return r;
+}
+
+static int nap(struct worker *worker, uint64_t timeout_ns)
+{
+    rings_sleep(worker, RING_LIGHT);
+    return io_wait(worker->io, timeout_ns, !worker->wait_for_first);
+}
+
+static int wait_for_more(struct worker *worker)
+{
+    uint64_t now_ns = worker->now_ns;
+    if (worker->blocked) {
+        /* Sources that nobody may read stay readable: no use in asking them. */
+        const struct timespec pause = {.tv_nsec = (long)nap_ns};
+        (void)nanosleep(&pause, NULL);
+        return 0;
+    }
+    uint64_t deadline = deadline_ns(worker);
+    if (worker->more || worker->dirty || worker->last_call) {
+        return io_wait(worker->io, 0, false);
+    }
+    if (now_ns - worker->active_ns < quiet_after_ns && worker->phase == WORKER_RUNNING) {
+        return nap(worker, until(deadline, now_ns, nap_ns));
+    }
+    return sleep_until(worker, until(deadline, now_ns, sleep_most_ns), RING_DEEP);
+}
+
+/* Everything that could give records has ended, and all is delivered: until_end. */
+static bool all_ended(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
+        if (worker->pipe_is_open[i] && !worker->pipes[i].finished) {
+            return false;
+        }
+    }
+    return worker_delivered(worker, UINT64_MAX);
+}
+
+static void tell_ended(struct worker *worker)
+{
+    if (!worker->config->until_end || worker->ended_told || worker->phase != WORKER_RUNNING ||
+        !all_ended(worker)) {
+        return;
+    }
+    const struct channel_message ended = channel_message_of(CHANNEL_ENDED, 0, 0);
+    worker->ended_told = channel_send(worker->channel_fd, &ended, 1000) == 0;
+}
+
+static bool quieted(struct worker *worker)
+{
+    bool late = worker->now_ns >= worker->stop_ns;
+    return worker_delivered(worker, UINT64_MAX) && !worker->blocked ? true : late;
+}
+
+/* STOP: two passes that found nothing more, or half of the time that is left for draining. */
+static bool last_call_over(struct worker *worker)
+{
+    enum { QUIET_PASSES = 2 };
+    bool found = worker->more || worker->blocked || worker->feed.source != NULL;
+    worker->quiet_passes = found ? 0 : worker->quiet_passes + 1;
+    return worker->quiet_passes >= QUIET_PASSES || worker->now_ns >= worker->last_call_ns;
+}
+
+/* Whether the phase's work is done; QUIETING becomes QUIET on the way. */
+static bool may_leave(struct worker *worker)
+{
+    switch (worker->phase) {
+    case WORKER_PREPARING:
+        return false;
+    case WORKER_RUNNING:
+        if (worker->last_call && (last_call_over(worker) || worker->now_ns >= worker->stop_ns)) {
+            worker_stop_reading(worker, false);
+            worker->phase = WORKER_STOPPING;
+        }
+        return false;
+    case WORKER_QUIETING:
+        if (quieted(worker)) {
+            handover_give(worker);
+            worker->phase = WORKER_QUIET;
+            worker->stop_ns = UINT64_MAX;
+        }
+        return false;
+    case WORKER_QUIET:
+        return false; /* until STOP says which outputs are still ours */
+    case WORKER_STOPPING:
+        return worker_delivered(worker, worker->stop_outputs) || worker->now_ns >= worker->stop_ns;
+    }
+    return false;
+}
+
+int worker_loop(struct worker *worker)
+{
+    for (;;) {
+        uint64_t generation = worker->hold->generation;
+        worker_pass(worker);
+        if (worker->hold->generation != generation) {
+            worker->active_ns = worker->now_ns;
+        }
+        tell_ended(worker);
+        if (worker->orphaned) {
+            return -EPIPE;
+        }
+        if (may_leave(worker)) {
+            return 0;
+        }
+        int r = wait_for_more(worker);
+        if (r < 0) {
+            worker_say(worker, "the event loop is broken: %s", strerror(-r));
+            return r;
+        }
+    }
+}

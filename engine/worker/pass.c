@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One pass: reap, collect, seal, commit, publish, submit. The order is the promise: nothing is
+ * visible before the store in hold_commit, and everything that the store frees or seals happens
+ * after it.
+ */
+#include "os/crash.h"
+#include "os/memory.h"
+#include "worker/worker.h"
+
+static void reap(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        struct output *output = &worker->outputs[i];
+        uint32_t before = output->under_way;
+        output_reap(output, worker->now_ns);
+        worker->dirty |= output->under_way != before;
+    }
+}
+
+static void turn_pipes(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
+        if (worker->pipe_is_open[i] && !worker->pipes[i].finished) {
+            pipe_turn(&worker->pipes[i]);
+        }
+    }
+}
+
+static void seal(struct worker *worker)
+{
+    bool drain = worker->phase != WORKER_RUNNING;
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        worker->dirty |= output_seal(&worker->outputs[i], worker->now_ns, drain);
+    }
+}
+
+static void publish(struct worker *worker)
+{
+    for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        if (ring->taken) {
+            ring_input_publish(ring);
+        }
+    }
+}
+
+static void tell_done_regions(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->done_regions_count; i++) {
+        const struct channel_message done =
+            channel_message_of(CHANNEL_REGION_DONE, 0, worker->done_regions[i]);
+        (void)!channel_send(worker->channel_fd, &done, 100);
+    }
+    worker->done_regions_count = 0;
+}
+
+void worker_commit(struct worker *worker)
+{
+    for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        if (ring->taken) {
+            ring_input_store(ring);
+        }
+    }
+    crash_point("before-commit");
+    hold_commit(worker->hold);
+    crash_point("after-commit");
+    worker->dirty = false;
+    careful_after_commit(worker);
+    publish(worker);
+    crash_point("after-publish");
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        output_settle(&worker->outputs[i]);
+    }
+    join_settle(worker->hold);
+    tell_done_regions(worker);
+}
+
+void worker_pass(struct worker *worker)
+{
+    worker->now_ns = (uint64_t)os_monotonic_ns();
+    worker->batch->now_ns = os_realtime_ns();
+    reap(worker);
+    crash_point("reaped");
+    if (worker->dirty) { /* pipes turn only on a clean state; completions are booked first */
+        worker_commit(worker);
+    }
+    if (worker->phase == WORKER_RUNNING) {
+        turn_pipes(worker);
+        collect(worker);
+        crash_point("collected");
+    } else {
+        worker->more = false;
+        worker->blocked = false;
+        if (worker->phase == WORKER_QUIETING) {
+            worker->blocked = !feed_leftovers(worker);
+        }
+        worker_listen(worker);
+    }
+    seal(worker);
+    if (worker->dirty) {
+        worker_commit(worker);
+    }
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        output_submit(&worker->outputs[i]);
+    }
+    crash_point("submitted");
+}
+
+bool worker_delivered(const struct worker *worker, uint64_t outputs)
+{
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        if ((outputs >> i & 1) != 0 && !output_is_idle(&worker->outputs[i])) {
+            return false;
+        }
+    }
+    return true;
+}

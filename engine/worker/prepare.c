@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/prepare.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+void preparation_init(struct preparation *preparation)
+{
+    memset(preparation, 0, sizeof(*preparation));
+    preparation->hold_fd = preparation->old_hold_fd = preparation->control_fd = -1;
+    preparation->board_fd = preparation->baton_fd = -1;
+    for (uint32_t i = 0; i < YARDER_INPUTS_MAX; i++) {
+        preparation->sockets[i] = -1;
+    }
+    for (uint32_t i = 0; i < YARDER_PIPES_MAX; i++) {
+        preparation->pipes[i][0] = preparation->pipes[i][1] = preparation->pipes[i][2] = -1;
+    }
+    for (uint32_t i = 0; i < PREPARATION_FILES_MAX; i++) {
+        preparation->queue_from[i] = HOLD_NONE;
+    }
+}
+
+static int put_file(struct preparation *preparation, struct channel_message *message)
+{
+    if (preparation->files_count == PREPARATION_FILES_MAX) {
+        return -ENOSPC;
+    }
+    preparation->files[preparation->files_count++] =
+        (struct preparation_file){.queue = message->index,
+            .old = message->number == 1,
+            .fd = yarder_fd_take(&message->fds[0])};
+    return 0;
+}
+
+static int put_region(struct preparation *preparation, struct channel_message *message)
+{
+    if (preparation->regions == NULL) {
+        preparation->regions = calloc(PREPARATION_REGIONS_MAX, sizeof(*preparation->regions));
+    }
+    if (preparation->regions == NULL || preparation->regions_count == PREPARATION_REGIONS_MAX) {
+        return -ENOMEM;
+    }
+    preparation->regions[preparation->regions_count++] = *message;
+    message->fds[0] = message->fds[1] = -1;
+    return 0;
+}
+
+static int put_stream(struct preparation *preparation, struct channel_message *message)
+{
+    if (preparation->streams == NULL) {
+        preparation->streams = calloc(PREPARATION_STREAMS_MAX, sizeof(*preparation->streams));
+    }
+    if (preparation->streams == NULL || preparation->streams_count == PREPARATION_STREAMS_MAX) {
+        return -ENOMEM;
+    }
+    preparation->streams[preparation->streams_count++] = yarder_fd_take(&message->fds[0]);
+    return 0;
+}
+
+static int put_old_config(struct preparation *preparation, const struct worker_options *options,
+    const struct channel_message *message)
+{
+    char why[512] = "";
+    preparation->old_config = options->config_of(message->fds[0], why, sizeof(why));
+    if (preparation->old_config == NULL) {
+        (void)fprintf(stderr, "yarder: settings of the worker before: %s\n", why);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int preparation_put(struct worker *worker, struct preparation *preparation,
+    const struct worker_options *options, struct channel_message *message)
+{
+    uint32_t index = message->index;
+    switch (message->kind) {
+    case CHANNEL_HOLD:
+        preparation->hold_fd = yarder_fd_take(&message->fds[0]);
+        return 0;
+    case CHANNEL_OLD_HOLD:
+        preparation->old_hold_fd = yarder_fd_take(&message->fds[0]);
+        return 0;
+    case CHANNEL_OLD_SETTINGS:
+        return put_old_config(preparation, options, message);
+    case CHANNEL_LISTENER:
+        if (worker->config == NULL || index >= worker->config->inputs_count) {
+            return -EPROTO;
+        }
+        preparation->sockets[index] = yarder_fd_take(&message->fds[0]);
+        return 0;
+    case CHANNEL_PIPE:
+        if (index >= YARDER_PIPES_MAX) {
+            return -EPROTO;
+        }
+        for (int i = 0; i < 3; i++) {
+            preparation->pipes[index][i] = yarder_fd_take(&message->fds[i]);
+        }
+        return 0;
+    case CHANNEL_FILE:
+        return put_file(preparation, message);
+    case CHANNEL_REGION:
+        return put_region(preparation, message);
+    case CHANNEL_REGION_GONE:
+        for (uint32_t i = 0; i < preparation->regions_count; i++) {
+            if (preparation->regions[i].number == message->number) {
+                preparation->regions[i].index = 1; /* gone */
+            }
+        }
+        return 0;
+    case CHANNEL_CONTROL:
+        preparation->control_fd = yarder_fd_take(&message->fds[0]);
+        return 0;
+    case CHANNEL_BOARD:
+        preparation->board_fd = yarder_fd_take(&message->fds[0]);
+        return 0;
+    case CHANNEL_CONNECTION:
+        return put_stream(preparation, message);
+    case CHANNEL_BATON:
+        preparation->baton_fd = yarder_fd_take(&message->fds[0]);
+        return 0;
+    case CHANNEL_FENCE:
+        preparation->fenced |= index < 64 ? UINT64_C(1) << index : 0;
+        return 0;
+    default:
+        return 0; /* said to a running worker: nothing to keep */
+    }
+}
+
+int preparation_file(struct preparation *preparation, uint32_t queue, uint64_t dev, uint64_t ino)
+{
+    uint32_t from = preparation->queue_from[queue];
+    bool old = from != HOLD_NONE;
+    for (uint32_t i = 0; i < preparation->files_count && ino != 0; i++) {
+        struct preparation_file *file = &preparation->files[i];
+        if (file->fd < 0 || file->old != old || file->queue != (old ? from : queue)) {
+            continue;
+        }
+        struct stat facts;
+        if (fstat(file->fd, &facts) == 0 && facts.st_dev == dev && facts.st_ino == ino) {
+            return yarder_fd_take(&file->fd);
+        }
+    }
+    return -1;
+}
+
+static int open_socket(struct worker *worker, uint32_t index, int fd)
+{
+    const struct input_config *config = &worker->config->inputs[index];
+    bool datagram = config->kind == INPUT_UDP ||
+                    (config->kind == INPUT_UNIX && config->socket_type == INPUT_SOCKET_DATAGRAM);
+    if (datagram) {
+        struct datagram_input *own = &worker->datagrams[index];
+        own->input = &worker->inputs[index];
+        own->source = (struct io_source){
+            .fd = fd, .kind = IO_DATAGRAM, .owner = own, .owner_kind = SOURCE_DATAGRAM};
+        worker->wait_for_first |= config->kind == INPUT_UNIX;
+        return io_add(worker->io, &own->source);
+    }
+    struct listener_input *own = &worker->listeners[index];
+    own->input = &worker->inputs[index];
+    own->source =
+        (struct io_source){.fd = fd, .kind = IO_READY, .owner = own, .owner_kind = SOURCE_LISTENER};
+    return io_add(worker->io, &own->source);
+}
+
+static int open_pipes(struct worker *worker, const struct preparation *preparation)
+{
+    for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
+        struct pipe_place place;
+        if (preparation->pipes[i][0] < 0 ||
+            pipe_place(worker->config->inputs, worker->config->inputs_count, i, &place) < 0) {
+            continue;
+        }
+        struct pipe_input *pipe = &worker->pipes[i];
+        pipe_open(pipe, &worker->inputs[place.input], worker->hold, i, place.stream,
+            preparation->pipes[i]);
+        pipe->source.owner = pipe;
+        pipe->source.owner_kind = SOURCE_PIPE;
+        int r = io_add(worker->io, &pipe->source);
+        if (r < 0) {
+            return r;
+        }
+        worker->pipe_is_open[i] = true;
+    }
+    return 0;
+}
+
+static void open_regions(struct worker *worker, struct preparation *preparation)
+{
+    for (uint32_t i = 0; i < preparation->regions_count; i++) {
+        struct channel_message *message = &preparation->regions[i];
+        if (worker_add_region(worker, message) < 0) {
+            worker_say(worker, "ring of pid %u cannot be read", message->pid);
+        }
+        channel_message_drop(message);
+    }
+    free(preparation->regions);
+    preparation->regions = NULL;
+    preparation->regions_count = 0;
+}
+
+/* What nobody claimed: files of queues that the commit does not name, old ones among them. */
+static void drop_rest(struct preparation *preparation)
+{
+    for (uint32_t i = 0; i < preparation->files_count; i++) {
+        yarder_fd_drop(&preparation->files[i].fd);
+    }
+    yarder_fd_drop(&preparation->baton_fd);
+    yarder_fd_drop(&preparation->old_hold_fd);
+    free(preparation->streams);
+}
+
+static void map_board(struct worker *worker, int board_fd)
+{
+    if (board_fd < 0) {
+        return;
+    }
+    void *board = mmap(NULL, sizeof(struct board), PROT_READ, MAP_SHARED, board_fd, 0);
+    worker->board = board == MAP_FAILED ? NULL : board;
+    (void)close(board_fd);
+}
+
+int preparation_inputs(struct worker *worker, struct preparation *preparation)
+{
+    int r = open_pipes(worker, preparation);
+    for (uint32_t i = 0; i < worker->config->inputs_count && r == 0; i++) {
+        if (preparation->sockets[i] >= 0) {
+            r = open_socket(worker, i, preparation->sockets[i]);
+        }
+    }
+    if (r == 0) {
+        r = handover_take_streams(worker, preparation);
+    }
+    if (r < 0) {
+        return r;
+    }
+    open_regions(worker, preparation);
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        worker->outputs[i].fenced = (preparation->fenced >> i & 1) != 0;
+    }
+    drop_rest(preparation);
+    map_board(worker, preparation->board_fd);
+    return preparation->control_fd < 0 ? 0 : status_open(worker, preparation->control_fd);
+}
+
+struct route_spec worker_route_spec(const struct daemon_config *config,
+    struct route_output outputs[YARDER_OUTPUTS_MAX], const char *input_names[YARDER_INPUTS_MAX])
+{
+    for (uint32_t i = 0; i < config->outputs_count; i++) {
+        const struct output_config *output = &config->outputs[i];
+        outputs[i] = (struct route_output){.name = output->name,
+            .named = output->named,
+            .reach = output->reach,
+            .selectors = output->selectors};
+    }
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        input_names[i] = config->inputs[i].name;
+    }
+    return (struct route_spec){.outputs = outputs,
+        .outputs_count = config->outputs_count,
+        .routes = config->routes,
+        .routes_count = config->routes_count,
+        .drop = config->drop,
+        .keep = config->keep,
+        .uwsgi_filters_logs_only = config->uwsgi_filters_logs_only,
+        .input_names = input_names,
+        .inputs_count = config->inputs_count};
+}

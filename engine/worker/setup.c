@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker's beginning: messages up to GO, then recovery from the commit. Until GO nothing is
+ * written and no input is read, so that a worker that cannot start changes nothing.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "os/crash.h"
+#include "os/memory.h"
+#include "worker/prepare.h"
+
+static int next_message(struct worker *worker, struct channel_message *message)
+{
+    for (;;) {
+        int r = channel_receive(worker->channel_fd, message);
+        if (r != 0) {
+            return r;
+        }
+        struct pollfd ready = {.fd = worker->channel_fd, .events = POLLIN};
+        (void)poll(&ready, 1, -1);
+    }
+}
+
+static int fail(const char *what, int error)
+{
+    (void)fprintf(stderr, "yarder: %s: %s\n", what, strerror(-error));
+    return error;
+}
+
+static int open_inputs(struct worker *worker)
+{
+    const struct daemon_config *config = worker->config;
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        input_init(&worker->inputs[i], &config->inputs[i], (uint16_t)i, worker->hold,
+            config->record_bytes_max);
+        worker->listeners[i].source.fd = -1;
+        worker->datagrams[i].source.fd = -1;
+    }
+    worker->batch = calloc(1, sizeof(*worker->batch));
+    worker->take = calloc(1, sizeof(*worker->take));
+    return worker->batch == NULL || worker->take == NULL ? -ENOMEM : 0;
+}
+
+static int open_loop(struct worker *worker)
+{
+    char why[256] = "";
+    const struct io_options options = {
+        .choice = (enum io_choice)worker->config->io, .sources_max = WORKER_SOURCES_MAX};
+    int r = io_open(&worker->io, &options, why);
+    if (r < 0) {
+        return fail("the event loop cannot be opened", r);
+    }
+    if (why[0] != '\0') {
+        worker_say(worker, "%s", why);
+    }
+    int lanes = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (lanes < 0) {
+        return -errno;
+    }
+    worker->lanes_source =
+        (struct io_source){.fd = lanes, .kind = IO_READY, .owner_kind = SOURCE_LANES};
+    worker->channel_source = (struct io_source){
+        .fd = worker->channel_fd, .kind = IO_READY, .owner_kind = SOURCE_CHANNEL};
+    r = io_add(worker->io, &worker->lanes_source);
+    return r < 0 ? r : io_add(worker->io, &worker->channel_source);
+}
+
+static int open_router(struct worker *worker)
+{
+    static struct route_output outputs[YARDER_OUTPUTS_MAX]; /* large */
+    const char *input_names[YARDER_INPUTS_MAX];
+    const struct route_spec spec = worker_route_spec(worker->config, outputs, input_names);
+    char why[512] = "";
+    int r = router_open(&worker->sink.router, &spec, why, sizeof(why));
+    if (r < 0) {
+        (void)fprintf(stderr, "yarder: %s\n", why);
+    }
+    return r;
+}
+
+/* PREPARE: all that can fail is tried now. */
+static int prepare(struct worker *worker, struct preparation *preparation)
+{
+    if (preparation->hold_fd < 0 || worker->config == NULL) {
+        return fail("the supervisor sent no hold or no settings", -EPROTO);
+    }
+    int r = hold_open(&worker->hold, preparation->hold_fd);
+    if (r < 0) {
+        return fail("the hold is not usable", r);
+    }
+    worker->hold_fd = preparation->hold_fd;
+    r = open_router(worker);
+    if (r == 0) {
+        r = open_inputs(worker);
+    }
+    if (r == 0) {
+        r = open_loop(worker);
+    }
+    if (r < 0) {
+        return r;
+    }
+    ring_clock_open(&worker->clock);
+    const struct channel_message ready = channel_message_of(CHANNEL_READY, 0, 0);
+    return channel_send(worker->channel_fd, &ready, 1000);
+}
+
+static void resume_outputs(struct worker *worker, struct preparation *preparation)
+{
+    for (uint32_t i = 0; i < worker->hold->shape.queues_count; i++) {
+        struct hold_queue *queue = &worker->hold->queues[i];
+        if ((queue->flags & HOLD_QUEUE_ACTIVE) == 0) {
+            continue;
+        }
+        int fd = preparation_file(preparation, i, queue->dev, queue->ino);
+        output_resume_queue(&worker->outputs[queue->output], i, fd);
+    }
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        output_start(&worker->outputs[i], worker_monotonic_ns());
+    }
+}
+
+/* GO: the lease is ours. */
+static int take_over(struct worker *worker, struct preparation *preparation, uint64_t how)
+{
+    int r = hold_load(worker->hold);
+    if (r < 0) {
+        return fail("neither commit of the hold is whole", r);
+    }
+    join_settle(worker->hold);
+    worker->first_start = how == 2;
+    if (how == 1) {
+        careful_begin(worker);
+    }
+    worker->services = (struct output_services){.owner = worker,
+        .keep = worker_keep_file,
+        .forget = worker_forget_file,
+        .complain = worker_complain};
+    /* Before the outputs look which buffers are free. */
+    r = preparation->old_hold_fd < 0 ? 0 : handover_take(worker, preparation);
+    if (r < 0) {
+        return fail("the hold of the worker before cannot be taken over", r);
+    }
+    char why[256] = "";
+    r = sink_open(&worker->sink, worker, why, sizeof(why));
+    if (r < 0) {
+        return fail(why, r);
+    }
+    resume_outputs(worker, preparation);
+    r = preparation_inputs(worker, preparation);
+    worker->phase = WORKER_RUNNING;
+    worker->dirty = true;
+    return r;
+}
+
+int worker_setup(struct worker *worker, const struct worker_options *options)
+{
+    static struct preparation preparation; /* large */
+    preparation_init(&preparation);
+    for (;;) {
+        struct channel_message message;
+        int r = next_message(worker, &message);
+        if (r < 0) {
+            return r;
+        }
+        if (message.kind == CHANNEL_PREPARE) {
+            r = prepare(worker, &preparation);
+        } else if (message.kind == CHANNEL_GO) {
+            return take_over(worker, &preparation, message.number);
+        } else if (message.kind == CHANNEL_SETTINGS) {
+            char why[1024] = "";
+            worker->config = options->config_of(message.fds[0], why, sizeof(why));
+            r = worker->config == NULL ? fail(why, -EINVAL) : 0;
+        } else if (message.kind == CHANNEL_STOP) {
+            return -ECANCELED;
+        } else {
+            r = preparation_put(worker, &preparation, options, &message);
+        }
+        channel_message_drop(&message);
+        if (r < 0) {
+            return r;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hold's shape, from the configuration: the same in the supervisor and in each worker. */
+#include <string.h>
+
+#include "codec/encode.h"
+#include "ring/region.h"
+#include "worker/worker.h"
+
+enum {
+    BUFFER_BYTES_MAX = 1 << 20,
+    BUFFER_BYTES_MIN = 64 << 10,
+    BUFFERS_LEAST = 4,
+    REGIONS_MAX_IN_HOLD = 1024,
+};
+
+/* One queue for a constant path; for one with variables as many as may be open, and a few more. */
+static uint32_t queues_of(const struct output_config *output)
+{
+    if (output->kind == OUTPUT_NULL) {
+        return 0;
+    }
+    bool constant = output->kind != OUTPUT_FILE || strchr(output->target, '$') == NULL;
+    return constant ? 1 : (uint32_t)output->open_max;
+}
+
+static struct hold_shape_output output_shape(const struct output_config *output)
+{
+    struct hold_shape_output shape = {.queues_count = queues_of(output)};
+    if (shape.queues_count == 0) {
+        return shape;
+    }
+    /* Written at once: large for one file; with many files each needs a buffer of its own. */
+    uint64_t pieces = yarder_max(16, 2ull * shape.queues_count);
+    uint64_t bytes = output->queue_bytes / pieces;
+    bytes = yarder_min(BUFFER_BYTES_MAX, yarder_max(BUFFER_BYTES_MIN, bytes));
+    shape.buffer_bytes = (uint32_t)(bytes & ~UINT64_C(4095));
+    shape.buffers_count =
+        (uint32_t)yarder_max(BUFFERS_LEAST, output->queue_bytes / shape.buffer_bytes);
+    return shape;
+}
+
+struct hold_shape hold_shape_of(const struct daemon_config *config)
+{
+    struct hold_shape shape = {.inputs_count = config->inputs_count,
+        .outputs_count = config->outputs_count,
+        .pipes_count = pipes_count(config->inputs, config->inputs_count),
+        .pipe_half_bytes = pipe_half_bytes(config->record_bytes_max),
+        .rings_max = region_rings_default()};
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        if (config->inputs[i].kind == INPUT_RING) {
+            shape.regions_max = REGIONS_MAX_IN_HOLD;
+            shape.joins_count = JOINS_COUNT;
+            shape.join_bytes = join_bytes(config->record_bytes_max);
+        }
+        uint32_t half = pipe_half_bytes(config->inputs[i].record_bytes_max);
+        shape.pipe_half_bytes = (uint32_t)yarder_max(shape.pipe_half_bytes, half);
+    }
+    for (uint32_t i = 0; i < config->outputs_count; i++) {
+        struct hold_shape_output *output = &shape.outputs[i];
+        *output = output_shape(&config->outputs[i]);
+        output->first_queue = shape.queues_count;
+        output->first_buffer = shape.buffers_count;
+        shape.queues_count += output->queues_count;
+        shape.buffers_count += output->buffers_count;
+    }
+    return shape;
+}

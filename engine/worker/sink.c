@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/text.h"
+#include "os/memory.h"
+#include "worker/worker.h"
+
+/* The configured policy, or the default: one output alone holds its inputs back, others do not. */
+static uint64_t block_limit_ns(
+    const struct daemon_config *config, const struct output_config *output)
+{
+    const struct output_on_full *on_full = &output->on_full;
+    if (on_full->given) {
+        return on_full->policy == OUTPUT_FULL_BLOCK ? on_full->block_ns : 0;
+    }
+    return config->outputs_count == 1 ? UINT64_MAX : 2000000000ull;
+}
+
+static int outputs_open(struct sink *sink, struct worker *worker, char *why, size_t why_bytes)
+{
+    const struct daemon_config *config = worker->config;
+    for (uint32_t i = 0; i < config->outputs_count; i++) {
+        struct output_open_options options = {.config = &config->outputs[i],
+            .index = i,
+            .hold = worker->hold,
+            .host = config->host,
+            .event_fd = worker->lanes_source.fd,
+            .writer_sleeps = &worker->sleeps,
+            .services = &worker->services,
+            .block_limit_ns = block_limit_ns(config, &config->outputs[i]),
+            .first_start = worker->first_start};
+        int r = output_open(&worker->outputs[i], &options, why, why_bytes);
+        if (r < 0) {
+            return r;
+        }
+        sink->blocking |= options.block_limit_ns != 0 ? UINT64_C(1) << i : 0;
+        sink->outputs_count++;
+    }
+    return 0;
+}
+
+int sink_open(struct sink *sink, struct worker *worker, char *why, size_t why_bytes)
+{
+    *sink = (struct sink){.router = worker->sink.router,
+        .outputs = worker->outputs,
+        .hold = worker->hold,
+        .inputs = worker->inputs,
+        .crash_text = getenv("YARDER_CRASH_RECORD")};
+    return outputs_open(sink, worker, why, why_bytes);
+}
+
+/* Whether this record must wait for one of its outputs. Asked before it goes to any. */
+static bool must_wait(struct sink *sink, const struct route_verdict *verdict,
+    const struct yarder_record *record, uint64_t now_ns)
+{
+    uint64_t left = verdict->outputs & sink->blocking;
+    while (left != 0) {
+        uint32_t output = (uint32_t)__builtin_ctzll(left);
+        left &= left - 1;
+        if (output_blocks(&sink->outputs[output], record, now_ns)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void fate_count(struct hold_router *router, const struct route_verdict *verdict)
+{
+    router->accepted++;
+    router->undecided += verdict->undecided;
+    switch (verdict->fate) {
+    case ROUTE_ROUTED:
+        router->routed++;
+        return;
+    case ROUTE_DROPPED:
+        router->filtered_drop++;
+        return;
+    case ROUTE_NOT_KEPT:
+        router->filtered_keep++;
+        return;
+    case ROUTE_UNMATCHED:
+        router->unmatched++;
+        return;
+    }
+}
+
+/* Tests plant a bug: a record that kills the worker. */
+static void crash_if_planted(const struct sink *sink, const struct yarder_record *record)
+{
+    YARDER_ASSERT(
+        record->text.length == 0 || memmem(record->text.at, record->text.length, sink->crash_text,
+                                        strlen(sink->crash_text)) == NULL);
+}
+
+uint32_t sink_place(
+    struct sink *sink, const struct yarder_record *records, uint32_t count, uint64_t now_ns)
+{
+    if (count == 0) {
+        return 0;
+    }
+    router_decide(sink->router, records, count, (int64_t)now_ns, sink->verdicts);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct yarder_record *record = &records[i];
+        const struct route_verdict *verdict = &sink->verdicts[i];
+        if (must_wait(sink, verdict, record, now_ns)) {
+            return i;
+        }
+        if (YARDER_UNLIKELY(sink->crash_text != NULL)) {
+            crash_if_planted(sink, record);
+        }
+        input_count(&sink->inputs[record->input], record);
+        fate_count(sink->hold->router, verdict);
+        for (uint64_t left = verdict->outputs; left != 0; left &= left - 1) {
+            uint32_t output = (uint32_t)__builtin_ctzll(left);
+            bool repeated = (verdict->repeated >> output & 1) != 0;
+            uint32_t copies = repeated ? router_copies(sink->router, i, output) : 1;
+            output_put(&sink->outputs[output], record, copies, now_ns);
+        }
+    }
+    return count;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages of the supervisor while the worker is at work, and the words it says itself. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/worker.h"
+
+enum { MESSAGES_EACH_TIME = 64, SEND_WAIT_MS = 1000 };
+
+int worker_keep_file(void *owner, uint32_t queue, int fd)
+{
+    const struct worker *worker = owner;
+    struct channel_message message = channel_message_of(CHANNEL_FILE, queue, 0);
+    message.fds[0] = fd;
+    return channel_send(worker->channel_fd, &message, SEND_WAIT_MS);
+}
+
+void worker_forget_file(void *owner, uint32_t queue)
+{
+    const struct worker *worker = owner;
+    const struct channel_message message = channel_message_of(CHANNEL_FILE_CLOSED, queue, 0);
+    (void)!channel_send(worker->channel_fd, &message, SEND_WAIT_MS);
+}
+
+static void region_gone(struct worker *worker, uint64_t id)
+{
+    for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        if (ring->id == id) {
+            ring->gone = true;
+            worker->more = true;
+        }
+    }
+}
+
+static void child_ended(struct worker *worker, const struct channel_message *message)
+{
+    uint32_t pipe = message->index;
+    if (pipe >= worker->hold->shape.pipes_count || !worker->pipe_is_open[pipe]) {
+        return;
+    }
+    pipe_child_ended(&worker->pipes[pipe]);
+    worker->pipes[pipe].hungry = true;
+    worker->pipes[pipe].at_end |= message->number == 1;
+    worker->more = true;
+}
+
+/* Inputs are read no more. What the loop has received already can still be taken from streams. */
+void worker_stop_reading(struct worker *worker, bool keep_streams)
+{
+    for (uint32_t i = 0; i < worker->config->inputs_count; i++) {
+        if (worker->listeners[i].source.fd >= 0) {
+            io_remove(worker->io, &worker->listeners[i].source);
+            yarder_fd_drop(&worker->listeners[i].source.fd);
+            worker->listeners[i].source.fd = -1;
+        }
+        if (worker->datagrams[i].source.fd >= 0) {
+            io_remove(worker->io, &worker->datagrams[i].source);
+            yarder_fd_drop(&worker->datagrams[i].source.fd);
+            worker->datagrams[i].source.fd = -1;
+        }
+    }
+    for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
+        if (worker->pipe_is_open[i] && !worker->pipes[i].finished) {
+            io_remove(worker->io, &worker->pipes[i].source);
+            worker->pipe_is_open[i] = false;
+        }
+    }
+    for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        if (!ring->doorbell_ended) {
+            io_remove(worker->io, &ring->doorbell);
+            ring->doorbell_ended = true;
+        }
+    }
+    while (!keep_streams && worker->streams != NULL) {
+        worker_drop_stream(worker, worker->streams);
+    }
+}
+
+/*
+ * A reload: what the sockets have already given is placed (io_pause keeps it takeable), datagram
+ * sockets and listeners go on in the kernel, and the writes finish.
+ */
+static void quiet(struct worker *worker)
+{
+    enum { QUIET_MS_MAX = 2000 };
+    for (struct stream_input *stream = worker->streams; stream != NULL; stream = stream->next) {
+        io_pause(worker->io, &stream->source);
+    }
+    for (uint32_t i = 0; i < worker->config->inputs_count; i++) {
+        if (worker->datagrams[i].source.fd >= 0) {
+            io_pause(worker->io, &worker->datagrams[i].source);
+        }
+    }
+    worker->phase = WORKER_QUIETING;
+    worker->stop_ns = worker_monotonic_ns() + QUIET_MS_MAX * UINT64_C(1000000);
+}
+
+static void stop(struct worker *worker, const struct channel_message *message)
+{
+    uint64_t deadline_ns = worker_monotonic_ns() + message->number;
+    if (worker->phase == WORKER_QUIET) {
+        memcpy(&worker->stop_outputs, message->text, sizeof(worker->stop_outputs));
+        worker->phase = WORKER_STOPPING;
+    } else {
+        worker->stop_outputs = UINT64_MAX;
+        worker->last_call = worker->phase == WORKER_RUNNING; /* what is there is still taken */
+        worker->last_call_ns = deadline_ns - message->number / 2;
+        if (!worker->last_call) {
+            worker_stop_reading(worker, false);
+            worker->phase = WORKER_STOPPING;
+        }
+        for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+            region_reader_announce(ring->reader, (uint64_t)getpid(), true);
+        }
+    }
+    worker->stop_ns = deadline_ns;
+}
+
+static void fence(struct worker *worker, const struct channel_message *message)
+{
+    if (message->index < worker->sink.outputs_count) {
+        worker->outputs[message->index].fenced = message->number != 0;
+    }
+}
+
+static void answer(struct worker *worker, struct channel_message *message)
+{
+    switch (message->kind) {
+    case CHANNEL_REGION:
+        if (worker_add_region(worker, message) < 0) {
+            worker_say(worker, "ring of pid %u cannot be read", message->pid);
+        }
+        return;
+    case CHANNEL_REGION_GONE:
+        region_gone(worker, message->number);
+        return;
+    case CHANNEL_CHILD_ENDED:
+        child_ended(worker, message);
+        return;
+    case CHANNEL_REOPEN:
+        for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+            output_reopen(&worker->outputs[i]);
+        }
+        worker->dirty = true;
+        return;
+    case CHANNEL_QUIET:
+        quiet(worker);
+        return;
+    case CHANNEL_STOP:
+        stop(worker, message);
+        return;
+    case CHANNEL_FENCE:
+        fence(worker, message);
+        return;
+    default:
+        return; /* of a newer supervisor, or out of place: nothing to do */
+    }
+}
+
+void worker_listen(struct worker *worker)
+{
+    for (unsigned i = 0; i < MESSAGES_EACH_TIME; i++) {
+        struct channel_message message;
+        int r = channel_receive(worker->channel_fd, &message);
+        if (r == -EPIPE) {
+            worker->orphaned = true; /* the supervisor has died: nobody keeps our hold */
+            return;
+        }
+        if (r <= 0) {
+            return;
+        }
+        answer(worker, &message);
+        channel_message_drop(&message);
+    }
+    worker->more = true;
+}
