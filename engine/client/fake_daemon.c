@@ -198,3 +198,16 @@ uint64_t daemon_lost(void)
     (void)pthread_mutex_unlock(&daemon_state.lock);
     return lost;
 }
+
+void daemon_await(const unsigned *count)
+{
+    struct timespec rest = {.tv_nsec = 1000000};
+    bool there = false;
+    for (unsigned i = 0; i < 5000 && !there; i++) {
+        (void)nanosleep(&rest, NULL);
+        (void)pthread_mutex_lock(&daemon_state.lock);
+        there = *count > 0;
+        (void)pthread_mutex_unlock(&daemon_state.lock);
+    }
+    assert_true(there);
+}

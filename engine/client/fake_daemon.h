@@ -58,5 +58,7 @@ void daemon_start(void);
 void daemon_die(void);
 /* What the producers of all its regions say that they lost. */
 uint64_t daemon_lost(void);
+/* Waits until the daemon has counted one (bell, datagram): it is on its way through a socket. */
+void daemon_await(const unsigned *count);
 
 #endif

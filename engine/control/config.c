@@ -281,6 +281,9 @@ int config_load_within(struct daemon_config **out, const struct settings *settin
     if (report->counts[REPORT_ERROR] > errors_before) {
         return -EINVAL;
     }
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        YARDER_ASSERT(!builder->items[i].broken); /* whoever marked it reported why */
+    }
     *out = &owner->config;
     owner = NULL;
     return 0;

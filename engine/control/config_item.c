@@ -75,6 +75,9 @@ struct config_item *config_item_add(struct config_builder *builder, enum setting
     *item =
         (struct config_item){.section = section, .name = name, .table = table, .target = target};
     item->where = arena_text(builder->arena, where, strlen(where)); /* outlives the settings */
+    if (section == SETTINGS_LOGGER) {
+        ((struct output_config *)target)->reach = ROUTE_UWSGI_LOGGER;
+    }
     return item;
 }
 
@@ -108,7 +111,6 @@ void config_item_start(
     output->kind = (enum output_kind)kind;
     output->where = item->where;
     output->named = item->name[0] != '\0';
-    output->reach = item->section == SETTINGS_LOGGER ? ROUTE_UWSGI_LOGGER : ROUTE_NATIVE;
     set_defaults(builder, item);
     config_output_target(builder, item, target);
 }

@@ -201,10 +201,11 @@ static int take_options(struct arena *arena, const struct config_table *table, c
     while (*at == ',') {
         const char *start = skip_blanks(at + 1);
         struct yarder_text word = {start, word_length(start)};
-        if (judge_comma(arena, table, at, why) != COMMA_OPTION) {
-            if (word.length == 0 || find_row(arena, table, word) == NULL) {
-                (void)snprintf(why, OPTION_WHY_BYTES, "expected OPTION=VALUE behind the comma");
-            }
+        enum comma comma = judge_comma(arena, table, at, why);
+        if (comma == COMMA_TEXT) {
+            (void)snprintf(why, OPTION_WHY_BYTES, "expected OPTION=VALUE behind the comma");
+        }
+        if (comma != COMMA_OPTION) {
             return -EINVAL;
         }
         if (out->pairs_count == CONFIG_PAIRS_MAX) {

@@ -95,6 +95,7 @@ static void test_outputs(void **state)
         {"file:\"/a\"b", "!text behind the closing double quote; expected a comma or the end"},
         {"file:/a,match=\"b\"c",
             "!text behind the closing double quote; expected a comma or the end"},
+        {"file:\"/a\",level)", "!expected OPTION=VALUE behind the comma"},
         {"file:\"/a\",b", "!expected OPTION=VALUE behind the comma"},
     };
     for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {

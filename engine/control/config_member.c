@@ -54,7 +54,12 @@ void config_add_section(struct config_builder *builder, const struct setting *he
         header->section == SETTINGS_LOGGER && type == NULL
             ? config_item_find(builder, SETTINGS_LOGGER, header->section_name)
             : NULL;
-    if (logger != NULL && logger->section_number == 0) {
+    if (logger != NULL && logger->section_number != 0) {
+        report_error(builder->report, header->where, "section [logger %.64s] is there twice",
+            header->section_name);
+        return;
+    }
+    if (logger != NULL) {
         logger->section_number = header->section_number; /* options for a `logger =` line */
         return;
     }
@@ -173,11 +178,11 @@ static bool row_allowed(struct config_builder *builder, const struct config_item
 }
 
 /* A value that is a pattern must compile; that of field= stands behind the field's name. */
-static void check_value(struct config_builder *builder, const struct yarder_option *option,
-    const char *where, const char *key, const char *value)
+static void check_value(struct config_builder *builder, const struct config_item *item,
+    const struct yarder_option *option, const char *where, const char *key, const char *value)
 {
     size_t offset = option->offset;
-    if (option->kind != YARDER_OPTION_TEXTS) {
+    if (item->table != &config_output_table || option->kind != YARDER_OPTION_TEXTS) {
         return;
     }
     if (offset == offsetof(struct output_config, selectors.match) ||
@@ -231,5 +236,5 @@ void config_item_apply(struct config_builder *builder, struct config_item *item,
             value != NULL ? ", not '" : "", value != NULL ? value : "", value != NULL ? "'" : "");
         return;
     }
-    check_value(builder, option, where, key, value);
+    check_value(builder, item, option, where, key, value);
 }

@@ -92,6 +92,8 @@ static void test_bad_lines(void **state)
             "yet; expected a path\n"},
         {"logto = /x\nlogto = /y\n", "y.conf:2: logto is given twice, first at y.conf:1\n"},
         {"logto = /x\nlog-truncate = maybe\n", "y.conf:2: log-truncate: expected yes or no\n"},
+        {"logger = a stdio\nlog-route = a x\n[logger a]\nflush = 1s\n[logger a]\nnewlines = keep\n",
+            "y.conf:5: section [logger a] is there twice\n"},
         {"logger = a stdio\n[logger a]\nlevel = info\nlog-route = x y\n",
             "y.conf:3: level belongs to an output; a logger is reached by log-route\n"
             "y.conf:4: unknown option 'log-route' of an output; see yarder outputs stdio\n"

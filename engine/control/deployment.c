@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -44,14 +45,20 @@ static int lay_out(struct deployment *deployment)
     return 0;
 }
 
-int deployment_open(
-    struct deployment **out, const struct supervisor_options *options, struct config_report *report)
+int deployment_open(struct deployment **out, const struct supervisor_options *options,
+    const char *program, struct config_report *report)
 {
     struct deployment *deployment = calloc(1, sizeof(*deployment));
     if (deployment == NULL) {
         return -ENOMEM;
     }
     deployment->settings_fd = deployment->hold_fd = -1;
+    deployment->program_fd = open(program, O_PATH | O_CLOEXEC);
+    if (deployment->program_fd < 0) {
+        report_error(report, program, "cannot be run: %s", strerror(errno));
+        deployment_close(deployment);
+        return -EINVAL;
+    }
     int r = options->read_settings(options->context, &deployment->settings, report);
     if (r == 0) {
         r = config_load(&deployment->config, deployment->settings, report);
@@ -85,6 +92,7 @@ void deployment_close(struct deployment *deployment)
     hold_close(deployment->hold);
     yarder_fd_drop(&deployment->hold_fd);
     yarder_fd_drop(&deployment->settings_fd);
+    yarder_fd_drop(&deployment->program_fd);
     config_close(deployment->config);
     settings_close(deployment->settings);
     free(deployment);

@@ -51,7 +51,7 @@ static void hear_one(
         (void)!regions_done(supervisor->regions, message->number);
         return;
     case CHANNEL_RELOAD:
-        reload_begin(supervisor);
+        reload_begin(supervisor, false);
         return;
     case CHANNEL_REOPEN:
         (void)!worker_tell(&supervisor->worker, CHANNEL_REOPEN, 0, 0);

@@ -88,11 +88,12 @@ static int prepare_around(struct supervisor *supervisor, char *error, size_t roo
     return r;
 }
 
-void reload_begin(struct supervisor *supervisor)
+void reload_begin(struct supervisor *supervisor, bool upgrade)
 {
     if (supervisor->next != NULL || supervisor->stop_ns != 0 || !supervisor->started ||
         supervisor->worker.stage != STAGE_RUNNING) {
         supervisor->reload_again = supervisor->stop_ns == 0;
+        supervisor->upgraded |= upgrade;
         return;
     }
     supervisor->reload_again = false;
@@ -100,7 +101,9 @@ void reload_begin(struct supervisor *supervisor)
     struct config_report report;
     char error[BOARD_TEXT_BYTES] = "";
     report_init(&report);
-    int r = deployment_open(&supervisor->next, supervisor->options, &report);
+    supervisor->upgraded |= upgrade;
+    int r = deployment_open(&supervisor->next, supervisor->options,
+        supervisor->upgraded ? supervisor->program : "/proc/self/exe", &report);
     if (r < 0) {
         supervisor->next = NULL;
         errors_text(&report, error, sizeof(error));
@@ -158,7 +161,9 @@ static void let_go(struct supervisor *supervisor)
 void reload_quieted(struct supervisor *supervisor)
 {
     let_go(supervisor);
+    (void)!regions_listen(supervisor->regions, listeners_ring(supervisor->listeners, true));
     listeners_adopt(supervisor->listeners);
+    supervisor_show_problems(supervisor);
     children_adopt(supervisor->children, supervisor->now_ns);
     struct deployment *oldest = supervisor->before;
     supervisor->before = supervisor->current;
@@ -170,7 +175,6 @@ void reload_quieted(struct supervisor *supervisor)
     supervisor->worker = supervisor->candidate;
     supervisor->candidate = (struct worker_process){.channel_fd = -1};
     supervisor->fence_mask = supervisor->board->fenced_outputs = 0;
-    (void)!regions_listen(supervisor->regions, listeners_ring(supervisor->listeners, false));
     const struct regions_options limits = {.ring_bytes = supervisor->current->config->ring_bytes,
         .ring_bytes_total = supervisor->current->config->ring_bytes_total};
     regions_limit(supervisor->regions, &limits);

@@ -7,10 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -27,181 +24,6 @@ void supervisor_say(const char *format, ...)
     (void)vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
     (void)fprintf(stderr, "yarder: %s\n", line);
-}
-
-static int fail(const char *what, int error)
-{
-    supervisor_say("%s: %s", what, strerror(-error));
-    return error;
-}
-
-static int make_folder(const char *path, mode_t mode)
-{
-    char part[YARDER_PATH_BYTES_MAX];
-    (void)snprintf(part, sizeof(part), "%s", path);
-    for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        (void)mkdir(part, 0755);
-        *slash = '/';
-    }
-    return mkdir(part, mode) < 0 && errno != EEXIST ? -errno : 0;
-}
-
-static int open_folders(struct supervisor *supervisor)
-{
-    const struct daemon_config *config = supervisor->current->config;
-    int r = make_folder(config->run_dir, 0755);
-    if (r < 0) {
-        return fail(config->run_dir, r);
-    }
-    r = make_folder(config->state_dir, 0750);
-    if (r < 0) {
-        return fail(config->state_dir, r);
-    }
-    if (supervisor->identity.change) {
-        (void)!chown(config->state_dir, supervisor->identity.uid, supervisor->identity.gid);
-    }
-    return 0;
-}
-
-/* One daemon for a run directory. Its pid stands in the file, for people and scripts. */
-static int take_lock(struct supervisor *supervisor)
-{
-    char path[YARDER_PATH_BYTES_MAX];
-    char pid[32];
-    (void)snprintf(path, sizeof(path), "%s/pid", supervisor->current->config->run_dir);
-    supervisor->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (supervisor->lock_fd < 0) {
-        return fail(path, -errno);
-    }
-    if (flock(supervisor->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        ssize_t n = read(supervisor->lock_fd, pid, sizeof(pid) - 1);
-        pid[n > 0 ? n : 0] = '\0';
-        pid[strcspn(pid, "\n")] = '\0';
-        supervisor_say("a daemon already runs in %s (pid %s); another one needs another --run-dir",
-            supervisor->current->config->run_dir, pid);
-        return -EBUSY;
-    }
-    int length = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-    if (ftruncate(supervisor->lock_fd, 0) < 0 ||
-        pwrite(supervisor->lock_fd, pid, (size_t)length, 0) != length) {
-        return fail(path, -errno);
-    }
-    return 0;
-}
-
-static int open_signals(struct supervisor *supervisor)
-{
-    sigset_t set;
-    const int wanted[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGQUIT, SIGWINCH};
-    (void)sigemptyset(&set);
-    for (size_t i = 0; i < YARDER_COUNT_OF(wanted); i++) {
-        (void)sigaddset(&set, wanted[i]);
-    }
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    supervisor->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return supervisor->signal_fd < 0 ? -errno : 0;
-}
-
-static int open_board(struct supervisor *supervisor)
-{
-    supervisor->board_fd = memfd_create("yarder-board", MFD_CLOEXEC);
-    if (supervisor->board_fd < 0 || ftruncate(supervisor->board_fd, sizeof(struct board)) < 0) {
-        return -errno;
-    }
-    void *board = mmap(
-        NULL, sizeof(struct board), PROT_READ | PROT_WRITE, MAP_SHARED, supervisor->board_fd, 0);
-    if (board == MAP_FAILED) {
-        return -errno;
-    }
-    supervisor->board = board;
-    supervisor->board->started_ns = (uint64_t)os_realtime_ns();
-    return 0;
-}
-
-static void raise_limits(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
-}
-
-/* Sockets: one that cannot be had is an error at the start; mere warnings are shown. */
-static int open_sockets(struct supervisor *supervisor)
-{
-    const struct daemon_config *config = supervisor->current->config;
-    int r = listeners_open(&supervisor->listeners);
-    if (r == 0) {
-        r = listeners_prepare(
-            supervisor->listeners, config->inputs, config->inputs_count, config->run_dir);
-    }
-    bool error = false;
-    const char *line = NULL;
-    for (uint32_t i = 0;
-         r >= 0 && (line = listeners_problem(supervisor->listeners, i, &error)) != NULL; i++) {
-        supervisor_say("%s", line);
-    }
-    if (r != 0) {
-        return r < 0 ? r : -EADDRINUSE;
-    }
-    listeners_adopt(supervisor->listeners);
-    const struct regions_options limits = {
-        .ring_bytes = config->ring_bytes, .ring_bytes_total = config->ring_bytes_total};
-    r = regions_open(&supervisor->regions, &limits);
-    return r < 0
-               ? r
-               : regions_listen(supervisor->regions, listeners_ring(supervisor->listeners, false));
-}
-
-static int open_children(struct supervisor *supervisor)
-{
-    const struct daemon_config *config = supervisor->current->config;
-    const struct children_options options = {.environment = supervisor->options->environment,
-        .identity = supervisor->identity,
-        .stdin_fd = STDIN_FILENO};
-    int r = children_open(&supervisor->children, &options);
-    if (r == 0) {
-        r = children_prepare(supervisor->children, config->inputs, config->inputs_count);
-    }
-    return r;
-}
-
-static int open_all(struct supervisor *supervisor)
-{
-    const struct daemon_config *config = supervisor->current->config;
-    char why[256] = "";
-    int r = identity_find(&supervisor->identity, config->user, config->group, why, sizeof(why));
-    if (r < 0) {
-        supervisor_say("%s", why);
-        return r;
-    }
-    raise_limits();
-    r = open_folders(supervisor);
-    if (r == 0) {
-        r = take_lock(supervisor);
-    }
-    if (r == 0) {
-        r = open_board(supervisor);
-    }
-    if (r == 0) {
-        r = open_signals(supervisor);
-    }
-    if (r == 0) {
-        r = open_sockets(supervisor);
-    }
-    if (r == 0) {
-        r = open_children(supervisor);
-    }
-    if (r == 0) {
-        (void)!notify_open(&supervisor->notify);
-        children_adopt(
-            supervisor->children, supervisor->now_ns); /* their pipes wait for the worker */
-        r = worker_start(supervisor, &supervisor->worker, supervisor->current, false);
-    }
-    return r;
 }
 
 /* TERM: children first, then the worker drains what they wrote, then nothing is left to do. */
@@ -264,16 +86,17 @@ static void serve_signals(struct supervisor *supervisor)
         } else if (number == SIGTERM || number == SIGINT || number == SIGQUIT) {
             begin_stop(supervisor);
         } else if (number == SIGHUP) {
-            reload_begin(supervisor);
+            reload_begin(supervisor, false);
             (void)!worker_tell(&supervisor->worker, CHANNEL_REOPEN, 0, 0);
         } else if (number == SIGUSR1) {
             (void)!worker_tell(&supervisor->worker, CHANNEL_REOPEN, 0, 0);
         } else if (number == SIGUSR2) {
-            reload_begin(supervisor); /* the new worker is the binary that stands on disk now */
+            reload_begin(supervisor, true);
         }
     }
 }
 
+/* A candidate learns of it when it gets the lease (worker_go): it counts pipes differently. */
 static void child_ended(struct supervisor *supervisor, const struct children_event *event)
 {
     const struct daemon_config *config = supervisor->current->config;
@@ -281,9 +104,6 @@ static void child_ended(struct supervisor *supervisor, const struct children_eve
         enum yarder_stream stream = i == 0 ? YARDER_STREAM_STDOUT : YARDER_STREAM_STDERR;
         uint32_t pipe = pipe_of(config->inputs, event->input, stream);
         (void)!worker_tell(&supervisor->worker, CHANNEL_CHILD_ENDED, pipe, event->final);
-        if (supervisor->candidate.pid != 0) {
-            (void)!worker_tell(&supervisor->candidate, CHANNEL_CHILD_ENDED, pipe, event->final);
-        }
     }
     if (supervisor->options->leave_with_child && event->final) {
         supervisor->exit_status = children_exit_status(supervisor->children, event->input);
@@ -312,7 +132,9 @@ static void serve_children(struct supervisor *supervisor)
             child_ended(supervisor, &event);
             break;
         case CHILDREN_LEFT:
-            supervisor_say("input %s has left the configuration", event.name);
+            supervisor_say(
+                "input %s has left the configuration; %llu bytes in its pipes were not read",
+                event.name, (unsigned long long)event.unread_bytes);
             break;
         }
     }
@@ -396,7 +218,7 @@ static void loop(struct supervisor *supervisor)
             workers_serve(supervisor);
         }
         if (supervisor->reload_again) {
-            reload_begin(supervisor);
+            reload_begin(supervisor, false);
         }
         if (supervisor->ended && supervisor->stop_ns == 0) {
             begin_stop(supervisor);
@@ -405,16 +227,12 @@ static void loop(struct supervisor *supervisor)
     }
 }
 
-static void close_all(struct supervisor *supervisor)
+/* Where the binary stands, for an upgrade: by then another one may stand there. */
+static void find_program(struct supervisor *supervisor)
 {
-    listeners_close(supervisor->listeners);
-    regions_close(supervisor->regions);
-    children_close(supervisor->children);
-    if (supervisor->lock_fd >= 0) {
-        char path[YARDER_PATH_BYTES_MAX];
-        (void)snprintf(path, sizeof(path), "%s/pid", supervisor->current->config->run_dir);
-        (void)unlink(path);
-    }
+    ssize_t length =
+        readlink("/proc/self/exe", supervisor->program, sizeof(supervisor->program) - 1);
+    supervisor->program[length < 0 ? 0 : length] = '\0';
 }
 
 int supervisor_run(const struct supervisor_options *options)
@@ -429,15 +247,17 @@ int supervisor_run(const struct supervisor_options *options)
     for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
         supervisor.leaving[i].channel_fd = -1;
     }
+    supervisor_open_standard();
     struct config_report report;
     report_init(&report);
-    int r = deployment_open(&supervisor.current, options, &report);
+    find_program(&supervisor);
+    int r = deployment_open(&supervisor.current, options, "/proc/self/exe", &report);
     report_print(&report, false, stderr);
     report_deinit(&report);
     if (r < 0) {
         return r == -EINVAL ? 2 : 1;
     }
-    r = open_all(&supervisor);
+    r = supervisor_open(&supervisor);
     if (r == 0) {
         banner_show(&supervisor);
         loop(&supervisor);
@@ -445,7 +265,7 @@ int supervisor_run(const struct supervisor_options *options)
     } else {
         r = 1;
     }
-    close_all(&supervisor);
+    supervisor_close(&supervisor);
     return r;
 }
 

@@ -2,6 +2,7 @@
 /* Starting a worker and telling it what there is. Its messages and its death: hear.c, death.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,7 +41,8 @@ int worker_tell_region(struct worker_process *process, const struct region_view 
 }
 
 /* In the child, between fork and exec: only what is safe there. */
-_Noreturn static void become_worker(const struct identity *identity, int channel_fd)
+_Noreturn static void become_worker(
+    const struct identity *identity, int channel_fd, int program_fd, char *const *environment)
 {
     static char name[] = "yarder";
     static char word[] = "worker";
@@ -48,16 +50,20 @@ _Noreturn static void become_worker(const struct identity *identity, int channel
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    int program = fcntl(program_fd, F_DUPFD_CLOEXEC, CHANNEL_FD + 1);
+    if (program < 0) {
+        _exit(127);
+    }
     if (channel_fd == CHANNEL_FD) {
         (void)fcntl(channel_fd, F_SETFD, 0);
     } else if (dup2(channel_fd, CHANNEL_FD) < 0) {
         _exit(127);
     }
-    (void)close_range(CHANNEL_FD + 1, ~0u, 0);
+    (void)close_range(CHANNEL_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
     if (identity_assume(identity) < 0) {
         _exit(126);
     }
-    (void)execv("/proc/self/exe", arguments);
+    (void)execveat(program, "", arguments, environment, AT_EMPTY_PATH);
     _exit(127);
 }
 
@@ -73,7 +79,8 @@ static int spawn(struct supervisor *supervisor, struct worker_process *process)
     }
     pid_t pid = fork();
     if (pid == 0) {
-        become_worker(&supervisor->identity, pair[1]);
+        become_worker(&supervisor->identity, pair[1], process->deployment->program_fd,
+            supervisor->options->environment);
     }
     (void)close(pair[1]);
     if (pid < 0) {
@@ -184,6 +191,25 @@ static int tell_before(struct supervisor *supervisor, struct worker_process *pro
     return r < 0 ? r : tell_kept(process, before, true);
 }
 
+/* Children that ended while nobody who could be told was at work. */
+static int tell_ended_children(struct supervisor *supervisor, struct worker_process *process)
+{
+    const struct daemon_config *config = process->deployment->config;
+    int r = 0;
+    for (uint32_t i = 0; i < config->inputs_count && r == 0; i++) {
+        if (config->inputs[i].kind != INPUT_EXEC ||
+            children_state(supervisor->children, i) != CHILD_ENDED) {
+            continue;
+        }
+        uint32_t pipe = pipe_of(config->inputs, i, YARDER_STREAM_STDOUT);
+        r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe, 1);
+        if (r == 0) {
+            r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe + 1, 1);
+        }
+    }
+    return r;
+}
+
 int worker_go(struct supervisor *supervisor, struct worker_process *process)
 {
     enum { CRASHES_BEFORE_CARE = 3 };
@@ -203,6 +229,9 @@ int worker_go(struct supervisor *supervisor, struct worker_process *process)
     }
     if (r == 0) {
         r = worker_tell(process, CHANNEL_GO, 0, how);
+    }
+    if (r == 0) {
+        r = tell_ended_children(supervisor, process);
     }
     if (r == 0) {
         process->stage = STAGE_RUNNING;

@@ -35,6 +35,7 @@ struct deployment {
     struct settings *settings;
     struct daemon_config *config;
     int settings_fd; /* packed, for workers */
+    int program_fd;  /* the binary its workers run: of the start, or as it stood at an upgrade */
     int hold_fd;
     struct hold *hold;      /* to look at: crash words, generation */
     struct kept_file *kept; /* by queue */
@@ -62,6 +63,7 @@ struct supervisor {
     struct notify notify;
     struct identity identity;
     int signal_fd, lock_fd, board_fd;
+    char program[YARDER_PATH_BYTES_MAX]; /* where the binary stands on disk */
     struct board *board;
     uint64_t now_ns;
     uint64_t restart_ns; /* when a worker is to be started again; 0: one runs */
@@ -69,6 +71,7 @@ struct supervisor {
     uint64_t stop_ns;      /* TERM came: leave at this time at the latest; 0: no */
     uint64_t candidate_ns; /* a candidate that is not ready by then is given up */
     uint64_t fence_mask;   /* outputs of current whose file a dead lane still holds */
+    bool upgraded;         /* workers run by `program` now, no more by /proc/self/exe */
     bool reload_again;     /* asked for while one was under way */
     bool stop_sent, started, first_start, ended;
     int exit_status;
@@ -76,7 +79,7 @@ struct supervisor {
 
 /* deployment.c: reads the sources and lays a hold out for them. 0; -EINVAL with the report. */
 YARDER_MUST_USE int deployment_open(struct deployment **out,
-    const struct supervisor_options *options, struct config_report *report);
+    const struct supervisor_options *options, const char *program, struct config_report *report);
 void deployment_close(struct deployment *deployment);
 /* Takes the descriptor. */
 void deployment_keep(struct deployment *deployment, uint32_t queue, int fd);
@@ -100,7 +103,8 @@ void workers_serve(struct supervisor *supervisor);
 uint64_t workers_deadline_ns(const struct supervisor *supervisor);
 
 /* reload.c */
-void reload_begin(struct supervisor *supervisor);
+/* `upgrade`: the new worker runs the binary that stands on disk now. */
+void reload_begin(struct supervisor *supervisor, bool upgrade);
 void reload_ready(struct supervisor *supervisor);   /* the candidate is */
 void reload_quieted(struct supervisor *supervisor); /* the worker has given the lease away */
 void reload_failed(struct supervisor *supervisor, const char *why);
@@ -108,7 +112,14 @@ void reload_failed(struct supervisor *supervisor, const char *why);
 /* banner.c */
 void banner_show(const struct supervisor *supervisor);
 
+/* startup.c */
+void supervisor_open_standard(void);
+YARDER_MUST_USE int supervisor_open(struct supervisor *supervisor);
+void supervisor_close(struct supervisor *supervisor);
+
 /* supervisor.c */
+/* What the sockets of the last prepare and adopt had to say. */
+void supervisor_show_problems(const struct supervisor *supervisor);
 void supervisor_say(const char *format, ...) YARDER_PRINTF(1, 2);
 
 #endif
