@@ -112,6 +112,7 @@ static void answer(struct lane *lane, struct lane_job *job)
     job->written = 0;
     job->old_fd = -1;
     job->sync_error = 0;
+    job->line_closed = false;
     job->owner_error = 0;
     job->locked_elsewhere = false;
     job->locked_by = 0;

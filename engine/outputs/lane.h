@@ -88,16 +88,17 @@ struct lane_job {
     /* the lane's answer */
     enum lane_answer answer;
     int error;
-    const char *failed_call; /* "open", "write", ...: a text that lives for ever */
+    const char *failed_call;     /* "open", "write", ...: a text that lives for ever */
     struct compare_result found; /* COMPARE */
     uint32_t written;
     uint64_t size; /* 0 for what is not a regular file */
     int old_fd;
-    int sync_error;  /* the bytes stand in the file, but fsync=batch could not force them to the
-                        disk,  or close reported a lost write: negative errno. Said once: the kernel
-                        forgets */
-    int owner_error; /* a new file was made, but not given to its owner: negative errno */
-    bool regular;    /* OPEN, MOVED: the promise holds; false: FIFO, terminal, device */
+    int sync_error;   /* the bytes stand in the file, but fsync=batch could not force them to the
+                         disk,  or close reported a lost write: negative errno. Said once: the kernel
+                         forgets */
+    int owner_error;  /* a new file was made, but not given to its owner: negative errno */
+    bool line_closed; /* OPEN, MOVED: the file ended in half a line, a newline was put behind it */
+    bool regular;     /* OPEN, MOVED: the promise holds; false: FIFO, terminal, device */
     bool locked_elsewhere; /* OPEN, MOVED failed: another description holds the lock; error is
                               -EAGAIN */
     pid_t locked_by;       /* 0: not known, or the process that locked it has gone */

@@ -188,6 +188,28 @@ static int empty(struct lane_files *files, struct opened *opened)
     return r;
 }
 
+/*
+ * A file that ends in half a line, from a power loss or a daemon that died with its supervisor: the
+ * line is closed, so that no record is glued to it. Doing it twice changes nothing.
+ */
+static int close_line(struct lane_files *files, struct lane_job *job, struct opened *opened)
+{
+    char last = '\n';
+    if (opened->status.st_size == 0) {
+        return 0;
+    }
+    lane_enter(files, "write");
+    ssize_t r = pread(opened->fd, &last, 1, opened->status.st_size - 1);
+    if (r == 1 && last != '\n') {
+        r = write(opened->fd, "\n", 1);
+        job->line_closed = r == 1;
+        opened->status.st_size += r == 1;
+    }
+    r = r < 0 && errno != EBADF ? -errno : 0; /* EBADF: opened for writing only */
+    lane_leave(files);
+    return (int)r;
+}
+
 /* What a regular file gets that others do not. 0, or -errno with the failed call. */
 static int make_ours(struct lane_files *files, struct lane_job *job, struct opened *opened,
     bool truncate, const char **failed_call)
@@ -201,7 +223,11 @@ static int make_ours(struct lane_files *files, struct lane_job *job, struct open
         job->owner_error = give_owner(files, opened->fd);
     }
     *failed_call = "ftruncate";
-    return truncate ? empty(files, opened) : 0;
+    if (truncate) {
+        return empty(files, opened);
+    }
+    *failed_call = "write";
+    return close_line(files, job, opened);
 }
 
 bool lane_path_open(struct lane_files *files, struct lane_job *job, bool truncate)

@@ -36,6 +36,7 @@ static void follow(struct output *output, struct output_slot *slot)
 {
     struct hold_queue *queue = slot->queue;
     slot->fd = slot->job.fd;
+    output->counts->torn += slot->job.line_closed;
     queue->dev = slot->job.regular ? slot->job.dev : 0;
     queue->ino = slot->job.regular ? slot->job.ino : 0;
     queue->expected_size = slot->job.size;
