@@ -30,8 +30,8 @@ static void check_router(const struct daemon_config *config)
 
 static void check_config(const struct settings *settings, const struct settings *unpacked)
 {
-    struct config_report first;
-    struct config_report second;
+    static struct config_report first;
+    static struct config_report second;
     struct daemon_config *config = NULL;
     struct daemon_config *again = NULL;
     report_init(&first);
@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t bytes_count)
 {
     struct settings *settings = NULL;
     struct settings *unpacked = NULL;
-    struct config_report report;
+    static struct config_report report;
     void *packed = NULL;
     size_t packed_count = 0;
     if (memmem(bytes, bytes_count, "include", strlen("include")) != NULL) {

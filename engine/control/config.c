@@ -220,7 +220,8 @@ static void set_place(struct config_builder *builder)
         config->host = arena_text(builder->arena, place->host, strlen(place->host));
     }
     if (config->ring_bytes_total == 0) {
-        config->ring_bytes_total = yarder_max(place->memory_bytes / 8, config->ring_bytes);
+        uint64_t eighth = place->memory_bytes / 8 & ~UINT64_C(0xfffff); /* whole mebibytes */
+        config->ring_bytes_total = yarder_max(eighth, config->ring_bytes);
     }
 }
 

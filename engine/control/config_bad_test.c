@@ -5,168 +5,163 @@
  */
 #include "control/config_scene.h"
 
+static const struct {
+    const char *text;
+    const char *said;
+} bad_rows[] = {
+    /* keys of the top */
+    {"colour = red\n", "y.conf:1: unknown key 'colour'\n"},
+    {"outputs = null\n", "y.conf:1: unknown key 'outputs'; did you mean output?\n"},
+    {"level = info\n", "y.conf:1: level is an option of an output: it belongs below an [output "
+                       "NAME] line, or behind a comma of the output's line\n"},
+    {"rcvbuf = 1M\n", "y.conf:1: rcvbuf is an option of an input: it belongs below an [input "
+                      "NAME] line, or behind a comma of the input's line\n"},
+    {"io = fast\n", "y.conf:1: io: expected auto, uring or epoll, not 'fast'\n"},
+    {"io\n", "y.conf:1: io: expected a value: auto|uring|epoll\n"},
+    {"record-max = 2M\n", "y.conf:1: record-max: expected 64 to 1M, not '2M'\n"},
+    {"record-max = 64KB\n",
+        "y.conf:1: record-max: expected a size such as 65536, 64K, 16M or 1G, not '64KB'\n"},
+    {"drain-timeout = 10\n",
+        "y.conf:1: drain-timeout: expected a time with its unit: ms, s, m, h or d, not '10'\n"},
+    {"drain-timeout = 10sec\n", "y.conf:1: drain-timeout: expected a time such as 5ms, 2s, "
+                                "15m, 1h or 7d, not '10sec'\n"},
+    {"user =\n", "y.conf:1: user: expected USER, not ''\n"},
+    {"user = a\ngid = g\nuid = b\n", "y.conf:3: uid is given twice, first at y.conf:1\n"},
+    {"host = \"a\" b\n", "y.conf:1: host: text behind the closing double quote; a value that "
+                         "begins with one is quoted as a whole, and inside it is \\\"\n"},
+    {"host = \"a\n", "y.conf:1: host: a double quote is open; inside quotes it is \\\"\n"},
+    {"drop = (\n", "y.conf:1: drop: pattern '(': missing closing parenthesis, at byte 1\n"},
+    {"ring-memory = 1G\nring-memory-total = 1M\n", "ring-memory is more than ring-memory-total\n"},
+    {"run-dir = "
+     "/a/very/long/folder/that/is/made/so/that/no/socket/in/it/could/ever/be/named/by/"
+     "an/address/of/one/hundred/and/eight\ninput = ring\n",
+        "run-dir: "
+        "/a/very/long/folder/that/is/made/so/that/no/socket/in/it/could/ever/be/named/by"
+        "/an/address/of/one/hundred/and/eight is too long for the sockets in it: at most 94 "
+        "bytes\n"},
+    /* kinds and targets */
+    {"output = fill:/x\n", "y.conf:1: unknown kind 'fill' of an output; there are file, stdio and "
+                           "null; did you mean file?\n"},
+    {"output = /var/log/x\n",
+        "y.conf:1: unknown kind '/var/log/x' of an output; there are file, stdio and null\n"},
+    {"input = redis:h\n", "y.conf:1: unknown kind 'redis' of an input; there are ring, stdin, "
+                          "exec, unix, udp and tcp\n"},
+    {"output =\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
+    {"output\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
+    {"output = file:\n", "y.conf:1: output file: expected file:PATH, not ''\n"},
+    {"output = file:/x/\n", "y.conf:1: output file: expected file:PATH, not '/x/'\n"},
+    {"output = stdio:both\n",
+        "y.conf:1: output stdio: expected stdio:stdout or stdio:stderr, not 'both'\n"},
+    {"output = null:x\n", "y.conf:1: output null: expected no target, not 'x'\n"},
+    {"input = exec:\n", "y.conf:1: input exec: expected exec:COMMAND, not ''\n"},
+    {"input = unix:@\n", "y.conf:1: input unix: expected unix:PATH or unix:@NAME, not '@'\n"},
+    {"input = udp:514\n", "y.conf:1: input udp: expected HOST:PORT with an IPv4 address, an "
+                          "[IPv6] address or nothing for every address, and a port to 65535, not "
+                          "'514'\n"},
+    {"input = tcp:[::1:514\ninput = tcp:[1.2.3.4]:5\ninput = tcp:1.2.3:5\ninput = udp::0\n"
+     "input = udp:::514\n",
+        "y.conf:1: input tcp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
+        "nothing for every address, and a port to 65535, not '[::1:514'\n"
+        "y.conf:2: input tcp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
+        "nothing for every address, and a port to 65535, not '[1.2.3.4]:5'\n"
+        "y.conf:3: input tcp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
+        "nothing for every address, and a port to 65535, not '1.2.3:5'\n"
+        "y.conf:4: input udp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
+        "nothing for every address, and a port to 65535, not ':0'\n"
+        "y.conf:5: input udp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
+        "nothing for every address, and a port to 65535, not '::514'\n"},
+    /* options */
+    {"output = file:/x,levl=error\n",
+        "y.conf:1: output: unknown option 'levl' of an output; did you mean level?\n"},
+    {"output = file:/x,zzz=error\n", "y.conf:1: output: unknown option 'zzz' of an output; a comma "
+                                     "that belongs to a value must stand in double quotes\n"},
+    {"output = file:/x,rest\n", "y.conf:1: output: option rest needs a value: rest=yes|no\n"},
+    {"output = file:/x,level=error,level=info\n",
+        "y.conf:1: level is given twice, first at y.conf:1\n"},
+    {"output = null,flush=1s\n",
+        "y.conf:1: flush is not an option of null; it is one of file and stdio\n"},
+    {"output = null,level=loud\n",
+        "y.conf:1: level: expected debug, info, notice, warning, error, critical, alert, emerg "
+        "or a "
+        "number to 255, or a range such as warning..error, not 'loud'\n"},
+    {"output = null,level=error..info\n",
+        "y.conf:1: level: expected the lower level first, such as "
+        "warning..error, not 'error..info'\n"},
+    {"output = null,facility=auth+male\n", "y.conf:1: facility: 'male' is no facility; "
+                                           "expected kern, user, mail, daemon, auth, syslog, "
+                                           "lpr, news, uucp, cron, authpriv, ftp, ntp, audit, "
+                                           "alert, clock, local0 to local7 or 0 to "
+                                           "23, several with '+' between, not 'auth+male'\n"},
+    {"output = stdio:,queue=disk:1G\n", "y.conf:1: queue: a queue on disk is not built in yet; "
+                                        "expected memory:SIZE, not 'disk:1G'\n"},
+    {"output = stdio:,on-full=block:5\n",
+        "y.conf:1: on-full: expected block:TIME with a unit, such "
+        "as block:2s, not 'block:5'\n"},
+    {"output = file:/x,fsync=interval\n",
+        "y.conf:1: fsync: expected none, interval:TIME or batch, not 'interval'\n"},
+    {"output = file:/x,mode=999\n",
+        "y.conf:1: mode: expected permissions in octal, such as 0640, not '999'\n"},
+    {"output = file:/x,match=[\n", "y.conf:1: match: pattern '[': missing terminating ] for "
+                                   "character class, at byte 1\n"},
+    {"output = null,field=x\n", "y.conf:1: field: expected NAME=REGEX, not 'x'\n"},
+    {"output = null,field.a=(\n",
+        "y.conf:1: field.a: pattern '(': missing closing parenthesis, at byte 1\n"},
+    {"input = ring\noutput = null,input=rong\n",
+        "y.conf:2: input: no input is named 'rong'; did you mean ring?\n"},
+    {"input = unix:/x,type=stream\n", "y.conf:1: input: unknown option 'type' of an input; a comma "
+                                      "that belongs to a value must stand in double quotes\n"},
+    /* names */
+    {"output = a! null\n", "y.conf:1: output: 'a!' cannot be a name: expected up to 63 "
+                           "letters, digits, _ . or -\n"},
+    {"output = a null\noutput = a file:/x\n", "y.conf:2: the name 'a' is taken by the output at "
+                                              "y.conf:1; say all of it in one line or in one "
+                                              "section\n"},
+    {"output = a null\n[output a]\nlevel = info\n",
+        "y.conf:2: the name 'a' is taken by the output at y.conf:1; say all of it in one line "
+        "or in "
+        "one section\n"},
+    {"logger = a stdio\nlogger = stdio\noutput = a null\nlog-route = a x\n",
+        "y.conf:3: the name 'a' is taken by the logger at y.conf:1; say all of it in one line "
+        "or in "
+        "one section\n"},
+    /* sections */
+    {"[output a]\ntype = null\nlevl = info\n",
+        "y.conf:3: unknown option 'levl' of an output; did you mean level?\n"},
+    {"[output a]\ntype = null\nxyz = info\n",
+        "y.conf:3: unknown option 'xyz' of an output; see yarder outputs null\n"},
+    {"[output a]\ntype = null\nroute = b c\n",
+        "y.conf:3: route is not an option of one output; put "
+        "it above the first section, or below a [yarder] "
+        "line\n"},
+    {"[output a]\ntype = null\ntype = null\nlevel = info\nlevel = info\n",
+        "y.conf:3: type is given twice, first at y.conf:2\n"
+        "y.conf:5: level is given twice, first at y.conf:4\n"},
+    {"[output a]\nlevel = info\n", "y.conf:1: the section has no type; expected a line type = "
+                                   "KIND, of file, stdio and null\n"},
+    {"[input a b]\ntype = ring\n",
+        "y.conf:1: 'a b' cannot be a name: expected up to 63 letters, digits, _ . or -\n"},
+    /* the whole */
+    {"output = x null\nroute = y .\n",
+        "y.conf:2: route: no output is named 'y'; did you mean x?\n"},
+    {"output = x null\nroute = x\n", "y.conf:2: route: expected NAME REGEX\n"},
+    {"output = x null\nroute = x \"a (\"\n",
+        "y.conf:2: route: pattern 'a (': missing closing parenthesis, at byte 3\n"},
+    {"output = file:/a/./b\noutput = file:/a//b,level=info\n",
+        "y.conf:2: the same file:/a/b is at y.conf:1 already\n"},
+    {"input = udp:127.0.0.1:514\ninput = tcp:127.0.0.1:514\ninput = udp:127.0.0.1:514\n",
+        "y.conf:3: the same udp:127.0.0.1:514 is at y.conf:1 already\n"},
+    {"input = ring\ninput = a ring\n", "y.conf:2: the same ring is at y.conf:1 already\n"},
+    {"input = unix:s\ninput = unix:./s\n",
+        "y.conf:2: the same unix:/work/s is at y.conf:1 already\n"},
+};
+
 static void test_bad(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        const char *said;
-    } rows[] = {
-        /* keys of the top */
-        {"colour = red\n", "y.conf:1: unknown key 'colour'\n"},
-        {"outputs = null\n", "y.conf:1: unknown key 'outputs'; did you mean output?\n"},
-        {"level = info\n", "y.conf:1: level is an option of an output: it belongs below an [output "
-                           "NAME] line, or behind a comma of the output's line\n"},
-        {"rcvbuf = 1M\n", "y.conf:1: rcvbuf is an option of an input: it belongs below an [input "
-                          "NAME] line, or behind a comma of the input's line\n"},
-        {"io = fast\n", "y.conf:1: io: expected auto, uring or epoll, not 'fast'\n"},
-        {"io\n", "y.conf:1: io: expected a value: auto|uring|epoll\n"},
-        {"record-max = 2M\n", "y.conf:1: record-max: expected 64 to 1M, not '2M'\n"},
-        {"record-max = 64KB\n",
-            "y.conf:1: record-max: expected a size such as 65536, 64K, 16M or 1G, not '64KB'\n"},
-        {"drain-timeout = 10\n",
-            "y.conf:1: drain-timeout: expected a time with its unit: ms, s, m, h or d, not '10'\n"},
-        {"drain-timeout = 10sec\n", "y.conf:1: drain-timeout: expected a time such as 5ms, 2s, "
-                                    "15m, 1h or 7d, not '10sec'\n"},
-        {"user =\n", "y.conf:1: user: expected USER, not ''\n"},
-        {"user = a\ngid = g\nuid = b\n", "y.conf:3: uid is given twice, first at y.conf:1\n"},
-        {"host = \"a\" b\n", "y.conf:1: host: text behind the closing double quote; a value that "
-                             "begins with one is quoted as a whole, and inside it is \\\"\n"},
-        {"host = \"a\n", "y.conf:1: host: a double quote is open; inside quotes it is \\\"\n"},
-        {"drop = (\n", "y.conf:1: drop: pattern '(': missing closing parenthesis, at byte 1\n"},
-        {"ring-memory = 1G\nring-memory-total = 1M\n",
-            "ring-memory is more than ring-memory-total\n"},
-        {"run-dir = "
-         "/a/very/long/folder/that/is/made/so/that/no/socket/in/it/could/ever/be/named/by/"
-         "an/address/of/one/hundred/and/eight\ninput = ring\n",
-            "run-dir: "
-            "/a/very/long/folder/that/is/made/so/that/no/socket/in/it/could/ever/be/named/by"
-            "/an/address/of/one/hundred/and/eight is too long for the sockets in it: at most 94 "
-            "bytes\n"},
-        /* kinds and targets */
-        {"output = fill:/x\n",
-            "y.conf:1: unknown kind 'fill' of an output; there are file, stdio and "
-            "null; did you mean file?\n"},
-        {"output = /var/log/x\n",
-            "y.conf:1: unknown kind '/var/log/x' of an output; there are file, stdio and null\n"},
-        {"input = redis:h\n", "y.conf:1: unknown kind 'redis' of an input; there are ring, stdin, "
-                              "exec, unix, udp and tcp\n"},
-        {"output =\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
-        {"output\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
-        {"output = file:\n", "y.conf:1: output file: expected file:PATH, not ''\n"},
-        {"output = file:/x/\n", "y.conf:1: output file: expected file:PATH, not '/x/'\n"},
-        {"output = stdio:both\n",
-            "y.conf:1: output stdio: expected stdio:stdout or stdio:stderr, not 'both'\n"},
-        {"output = null:x\n", "y.conf:1: output null: expected no target, not 'x'\n"},
-        {"input = exec:\n", "y.conf:1: input exec: expected exec:COMMAND, not ''\n"},
-        {"input = unix:@\n", "y.conf:1: input unix: expected unix:PATH or unix:@NAME, not '@'\n"},
-        {"input = udp:514\n",
-            "y.conf:1: input udp: expected HOST:PORT with an IPv4 address, an "
-            "[IPv6] address or nothing for every address, and a port to 65535, not "
-            "'514'\n"},
-        {"input = tcp:[::1:514\ninput = tcp:[1.2.3.4]:5\ninput = tcp:1.2.3:5\ninput = udp::0\n"
-         "input = udp:::514\n",
-            "y.conf:1: input tcp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
-            "nothing for every address, and a port to 65535, not '[::1:514'\n"
-            "y.conf:2: input tcp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
-            "nothing for every address, and a port to 65535, not '[1.2.3.4]:5'\n"
-            "y.conf:3: input tcp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
-            "nothing for every address, and a port to 65535, not '1.2.3:5'\n"
-            "y.conf:4: input udp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
-            "nothing for every address, and a port to 65535, not ':0'\n"
-            "y.conf:5: input udp: expected HOST:PORT with an IPv4 address, an [IPv6] address or "
-            "nothing for every address, and a port to 65535, not '::514'\n"},
-        /* options */
-        {"output = file:/x,levl=error\n",
-            "y.conf:1: output: unknown option 'levl' of an output; did you mean level?\n"},
-        {"output = file:/x,zzz=error\n",
-            "y.conf:1: output: unknown option 'zzz' of an output; a comma "
-            "that belongs to a value must stand in double quotes\n"},
-        {"output = file:/x,rest\n", "y.conf:1: output: option rest needs a value: rest=yes|no\n"},
-        {"output = file:/x,level=error,level=info\n",
-            "y.conf:1: level is given twice, first at y.conf:1\n"},
-        {"output = null,flush=1s\n",
-            "y.conf:1: flush is not an option of null; it is one of file and stdio\n"},
-        {"output = null,level=loud\n",
-            "y.conf:1: level: expected debug, info, notice, warning, error, critical, alert, emerg "
-            "or a "
-            "number to 255, or a range such as warning..error, not 'loud'\n"},
-        {"output = null,level=error..info\n",
-            "y.conf:1: level: expected the lower level first, such as "
-            "warning..error, not 'error..info'\n"},
-        {"output = null,facility=auth+male\n", "y.conf:1: facility: 'male' is no facility; "
-                                               "expected kern, user, mail, daemon, auth, syslog, "
-                                               "lpr, news, uucp, cron, authpriv, ftp, ntp, audit, "
-                                               "alert, clock, local0 to local7 or 0 to "
-                                               "23, several with '+' between, not 'auth+male'\n"},
-        {"output = stdio:,queue=disk:1G\n", "y.conf:1: queue: a queue on disk is not built in yet; "
-                                            "expected memory:SIZE, not 'disk:1G'\n"},
-        {"output = stdio:,on-full=block:5\n",
-            "y.conf:1: on-full: expected block:TIME with a unit, such "
-            "as block:2s, not 'block:5'\n"},
-        {"output = file:/x,fsync=interval\n",
-            "y.conf:1: fsync: expected none, interval:TIME or batch, not 'interval'\n"},
-        {"output = file:/x,mode=999\n",
-            "y.conf:1: mode: expected permissions in octal, such as 0640, not '999'\n"},
-        {"output = file:/x,match=[\n", "y.conf:1: match: pattern '[': missing terminating ] for "
-                                       "character class, at byte 1\n"},
-        {"output = null,field=x\n", "y.conf:1: field: expected NAME=REGEX, not 'x'\n"},
-        {"output = null,field.a=(\n",
-            "y.conf:1: field.a: pattern '(': missing closing parenthesis, at byte 1\n"},
-        {"input = ring\noutput = null,input=rong\n",
-            "y.conf:2: input: no input is named 'rong'; did you mean ring?\n"},
-        {"input = unix:/x,type=stream\n",
-            "y.conf:1: input: unknown option 'type' of an input; a comma "
-            "that belongs to a value must stand in double quotes\n"},
-        /* names */
-        {"output = a! null\n", "y.conf:1: output: 'a!' cannot be a name: expected up to 63 "
-                               "letters, digits, _ . or -\n"},
-        {"output = a null\noutput = a file:/x\n",
-            "y.conf:2: the name 'a' is taken by the output at "
-            "y.conf:1; say all of it in one line or in one "
-            "section\n"},
-        {"output = a null\n[output a]\nlevel = info\n",
-            "y.conf:2: the name 'a' is taken by the output at y.conf:1; say all of it in one line "
-            "or in "
-            "one section\n"},
-        {"logger = a stdio\nlogger = stdio\noutput = a null\nlog-route = a x\n",
-            "y.conf:3: the name 'a' is taken by the logger at y.conf:1; say all of it in one line "
-            "or in "
-            "one section\n"},
-        /* sections */
-        {"[output a]\ntype = null\nlevl = info\n",
-            "y.conf:3: unknown option 'levl' of an output; did you mean level?\n"},
-        {"[output a]\ntype = null\nxyz = info\n",
-            "y.conf:3: unknown option 'xyz' of an output; see yarder outputs null\n"},
-        {"[output a]\ntype = null\nroute = b c\n",
-            "y.conf:3: route is not an option of one output; put "
-            "it above the first section, or below a [yarder] "
-            "line\n"},
-        {"[output a]\ntype = null\ntype = null\nlevel = info\nlevel = info\n",
-            "y.conf:3: type is given twice, first at y.conf:2\n"
-            "y.conf:5: level is given twice, first at y.conf:4\n"},
-        {"[output a]\nlevel = info\n", "y.conf:1: the section has no type; expected a line type = "
-                                       "KIND, of file, stdio and null\n"},
-        {"[input a b]\ntype = ring\n",
-            "y.conf:1: 'a b' cannot be a name: expected up to 63 letters, digits, _ . or -\n"},
-        /* the whole */
-        {"output = x null\nroute = y .\n",
-            "y.conf:2: route: no output is named 'y'; did you mean x?\n"},
-        {"output = x null\nroute = x\n", "y.conf:2: route: expected NAME REGEX\n"},
-        {"output = x null\nroute = x \"a (\"\n",
-            "y.conf:2: route: pattern 'a (': missing closing parenthesis, at byte 3\n"},
-        {"output = file:/a/./b\noutput = file:/a//b,level=info\n",
-            "y.conf:2: the same file:/a/b is at y.conf:1 already\n"},
-        {"input = udp:127.0.0.1:514\ninput = tcp:127.0.0.1:514\ninput = udp:127.0.0.1:514\n",
-            "y.conf:3: the same udp:127.0.0.1:514 is at y.conf:1 already\n"},
-        {"input = ring\ninput = a ring\n", "y.conf:2: the same ring is at y.conf:1 already\n"},
-        {"input = unix:s\ninput = unix:./s\n",
-            "y.conf:2: the same unix:/work/s is at y.conf:1 already\n"},
-    };
-    for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {
+    for (size_t i = 0; i < YARDER_COUNT_OF(bad_rows); i++) {
         struct scene scene;
-        scene_run(&scene, rows[i].text);
-        assert_string_equal(scene.said, rows[i].said);
+        scene_run(&scene, bad_rows[i].text);
+        assert_string_equal(scene.said, bad_rows[i].said);
         assert_int_equal(scene.result, -EINVAL);
         assert_null(scene.config);
         scene_close(&scene);
@@ -206,6 +201,7 @@ static void test_warnings(void **state)
             "y.conf:2: warning: rest: nothing is left for it, the output at y.conf:1 takes "
             "everything\n"},
         {"output = null,level=info\noutput = file:/r,rest=yes\n", ""},
+        {"log-master\noutput = null\n", ""},
         {"logger = a file:/x\nlogger = stdio:\n", "y.conf:1: warning: logger 'a' gets nothing: it "
                                                   "has a name, and no log-route names it\n"},
         {"logger = a file:/x\nlogger = a file:/y\nlogger = stdio:\nlog-route = a x\nlog-route = b "
@@ -241,9 +237,7 @@ static void test_only_twenty_shown(void **state)
     (void)state;
     static char text[4096];
     struct scene scene;
-    for (unsigned i = 0; i < 300; i++) {
-        strcat(text, "bad=1\n");
-    }
+    scene_repeat(text, sizeof(text), "bad=1\n", 300);
     scene_run(&scene, text);
     assert_int_equal(scene.report.counts[REPORT_ERROR], 300);
     assert_non_null(strstr(scene.said, "y.conf:20: unknown key 'bad'\n... and 280 more errors\n"));

@@ -60,6 +60,17 @@ static inline void scene_load(struct scene *scene)
     scene_print(scene);
 }
 
+/* Appends a piece so many times to the text at `at`. */
+static inline void scene_repeat(char *at, size_t room, const char *piece, unsigned count)
+{
+    size_t length = strlen(at);
+    assert_true(length + count * strlen(piece) < room);
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(at + length, piece, strlen(piece) + 1);
+        length += strlen(piece);
+    }
+}
+
 /* All of it at once. */
 static inline void scene_run(struct scene *scene, const char *text)
 {

@@ -5,6 +5,69 @@
  */
 #include "control/config_scene.h"
 
+static void check_good_inputs(const struct daemon_config *config)
+{
+    assert_int_equal(config->inputs_count, 5);
+    assert_string_equal(config->inputs[0].name, "ring");
+    assert_string_equal(config->inputs[1].name, "unix:/work/log.sock");
+    assert_string_equal(config->inputs[1].target, "/work/log.sock");
+    assert_int_equal(config->inputs[1].mode, 0666);
+    assert_string_equal(config->inputs[1].tag, "app");
+    assert_int_equal(config->inputs[1].parse, INPUT_PARSE_RAW);
+    assert_string_equal(config->inputs[2].name, "syslog");
+    assert_int_equal(config->inputs[2].parse, INPUT_PARSE_SYSLOG);
+    assert_int_equal(config->inputs[2].receive_bytes, 8 << 20);
+    assert_string_equal(config->inputs[3].target, "[::]:6514");
+    assert_int_equal(config->inputs[3].framing, FRAME_AUTO);
+    assert_string_equal(config->inputs[4].target, "echo a,level=b; echo c");
+    assert_int_equal(config->inputs[4].framing, FRAME_LF);
+    assert_string_equal(config->inputs[4].where, "y.conf:5");
+}
+
+static void check_good_keys(const struct daemon_config *config)
+{
+    assert_false(config->until_end);
+    assert_false(config->standard_run);
+    assert_int_equal(config->record_bytes_max, 128 << 10);
+    assert_int_equal(config->ring_bytes, 4 << 20);
+    assert_int_equal(config->ring_bytes_total, UINT64_C(2) << 30);
+    assert_int_equal(config->drain_ns, UINT64_C(10000000000));
+    assert_string_equal(config->user, "www-data");
+    assert_null(config->group);
+    assert_string_equal(config->host, "box");
+    assert_string_equal(config->drop.at[0], "a ; \"b\\d");
+    assert_int_equal(config->keep.count, 1);
+}
+
+static void check_good_outputs(const struct daemon_config *config)
+{
+    assert_int_equal(config->outputs_count, 3);
+    const struct output_config *errors = &config->outputs[0];
+    assert_string_equal(errors->target, "/work/logs/errors.log");
+    assert_int_equal(errors->selectors.levels.lowest, YARDER_LEVEL_ERROR);
+    assert_int_equal(errors->selectors.levels.highest, YARDER_LEVEL_ALERT);
+    assert_int_equal(errors->selectors.match.count, 2);
+    assert_string_equal(errors->selectors.match.at[0], "a{1,3}");
+    assert_string_equal(errors->selectors.match.at[1], "x,level=y");
+    assert_int_equal(errors->on_full.policy, OUTPUT_FULL_BLOCK);
+    assert_int_equal(errors->on_full.block_ns, UINT64_C(2000000000));
+    assert_int_equal(errors->queue_bytes, 16 << 20);
+    assert_true(errors->mkdir);
+    assert_int_equal(errors->mode, 0640);
+    assert_string_equal(config->outputs[1].name, "file:/work/x");
+    assert_false(config->outputs[1].named);
+    const struct output_config *audit = &config->outputs[2];
+    assert_int_equal(audit->selectors.facilities, 1u << 4 | 1u << 10);
+    assert_string_equal(audit->selectors.field.at[0], "user_id=\\d+");
+    assert_string_equal(audit->format, "${time:%F %T}, ${msg}");
+    assert_true(audit->selectors.rest);
+    assert_int_equal(audit->on_full.policy, OUTPUT_FULL_DROP_OLDEST);
+    assert_int_equal(config->routes_count, 1);
+    assert_string_equal(config->routes[0].pattern, "listen queue of socket .* full");
+    assert_string_equal(config->routes[0].where, "y.conf:12");
+    assert_true(config->routes[0].native);
+}
+
 static void test_good(void **state)
 {
     (void)state;
@@ -48,58 +111,9 @@ static void test_good(void **state)
     assert_int_equal(scene.result, 0);
     settings_close(scene.settings); /* the configuration does not need them any more */
     scene.settings = NULL;
-    const struct daemon_config *config = scene.config;
-    assert_int_equal(config->inputs_count, 5);
-    assert_string_equal(config->inputs[0].name, "ring");
-    assert_string_equal(config->inputs[1].name, "unix:/work/log.sock");
-    assert_string_equal(config->inputs[1].target, "/work/log.sock");
-    assert_int_equal(config->inputs[1].mode, 0666);
-    assert_string_equal(config->inputs[1].tag, "app");
-    assert_int_equal(config->inputs[1].parse, INPUT_PARSE_RAW);
-    assert_string_equal(config->inputs[2].name, "syslog");
-    assert_int_equal(config->inputs[2].parse, INPUT_PARSE_SYSLOG);
-    assert_int_equal(config->inputs[2].receive_bytes, 8 << 20);
-    assert_string_equal(config->inputs[3].target, "[::]:6514");
-    assert_int_equal(config->inputs[3].framing, FRAME_AUTO);
-    assert_string_equal(config->inputs[4].target, "echo a,level=b; echo c");
-    assert_int_equal(config->inputs[4].framing, FRAME_LF);
-    assert_string_equal(config->inputs[4].where, "y.conf:5");
-    assert_false(config->until_end);
-    assert_false(config->standard_run);
-    assert_int_equal(config->record_bytes_max, 128 << 10);
-    assert_int_equal(config->ring_bytes, 4 << 20);
-    assert_int_equal(config->ring_bytes_total, UINT64_C(2) << 30);
-    assert_int_equal(config->drain_ns, UINT64_C(10000000000));
-    assert_string_equal(config->user, "www-data");
-    assert_null(config->group);
-    assert_string_equal(config->host, "box");
-    assert_string_equal(config->drop.at[0], "a ; \"b\\d");
-    assert_int_equal(config->keep.count, 1);
-    assert_int_equal(config->outputs_count, 3);
-    const struct output_config *errors = &config->outputs[0];
-    assert_string_equal(errors->target, "/work/logs/errors.log");
-    assert_int_equal(errors->selectors.levels.lowest, YARDER_LEVEL_ERROR);
-    assert_int_equal(errors->selectors.levels.highest, YARDER_LEVEL_ALERT);
-    assert_int_equal(errors->selectors.match.count, 2);
-    assert_string_equal(errors->selectors.match.at[0], "a{1,3}");
-    assert_string_equal(errors->selectors.match.at[1], "x,level=y");
-    assert_int_equal(errors->on_full.policy, OUTPUT_FULL_BLOCK);
-    assert_int_equal(errors->on_full.block_ns, UINT64_C(2000000000));
-    assert_int_equal(errors->queue_bytes, 16 << 20);
-    assert_true(errors->mkdir);
-    assert_int_equal(errors->mode, 0640);
-    assert_string_equal(config->outputs[1].name, "file:/work/x");
-    assert_false(config->outputs[1].named);
-    const struct output_config *audit = &config->outputs[2];
-    assert_int_equal(audit->selectors.facilities, 1u << 4 | 1u << 10);
-    assert_string_equal(audit->selectors.field.at[0], "user_id=\\d+");
-    assert_string_equal(audit->format, "${time:%F %T}, ${msg}");
-    assert_true(audit->selectors.rest);
-    assert_int_equal(audit->on_full.policy, OUTPUT_FULL_DROP_OLDEST);
-    assert_int_equal(config->routes_count, 1);
-    assert_string_equal(config->routes[0].pattern, "listen queue of socket .* full");
-    assert_string_equal(config->routes[0].where, "y.conf:12");
-    assert_true(config->routes[0].native);
+    check_good_inputs(scene.config);
+    check_good_keys(scene.config);
+    check_good_outputs(scene.config);
     scene_close(&scene);
 }
 

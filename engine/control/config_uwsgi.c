@@ -282,14 +282,20 @@ static bool has_reach(const struct daemon_config *config, enum route_reach reach
     return false;
 }
 
+/* Whether uWSGI's walk over loggers and routes takes part at all. */
+static bool walks(const struct daemon_config *config)
+{
+    bool found = has_reach(config, ROUTE_UWSGI_LOGGER) || has_reach(config, ROUTE_UWSGI_REQUEST);
+    for (uint32_t i = 0; i < config->routes_count; i++) {
+        found = found || !config->routes[i].native;
+    }
+    return found;
+}
+
 /* The file of logto, else standard output. */
 static void add_fallback(struct config_builder *builder, const struct setting *logto)
 {
-    struct daemon_config *config = builder->config;
-    bool walks = has_reach(config, ROUTE_UWSGI_LOGGER) || has_reach(config, ROUTE_UWSGI_REQUEST);
-    for (uint32_t i = 0; i < config->routes_count; i++) {
-        walks |= !config->routes[i].native;
-    }
+    bool fallback = walks(builder->config);
     const char *path = logto != NULL && logto->value != NULL ? logto->value : "";
     if (logto != NULL && strchr(path, ':') != NULL) {
         report_error(builder->report, logto->where,
@@ -306,7 +312,7 @@ static void add_fallback(struct config_builder *builder, const struct setting *l
     config_item_start(builder, item, logto != NULL ? OUTPUT_FILE : OUTPUT_STDIO, path);
     output->bare = true;
     /* Nothing walks: all records are what no route took, which is an unnamed logger's part. */
-    output->reach = walks ? ROUTE_UWSGI_FALLBACK : ROUTE_UWSGI_LOGGER;
+    output->reach = fallback ? ROUTE_UWSGI_FALLBACK : ROUTE_UWSGI_LOGGER;
     output->truncate = is_yes(builder, builder->log_truncate);
 }
 
@@ -328,8 +334,9 @@ void config_uwsgi_fallback(struct config_builder *builder)
             "log-drain and log-filter look at requests as well, "
             "because drop or keep stands beside them");
     }
-    if (!builder->uwsgi_lines) {
-        return;
+    bool has_native = has_reach(config, ROUTE_NATIVE);
+    if (!builder->uwsgi_lines || (has_native && logto == NULL && !walks(config))) {
+        return; /* log-master beside outputs says nothing about them */
     }
     bool logs_end = has_unnamed(config, ROUTE_UWSGI_LOGGER);
     bool requests_end = !builder->request_pipe || has_unnamed(config, ROUTE_UWSGI_REQUEST);
@@ -340,7 +347,7 @@ void config_uwsgi_fallback(struct config_builder *builder)
                 "take what no route took",
                 logto->key);
         }
-    } else if (logto == NULL && has_reach(config, ROUTE_NATIVE)) {
+    } else if (logto == NULL && has_native) {
         report_warning(builder->report, NULL,
             "there is no logger without a name: what no log-route "
             "takes goes to the outputs that select it, and to standard output no more");

@@ -22,6 +22,8 @@ static void ready(struct supervisor *supervisor, struct worker_process *process)
     } else if (!supervisor->started) {
         supervisor->started = true;
         notify_ready(&supervisor->notify);
+    } else if (supervisor->candidate.stage == STAGE_READY) {
+        reload_ready(supervisor); /* of a reload that began before our predecessor died */
     }
 }
 

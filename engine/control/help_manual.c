@@ -69,7 +69,7 @@ static void put_keys(bool uwsgi, FILE *to)
 static void put_table(const struct config_table *table, const char *const *helps, FILE *to)
 {
     for (unsigned i = 0; i < table->kinds_count; i++) {
-        (void)fputs(".PP\n", to);
+        (void)fputs(i > 0 ? ".PP\n" : "", to);
         put_escaped(helps[i], to);
         (void)fputs(".\n", to);
     }

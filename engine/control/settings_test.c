@@ -193,10 +193,8 @@ static void test_expansion_is_bounded(void **state)
     (void)state;
     struct scene scene;
     scene_open(&scene);
-    static char text[4096] = "[uwsgi]\nlogto = 0123456789abcdef\n";
-    for (unsigned i = 0; i < 40; i++) {
-        strcat(text, "logto = %(logto)%(logto)\n");
-    }
+    char text[2048] = "[uwsgi]\nlogto = 0123456789abcdef\n";
+    scene_repeat(text, sizeof(text), "logto = %(logto)%(logto)\n", 40);
     scene_read(&scene, text);
     scene_print(&scene);
     assert_int_equal(scene.result, -EINVAL);

@@ -50,7 +50,8 @@ int ring_input_open(struct ring_input **out, struct input *input, struct hold *h
     if (ring == NULL) {
         return -ENOMEM;
     }
-    *ring = (struct ring_input){.input = input, .hold = hold, .id = id, .pid = pid};
+    *ring = (struct ring_input){
+        .input = input, .hold = hold, .id = id, .pid = pid, .gap_before = UINT64_MAX};
     const struct region_reader_options options = {
         .pid = pid, .input = input->index, .tag = input->tag};
     int r = region_reader_open(&ring->reader, region_own, &options);

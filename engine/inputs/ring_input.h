@@ -21,7 +21,9 @@ struct ring_input {
     bool doorbell_ended; /* the client closed its socket: not the process's end */
     bool gone;           /* its process has ended: drain, then forget */
     bool dead;           /* the producer scribbled too much: nothing more is read */
-    bool taken;          /* cursors moved in this pass: publish after the commit */
+    uint32_t gap_ring;   /* of the record whose gap was told last, with its place */
+    uint64_t gap_before;
+    bool taken; /* cursors moved in this pass: publish after the commit */
     struct ring_input *next;
 };
 
