@@ -160,26 +160,33 @@ uint8_t level_from_severity(uint8_t severity)
     return levels[severity & 7];
 }
 
-/* Levenshtein's distance by one row; words longer than the row count as far. */
+/* Edits that make one word of the other: a letter more, less or changed, or two swapped. */
 static size_t edit_distance(const char *a, const char *b)
 {
-    enum { ROW_MAX = 64 };
-    size_t row[ROW_MAX];
+    enum { WORD_MAX = 64 };
+    size_t rows[3][WORD_MAX] = {0};
     size_t b_length = strlen(b);
-    if (b_length >= ROW_MAX) {
+    if (b_length >= WORD_MAX) {
         return SIZE_MAX;
     }
+    size_t *two_above = rows[0];
+    size_t *above = rows[1];
+    size_t *row = rows[2];
     for (size_t j = 0; j <= b_length; j++) {
         row[j] = j;
     }
     for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
+        size_t *oldest = two_above;
+        two_above = above;
+        above = row;
+        row = oldest;
         row[0] = i;
         for (size_t j = 1; j <= b_length; j++) {
-            size_t above = row[j];
-            size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            row[j] = yarder_min(changed, yarder_min(above, row[j - 1]) + 1);
-            diagonal = above;
+            size_t changed = above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+            row[j] = yarder_min(changed, yarder_min(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                row[j] = yarder_min(row[j], two_above[j - 2] + 1);
+            }
         }
     }
     return row[b_length];

@@ -38,6 +38,6 @@ void banner_show(const struct supervisor *supervisor)
         show_output(&config->outputs[i]);
     }
     (void)fprintf(stderr,
-        "  try      yarder --run-dir %s send hello   and   yarder --run-dir %s status\n",
+        "  try      yarder send --run-dir %s hello   and   yarder status --run-dir %s\n",
         config->run_dir, config->run_dir);
 }

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `yarder exec`: without outputs of its own it wraps the command for the daemon that runs (wrap.c);
+ * with them, it is a daemon itself, whose one exec input is the command.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "cli/quote.h"
+#include "cli/sources.h"
+#include "cli/wrap.h"
+#include "control/supervisor.h"
+
+struct exec_options {
+    char *file;
+    char *tag;
+    uint8_t level;
+    bool no_tee;
+    bool quiet;
+};
+
+static int parse_level(void *target, const char *text, char *why, size_t why_bytes)
+{
+    if (text_to_level(text_of(text), target) < 0) {
+        (void)snprintf(why, why_bytes,
+            "expected a level: debug, info, notice, warning, error, "
+            "critical, alert, emerg or 0 to 255");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+#define FIELD(member) offsetof(struct exec_options, member)
+
+static const struct cli_option exec_table[] = {
+    {{"config", YARDER_OPTION_TEXT, FIELD(file), NULL, 0, 0, NULL, NULL, "FILE",
+         "a configuration of its own"},
+        'c'},
+    {{"tag", YARDER_OPTION_TEXT, FIELD(tag), NULL, 0, 0, NULL, NULL, "NAME",
+         "of the records; else the command's name"},
+        't'},
+    {{"level", YARDER_OPTION_SPECIAL, FIELD(level), NULL, 0, 0, NULL, parse_level, "LEVEL",
+         "of the records, into a daemon that runs; else none is stated"},
+        'l'},
+    {{"no-tee", YARDER_OPTION_BOOL, FIELD(no_tee), NULL, 0, 0, NULL, NULL, "",
+         "do not show what the command writes"},
+        0},
+    {{"quiet", YARDER_OPTION_BOOL, FIELD(quiet), NULL, 0, 0, NULL, NULL, "",
+         "nor any note of yarder's own"},
+        'q'},
+    CLI_OPTIONS_END,
+};
+
+static bool has_setting(const struct settings *settings, const char *key)
+{
+    for (uint32_t i = 0; i < settings->count; i++) {
+        if (settings->list[i].section == SETTINGS_TOP && strcmp(settings->list[i].key, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether anything but the run directory was said: then the configuration is our own. */
+static bool is_own(const struct sources *sources, const struct settings *settings)
+{
+    bool only_place =
+        settings->count == 0 || (settings->count == 1 && has_setting(settings, "run-dir"));
+    return sources->file != NULL || !only_place;
+}
+
+/* Whether an output that somebody asked for shows the lines already. */
+static bool is_shown(const struct daemon_config *config)
+{
+    for (uint32_t i = 0; i < config->outputs_count; i++) {
+        if (config->outputs[i].kind == OUTPUT_STDIO &&
+            strcmp(config->outputs[i].where, "default") != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct own {
+    char run_dir[YARDER_PATH_BYTES_MAX]; /* made for this run; "": the user named one */
+    struct source_setting added[8];
+    size_t added_count;
+};
+
+static void add(struct own *own, const char *key, const char *value)
+{
+    YARDER_ASSERT(own->added_count < YARDER_COUNT_OF(own->added));
+    own->added[own->added_count++] = (struct source_setting){key, value};
+}
+
+/* A place of its own, so that it meets no other daemon. */
+static int make_place(struct cli *cli, const struct settings *settings, struct own *own)
+{
+    const char *base = getenv("XDG_RUNTIME_DIR");
+    if (base == NULL || base[0] == '\0' || access(base, W_OK) < 0) {
+        base = getenv("TMPDIR");
+    }
+    (void)snprintf(own->run_dir, sizeof(own->run_dir), "%s/yarder-exec-XXXXXX",
+        base != NULL && base[0] != '\0' ? base : "/tmp");
+    if (mkdtemp(own->run_dir) == NULL) {
+        cli_say(
+            cli, "cannot make %s: %s; name a place with --run-dir", own->run_dir, strerror(errno));
+        own->run_dir[0] = '\0';
+        return CLI_FAILED;
+    }
+    add(own, "run-dir", own->run_dir);
+    if (!has_setting(settings, "state-dir")) {
+        add(own, "state-dir", arena_format(&cli->arena, "%s/state", own->run_dir));
+    }
+    return CLI_GO_ON;
+}
+
+/* Empty folders go; what a crash left in quarantine stays, and its place is told. */
+static void remove_place(const struct cli *cli, const struct own *own)
+{
+    static const char *const parts[] = {"/state/quarantine", "/state", ""};
+    char path[YARDER_PATH_BYTES_MAX + 32];
+    for (size_t i = 0; own->run_dir[0] != '\0' && i < YARDER_COUNT_OF(parts); i++) {
+        (void)snprintf(path, sizeof(path), "%s%s", own->run_dir, parts[i]);
+        if (rmdir(path) < 0 && errno != ENOENT) {
+            cli_say(cli, "%s is left behind: %s", path, strerror(errno));
+            return;
+        }
+    }
+}
+
+static void add_settings(struct cli *cli, const struct exec_options *options, const char *tag,
+    const struct configuration *base, struct own *own)
+{
+    struct arena *arena = &cli->arena;
+    add(own, "input", arena_format(arena, "command exec:%s", quote_command(arena, cli->words)));
+    add(own, "input", "command.restart=never");
+    add(own, "input", arena_format(arena, "command.tag=%s", tag));
+    if (!options->no_tee && !options->quiet && !is_shown(base->config)) {
+        add(own, "output", "shown-stdout stdio:stdout,input=command,stream=stdout,on-full=block");
+        add(own, "output", "shown-stderr stdio:stderr,input=command,stream=stderr,on-full=block");
+    }
+    if (!has_setting(base->settings, "log-level")) {
+        add(own, "log-level", options->quiet ? "error" : "warning");
+    }
+}
+
+static int run_own(struct cli *cli, const struct exec_options *options, const char *tag,
+    const struct configuration *base, struct sources *sources)
+{
+    struct own own = {.run_dir = ""};
+    int status = CLI_GO_ON;
+    if (!has_setting(base->settings, "run-dir")) {
+        status = make_place(cli, base->settings, &own);
+    }
+    if (status == CLI_GO_ON) {
+        add_settings(cli, options, tag, base, &own);
+        sources->added = own.added;
+        sources->added_count = own.added_count;
+        const struct supervisor_options supervisor = {.read_settings = sources_read,
+            .context = sources,
+            .environment = environ,
+            .quiet = true,
+            .leave_with_child = true};
+        status = supervisor_run(&supervisor);
+    }
+    remove_place(cli, &own);
+    return status;
+}
+
+static int run_wrapped(
+    const struct cli *cli, const struct exec_options *options, const char *tag, const char *run_dir)
+{
+    enum { RUN_DIR_BYTES_MAX = 95 };
+    const struct wrap_options wrap = {.arguments = cli->words,
+        .run_dir = run_dir,
+        .tag = tag,
+        .level = options->level,
+        .show = !options->no_tee && !options->quiet,
+        .quiet = options->quiet};
+    if (run_dir != NULL && strlen(run_dir) > RUN_DIR_BYTES_MAX) {
+        return cli_refuse(cli, "--run-dir: at most %d bytes", RUN_DIR_BYTES_MAX);
+    }
+    return wrap_run(cli, &wrap);
+}
+
+static int run_exec(struct cli *cli)
+{
+    struct exec_options options = {0};
+    int r = cli_parse(cli, &options);
+    if (r != CLI_GO_ON) {
+        return r;
+    }
+    if (cli->words_count == 0) {
+        return cli_refuse(cli, "expected a command behind --");
+    }
+    const char *slash = strrchr(cli->words[0], '/');
+    const char *name = slash != NULL ? slash + 1 : cli->words[0];
+    const char *tag = options.tag != NULL ? options.tag : name;
+    struct sources sources = {
+        .file = options.file, .keys = cli->keys, .keys_count = cli->keys_count};
+    struct configuration *base = NULL;
+    int status = configuration_load_or_tell(cli, &base, &sources);
+    if (status == CLI_GO_ON && is_own(&sources, base->settings)) {
+        status = run_own(cli, &options, tag, base, &sources);
+    } else if (status == CLI_GO_ON) {
+        bool named = has_setting(base->settings, "run-dir");
+        status = run_wrapped(cli, &options, tag, named ? base->config->run_dir : NULL);
+    }
+    configuration_close(base);
+    return status;
+}
+
+const struct command command_exec = {
+    .name = "exec",
+    .usage = "[OPTIONS] -- COMMAND [ARGUMENTS...]",
+    .summary = "run a command; what it writes is logged, and shown all the same",
+    .about = "Its lines go to the daemon that runs; with keys of a configuration (--output, "
+             "--logger, -c)\n"
+             "to outputs of their own, without any daemon. Signals are passed on, and the status "
+             "is the\n"
+             "command's (128 and more: the signal that ended it). Without a daemon it runs all the "
+             "same.\n"
+             "With outputs of its own the command's standard input is /dev/null.\n",
+    .examples = "  yarder exec -- ./service --port 8080\n"
+                "  yarder exec --output file:/tmp/build.log -- make all\n",
+    .options = exec_table,
+    .takes_keys = true,
+    .ends_at_word = true,
+    .run = run_exec,
+};

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/sources.h"
+#include "control/supervisor.h"
+
+struct run_options {
+    char *file;
+    bool quiet;
+};
+
+static const struct cli_option run_table[] = {
+    {{"config", YARDER_OPTION_TEXT, offsetof(struct run_options, file), NULL, 0, 0, NULL, NULL,
+         "FILE", "the configuration, as FILE behind run is"},
+        'c'},
+    {{"quiet", YARDER_OPTION_BOOL, offsetof(struct run_options, quiet), NULL, 0, 0, NULL, NULL, "",
+         "no banner at the start"},
+        'q'},
+    CLI_OPTIONS_END,
+};
+
+static int run_daemon(struct cli *cli)
+{
+    struct run_options options = {0};
+    struct sources sources;
+    int r = cli_parse(cli, &options);
+    if (r == CLI_GO_ON) {
+        r = sources_of(cli, options.file, &sources);
+    }
+    if (r != CLI_GO_ON) {
+        return r;
+    }
+    const struct supervisor_options supervisor = {.read_settings = sources_read,
+        .context = &sources,
+        .environment = environ,
+        .quiet = options.quiet};
+    return supervisor_run(&supervisor);
+}
+
+const struct command command_run = {
+    .name = "run",
+    .usage = "[FILE] [OPTIONS]",
+    .summary = "run the daemon, in the foreground",
+    .about =
+        "Reads FILE, else /etc/yarder/yarder.conf (for a user ~/.config/yarder/yarder.conf) if it "
+        "is\n"
+        "there. With no configuration at all, programs that use libyarder and RUN_DIR/log.sock go "
+        "to\n"
+        "one file; if standard input is a pipe or a file, its lines go to standard output.\n"
+        "\nTERM ends it when all is delivered, a second TERM at once. HUP reads the configuration\n"
+        "anew and reopens files, USR1 reopens files. In a second terminal: yarder send hello\n",
+    .examples = "  yarder run /etc/yarder/yarder.conf\n"
+                "  yarder run --input udp:127.0.0.1:5140,parse=syslog --output file:/tmp/all.log\n",
+    .options = run_table,
+    .takes_keys = true,
+    .run = run_daemon,
+};
+
+static int run_worker(struct cli *cli)
+{
+    enum { CHANNEL_FD = 3 };
+    int r = cli_parse(cli, NULL);
+    if (r != CLI_GO_ON) {
+        return r;
+    }
+    if (cli->words_count > 0) {
+        return cli_refuse(cli, "takes no arguments");
+    }
+    return supervisor_worker(CHANNEL_FD);
+}
+
+static const struct cli_option no_options[] = {CLI_OPTIONS_END};
+
+const struct command command_worker = {
+    .name = "worker",
+    .usage = "",
+    .summary = "what yarder run starts to do the work; not for people",
+    .about = "",
+    .examples = "  yarder run\n  yarder help run\n",
+    .options = no_options,
+    .hidden = true,
+    .run = run_worker,
+};
