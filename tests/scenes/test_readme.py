@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README is true: its blocks are run here, in order, as they stand there. Only folders are
+moved, and what a block cannot do inside a test (run the tests) is asked of make instead."""
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from harness.daemon import ROOT, program
+from harness.wait import wait_until
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
+
+
+def blocks(language):
+    return [text for found, text in BLOCKS if found == language]
+
+
+def sandbox(tmp_path):
+    """Environment with the built yarder first on the PATH and every folder inside tmp_path."""
+    return {**os.environ, "PATH": f"{program().parent}:{os.environ['PATH']}",
+            "YARDER_RUN_DIR": str(tmp_path / "run"), "STATE_DIRECTORY": str(tmp_path / "state"),
+            "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+
+
+def shell(text, tmp_path, environment):
+    text = text.replace("/tmp/yard", str(tmp_path / "yard"))
+    return subprocess.run(["bash", "-mec", text], cwd=ROOT, env=environment, text=True,
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=50)
+
+
+def test_make_targets_exist():
+    for target in re.findall(r"^make (\w+)", "\n".join(blocks("sh")), re.M):
+        result = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, timeout=60)
+        assert result.returncode == 0, target
+
+
+def test_make_run_takes_and_gives(tmp_path):
+    environment = sandbox(tmp_path)
+    said = tmp_path / "said"
+    with open(said, "w") as output:
+        make = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output,
+                                stderr=output, start_new_session=True)
+    try:
+        wait_until(lambda: "try      yarder send" in said.read_text(), 300, "the banner of make run")
+        send = subprocess.run(["yarder", "send", "hello"], env=environment, timeout=20)
+        assert send.returncode == 0
+        log = tmp_path / "state" / "yarder.log"
+        wait_until(lambda: log.exists() and "hello" in log.read_text(), 20, "hello in the file")
+    finally:
+        os.killpg(make.pid, signal.SIGTERM)
+        make.wait(60)
+
+
+def test_five_minutes(tmp_path):
+    (text,) = [block for block in blocks("sh") if "hello, landing" in block]
+    result = shell(text, tmp_path, sandbox(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "hello, landing" in result.stdout
+    assert "healthy" in result.stdout
+
+
+def test_as_a_filter(tmp_path):
+    (text,) = [block for block in blocks("sh") if "yarder exec" in block]
+    (tmp_path / "yard").mkdir()
+    result = shell(text, tmp_path, sandbox(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "one\ntwo\n" in result.stdout
+    lines = (tmp_path / "yard" / "make.log").read_text().splitlines()
+    assert sorted(lines) == ["built", "warning"]
+
+
+def test_commands_on_configurations(tmp_path):
+    (text,) = [block for block in blocks("sh") if "yarder inputs" in block]
+    result = shell(text, tmp_path, sandbox(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "rcvbuf" in result.stdout and "idle-close" in result.stdout
+
+
+@pytest.mark.parametrize("number", range(len(blocks("ini"))))
+def test_configurations_check(number, tmp_path):
+    path = tmp_path / "readme.conf"
+    path.write_text(blocks("ini")[number])
+    result = subprocess.run(["yarder", "check", "-c", str(path)], env=sandbox(tmp_path), text=True,
+                            capture_output=True, timeout=20)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_ten_lines_of_c(tmp_path):
+    environment = sandbox(tmp_path)
+    root = tmp_path / "root"
+    subprocess.run(["make", "install", f"DESTDIR={root}", "PREFIX=/usr"], cwd=ROOT, check=True,
+                   capture_output=True, timeout=120)
+    (packages,) = root.glob("usr/lib/**/pkgconfig")
+    environment |= {"PKG_CONFIG_PATH": str(packages), "PKG_CONFIG_SYSROOT_DIR": str(root)}
+    (tmp_path / "hello.c").write_text(blocks("c")[0])
+    (compile_line,) = [block for block in blocks("sh") if "pkg-config" in block]
+    subprocess.run(["bash", "-ec", compile_line], cwd=tmp_path, env=environment, check=True,
+                   timeout=60)
+    library = {**environment, "LD_LIBRARY_PATH": str(packages.parent)}
+    alone = subprocess.run([tmp_path / "hello"], env=library, timeout=20)
+    assert alone.returncode == 1  # harmless without a daemon; the flush says that there is none
+
+    daemon = subprocess.Popen(["yarder", "run", "-q"], env=environment, cwd=tmp_path,
+                              stdin=subprocess.DEVNULL)
+    try:
+        ready = ["yarder", "status", "--ready"]
+        wait_until(lambda: subprocess.run(ready, env=environment, capture_output=True).returncode
+                   == 0, 20, "a daemon")
+        assert subprocess.run([tmp_path / "hello"], env=library, timeout=20).returncode == 0
+    finally:
+        daemon.terminate()
+        assert daemon.wait(30) == 0
+    lines = (tmp_path / "state" / "yarder.log").read_text()
+    assert "started" in lines and "slow query: 1204 ms" in lines
