@@ -205,8 +205,23 @@ static void lying_stamps(void **state)
     pair_close(pair);
 }
 
+/* The scribbler races with the reader on purpose: not for a build that looks for races. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SKIPPED_HERE 77
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define SKIPPED_HERE 77
+#endif
+#if !defined(SKIPPED_HERE)
+#define SKIPPED_HERE 0
+#endif
+
 int main(void)
 {
+    if (SKIPPED_HERE != 0) {
+        return SKIPPED_HERE;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(survives), cmocka_unit_test(strikes_out), cmocka_unit_test(lying_stamps)};
     return cmocka_run_group_tests(tests, NULL, NULL);

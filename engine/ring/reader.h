@@ -91,6 +91,7 @@ struct ring_batch {
     size_t scratch_bytes; /* 256 KiB suits */
     uint32_t count;       /* out */
     bool more;            /* out: the records or the scratch ran out before the rings did */
+    bool skipped;         /* out: a cursor moved over what is no record */
 };
 
 /*

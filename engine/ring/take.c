@@ -404,8 +404,10 @@ int region_reader_take(
     struct take take = {
         .reader = reader, .clock = clock, .batch = batch, .received_ns = clock->real_ns};
     take.watermark = watermark(reader);
+    uint64_t skips = reader->strikes + reader->resyncs;
     uint32_t active_count = snapshot(&take, active);
     merge(&take, active, active_count);
+    batch->skipped = reader->strikes + reader->resyncs != skips;
     /* A reader that just died gives what it took; the next call says so. */
     return 0;
 }
