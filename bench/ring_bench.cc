@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Appending to a ring and draining it again, with the memcpy of the same bytes as what cannot be beaten.
+// Appending to a ring and draining it again; the memcpy of the same bytes cannot be beaten.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
@@ -31,7 +31,8 @@ struct Pair {
     {
         ring_clock_open(&clock);
         shape.kind = kind;
-        shape.clock = kind == REGION_RSEQ ? uint32_t{REGION_CLOCK_TSC} : uint32_t(ring_clock_choice());
+        bool rseq = kind == REGION_RSEQ;
+        shape.clock = rseq ? uint32_t{REGION_CLOCK_TSC} : uint32_t(ring_clock_choice());
         shape.ticks_per_s = clock.ticks_per_s;
         region_shape_set(&shape, 8 << 20, rings);
         region_reader_options options{};

@@ -142,7 +142,7 @@ static void test_odd_answers_do_no_harm(void **state)
     (void)state;
     static const char *const answers[] = {"{}", "{\"inputs\":5,\"outputs\":\"x\",\"router\":[]}",
         ("{\"inputs\":[1,null,{}],\"outputs\":[{\"dropped\":{\"full\":-4,\"new\":\"x\"},\"dead\":"
-        "1e300}]}"),
+         "1e300}]}"),
         "{\"losses\":1e300,\"started_ns\":1e300,\"outputs\":[{\"name\":7,\"in_call_ms\":1e19}]}"};
     for (size_t i = 0; i < YARDER_COUNT_OF(answers); i++) {
         cJSON *now = cJSON_Parse(answers[i]);

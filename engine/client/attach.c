@@ -64,11 +64,18 @@ struct client_page *client_page_get(void)
     return page;
 }
 
+/* Of the calling thread; attached, without a system call. */
+static uint32_t own_tid(struct client_page *page)
+{
+    const struct client_attachment *attachment = client_attached(page);
+    return attachment != NULL ? client_tid(attachment) : (uint32_t)syscall(SYS_gettid);
+}
+
 static bool try_lock(struct client_page *page)
 {
     uint32_t free_word = 0;
-    return __atomic_compare_exchange_n(&page->lock, &free_word, (uint32_t)syscall(SYS_gettid),
-        false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(
+        &page->lock, &free_word, own_tid(page), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static void send_bell(struct client_page *page)
@@ -316,6 +323,20 @@ static bool is_time(const struct client_page *page)
     return os_monotonic_coarse_ns() >= __atomic_load_n(&page->retry_at_ns, __ATOMIC_RELAXED);
 }
 
+/* Another thread is at it: then its result is ours. But a handler that interrupted it has to go. */
+static int await_other(struct client_page *page)
+{
+    uint32_t self_tid = own_tid(page);
+    for (int waited_ms = 0; waited_ms < CLIENT_ATTACH_NS_MAX / 1000000; waited_ms++) {
+        uint32_t holder = __atomic_load_n(&page->lock, __ATOMIC_ACQUIRE); /* pairs with unlock */
+        if (holder == 0 || holder == self_tid) {
+            break;
+        }
+        (void)poll(NULL, 0, 1);
+    }
+    return client_attached(page) != NULL ? 0 : -EBUSY;
+}
+
 int client_attach(struct client_page *page, bool now)
 {
     if (client_attached(page) != NULL) {
@@ -325,11 +346,12 @@ int client_attach(struct client_page *page, bool now)
         return -EAGAIN;
     }
     int error = errno;
-    if (!try_lock(page)) {
-        errno = error;
-        return -EBUSY;
-    }
     int result = 0;
+    if (!try_lock(page)) {
+        result = await_other(page);
+        errno = error;
+        return result;
+    }
     if (client_attached(page) == NULL) {
         begin(page);
         result = attach_fresh(page);

@@ -53,24 +53,5 @@ void config_take_route(struct config_builder *builder, const struct setting *set
 
 void config_route_spec(const struct daemon_config *config, struct config_route_spec *out)
 {
-    for (uint32_t i = 0; i < config->outputs_count; i++) {
-        const struct output_config *output = &config->outputs[i];
-        out->outputs[i] = (struct route_output){
-            .name = output->logger_name != NULL ? output->logger_name : output->name,
-            .named = output->named,
-            .reach = output->reach,
-            .selectors = output->selectors};
-    }
-    for (uint32_t i = 0; i < config->inputs_count; i++) {
-        out->input_names[i] = config->inputs[i].name;
-    }
-    out->spec = (struct route_spec){.outputs = out->outputs,
-        .outputs_count = config->outputs_count,
-        .routes = config->routes,
-        .routes_count = config->routes_count,
-        .drop = config->drop,
-        .keep = config->keep,
-        .uwsgi_filters_logs_only = config->uwsgi_filters_logs_only,
-        .input_names = out->input_names,
-        .inputs_count = config->inputs_count};
+    out->spec = worker_route_spec(config, out->outputs, out->input_names);
 }

@@ -12,11 +12,13 @@
 #include <sys/wait.h>
 
 #include "control/workers.h"
+#include "os/crash.h"
 
 static const uint64_t second_ns = 1000000000ull;
 static const uint64_t pause_first_ns = 1000000ull;
 static const uint64_t pause_most_ns = 5000000000ull;
 static const uint64_t fence_after_ns = 1000000000ull;
+static const uint64_t calm_ns = 10000000000ull;
 static const uint64_t look_every_ns = 250000000ull;
 
 static void describe(int status, char *text, size_t text_bytes)
@@ -29,13 +31,18 @@ static void describe(int status, char *text, size_t text_bytes)
     }
 }
 
-/* Crashes at one and the same commit: a record may be the cause. */
+/* Crashes in a row: a record may be the cause. A worker that lives on ends the row: calm_down. */
 static void count_crash(struct deployment *deployment)
 {
-    struct hold_header *header = deployment->hold->header;
-    uint64_t generation = __atomic_load_n(&header->generation, __ATOMIC_ACQUIRE);
-    header->crash_count = header->crash_generation == generation ? header->crash_count + 1 : 1;
-    header->crash_generation = generation;
+    deployment->hold->header->crash_count++;
+}
+
+static void calm_down(struct supervisor *supervisor)
+{
+    const struct worker_process *worker = &supervisor->worker;
+    if (worker->stage == STAGE_RUNNING && supervisor->now_ns - worker->started_ns >= calm_ns) {
+        worker->deployment->hold->header->crash_count = 0;
+    }
 }
 
 /* At once while workers get something done between their deaths; else with growing pauses. */
@@ -54,15 +61,20 @@ static void forget(struct worker_process *process)
     *process = (struct worker_process){.channel_fd = -1};
 }
 
+static bool is_reaped(struct supervisor *supervisor, pid_t pid, int status);
+
 static void worker_died(struct supervisor *supervisor, int status)
 {
     struct worker_process dead = supervisor->worker;
     worker_hear(supervisor, &supervisor->worker); /* descriptors it sent before it died */
-    bool quieting = supervisor->worker.stage == STAGE_QUIETING;
+    if (supervisor->worker.pid != dead.pid) {
+        (void)is_reaped(supervisor, dead.pid, status); /* its last word was QUIETED */
+        return;
+    }
     forget(&supervisor->worker);
-    if (supervisor->stop_ns != 0 && dead.stage == STAGE_LEAVING) {
+    bool late = supervisor->stop_ns != 0 && supervisor->now_ns >= supervisor->stop_ns;
+    if (supervisor->stop_ns != 0 && dead.stage == STAGE_LEAVING && (status == 0 || late)) {
         supervisor->exit_status = status == 0 ? supervisor->exit_status : 1;
-        supervisor->stop_sent = true;
         return;
     }
     if (!supervisor->started) {
@@ -74,11 +86,9 @@ static void worker_died(struct supervisor *supervisor, int status)
     char how[128];
     describe(status, how, sizeof(how));
     supervisor->board->workers_crashed++;
-    count_crash(dead.deployment);
-    if (quieting && supervisor->candidate.stage == STAGE_READY) {
-        supervisor_say("the worker %s in the middle of a reload; the new one takes over", how);
-        reload_quieted(supervisor);
-        return;
+    bool by_others = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL; /* no record can do that */
+    if (!by_others) {
+        count_crash(dead.deployment);
     }
     supervisor_say("the worker %s; a new one goes on from its last commit", how);
     plan_restart(supervisor, &dead);
@@ -105,26 +115,100 @@ void deployment_release(struct supervisor *supervisor, struct deployment *deploy
     }
 }
 
-/* Its files are free again; whoever was fenced may go on. */
-static void leaving_died(struct supervisor *supervisor, struct worker_process *process)
+/* The files that it was in a call on are free again; who waited for that may go on. */
+static void lift_fences(struct supervisor *supervisor, uint64_t fences)
 {
-    bool was_fenced = process->zombie_ns != 0;
-    worker_hear(supervisor, process);
-    struct deployment *deployment = process->deployment;
-    forget(process);
-    if (was_fenced && supervisor->fence_mask != 0) {
-        supervisor_say("the dead worker's last call has ended; its files are written again");
-        for (uint32_t i = 0; i < YARDER_OUTPUTS_MAX; i++) {
-            if ((supervisor->fence_mask >> i & 1) != 0) {
-                (void)!worker_tell(&supervisor->worker, CHANNEL_FENCE, i, 0);
-            }
-        }
-        supervisor->fence_mask = supervisor->board->fenced_outputs = 0;
+    uint64_t others = 0;
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        others |= supervisor->leaving[i].fences;
     }
-    deployment_release(supervisor, deployment);
+    uint64_t lifted = fences & ~others;
+    if (lifted == 0) {
+        return;
+    }
+    supervisor_say("the old worker's last call has ended; its files are written again");
+    for (uint64_t left = lifted; left != 0; left &= left - 1) {
+        uint32_t output = (uint32_t)__builtin_ctzll(left);
+        (void)!worker_tell(&supervisor->worker, CHANNEL_FENCE, output, 0);
+    }
+    supervisor->fence_mask &= ~lifted;
+    supervisor->board->fenced_outputs = supervisor->fence_mask;
 }
 
-bool worker_reaped(struct supervisor *supervisor, pid_t pid, int status)
+/* What the outputs of a leaving worker still hold, by its last commit. */
+static uint64_t held_of(const struct worker_process *dead)
+{
+    if (dead->left == 0 || hold_load(dead->deployment->hold) < 0) {
+        return 0;
+    }
+    uint64_t held = 0;
+    for (uint64_t left = dead->left; left != 0; left &= left - 1) {
+        held += hold_held(dead->deployment->hold, (uint32_t)__builtin_ctzll(left));
+    }
+    return held;
+}
+
+/* An heir delivers what a crashed one had left, if there is time and it does not crash as well. */
+static bool takes_heir(struct supervisor *supervisor, struct worker_process *process,
+    const struct worker_process *dead, int status)
+{
+    enum { CRASHES_MAX = 3 };
+    if (!WIFSIGNALED(status) || supervisor->now_ns >= dead->kill_ns) {
+        return false;
+    }
+    count_crash(dead->deployment);
+    if (dead->deployment->hold->header->crash_count > CRASHES_MAX) {
+        return false;
+    }
+    *process = (struct worker_process){.channel_fd = -1,
+        .left = dead->left,
+        .kill_ns = dead->kill_ns,
+        .deployment = dead->deployment};
+    if (worker_start_heir(supervisor, process) < 0 && process->pid != 0) {
+        (void)kill(process->pid, SIGKILL); /* its death brings us here again */
+    }
+    return process->pid != 0;
+}
+
+static void say_lost(uint64_t held)
+{
+    supervisor_say("%llu records of outputs that left the configuration were not delivered in "
+                   "time and are lost",
+        (unsigned long long)held);
+}
+
+bool workers_say_left(const struct supervisor *supervisor)
+{
+    bool any = false;
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        uint64_t held = held_of(&supervisor->leaving[i]);
+        if (held > 0) {
+            say_lost(held);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void leaving_died(struct supervisor *supervisor, struct worker_process *process, int status)
+{
+    worker_hear(supervisor, process);
+    struct worker_process dead = *process;
+    dead.channel_fd = -1;
+    forget(process);
+    lift_fences(supervisor, dead.fences);
+    uint64_t held = held_of(&dead);
+    if (held > 0 && takes_heir(supervisor, process, &dead, status)) {
+        return;
+    }
+    if (held > 0) {
+        say_lost(held);
+    }
+    forget(process);
+    deployment_release(supervisor, dead.deployment);
+}
+
+static bool is_reaped(struct supervisor *supervisor, pid_t pid, int status)
 {
     if (supervisor->worker.pid == pid) {
         worker_died(supervisor, status);
@@ -136,11 +220,20 @@ bool worker_reaped(struct supervisor *supervisor, pid_t pid, int status)
     }
     for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
         if (supervisor->leaving[i].pid == pid) {
-            leaving_died(supervisor, &supervisor->leaving[i]);
+            leaving_died(supervisor, &supervisor->leaving[i], status);
             return true;
         }
     }
     return false;
+}
+
+bool worker_reaped(struct supervisor *supervisor, pid_t pid, int status)
+{
+    bool was_worker = is_reaped(supervisor, pid, status);
+    if (was_worker && WIFSIGNALED(status)) {
+        crash_point_used(supervisor->options->environment);
+    }
+    return was_worker;
 }
 
 /* The state letter of a process's leader ('Z': dead, though threads may live), or 0. */
@@ -207,7 +300,9 @@ static void look_for_stuck(struct supervisor *supervisor)
         supervisor->leaving[i] = *process;
         supervisor->leaving[i].stage = STAGE_LEAVING;
         *process = (struct worker_process){.channel_fd = -1};
-        supervisor->fence_mask = supervisor->board->fenced_outputs = lanes;
+        supervisor->leaving[i].fences = lanes;
+        supervisor->fence_mask |= lanes;
+        supervisor->board->fenced_outputs = supervisor->fence_mask;
         supervisor->board->workers_crashed++;
         count_crash(supervisor->leaving[i].deployment);
         plan_restart(supervisor, &supervisor->leaving[i]);
@@ -215,8 +310,15 @@ static void look_for_stuck(struct supervisor *supervisor)
     }
 }
 
+/* From its first commit on nothing of the deployment before is asked for any more. */
+static bool has_committed(const struct deployment *deployment)
+{
+    return __atomic_load_n(&deployment->hold->header->generation, __ATOMIC_ACQUIRE) > 1;
+}
+
 void workers_serve(struct supervisor *supervisor)
 {
+    calm_down(supervisor);
     look_for_stuck(supervisor);
     if (supervisor->restart_ns != 0 && supervisor->now_ns >= supervisor->restart_ns) {
         supervisor->restart_ns = 0;
@@ -229,10 +331,15 @@ void workers_serve(struct supervisor *supervisor)
     for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
         struct worker_process *process = &supervisor->leaving[i];
         if (process->stage == STAGE_LEAVING && process->kill_ns != 0 &&
-            supervisor->now_ns >= process->kill_ns) {
+            supervisor->now_ns >= process->kill_ns + second_ns) {
             (void)kill(process->pid, SIGKILL);
             process->kill_ns = 0;
         }
+    }
+    if (supervisor->before != NULL && has_committed(supervisor->current)) {
+        struct deployment *before = supervisor->before;
+        supervisor->before = NULL;
+        deployment_release(supervisor, before);
     }
     if (supervisor->candidate_ns != 0 && supervisor->now_ns >= supervisor->candidate_ns) {
         supervisor->candidate_ns = 0;

@@ -67,6 +67,9 @@ int deployment_open(struct deployment **out, const struct supervisor_options *op
         r = config_check_machine(deployment->config, report);
     }
     if (r == 0) {
+        r = supervisor_check_standard(deployment->config, report);
+    }
+    if (r == 0) {
         r = pack(deployment);
     }
     if (r == 0) {
@@ -98,7 +101,8 @@ void deployment_close(struct deployment *deployment)
     free(deployment);
 }
 
-void deployment_keep(struct deployment *deployment, uint32_t queue, int fd)
+void deployment_keep(
+    struct deployment *deployment, uint32_t queue, int fd, const struct channel_file *file)
 {
     if (queue >= deployment->kept_count || fd < 0) {
         yarder_fd_drop(&fd);
@@ -107,7 +111,9 @@ void deployment_keep(struct deployment *deployment, uint32_t queue, int fd)
     struct kept_file *kept = &deployment->kept[queue];
     yarder_fd_drop(&kept->fds[1]);
     kept->fds[1] = kept->fds[0];
+    kept->files[1] = kept->files[0];
     kept->fds[0] = fd;
+    kept->files[0] = *file;
 }
 
 void deployment_forget(struct deployment *deployment, uint32_t queue)

@@ -16,6 +16,10 @@ static void ready(struct supervisor *supervisor, struct worker_process *process)
     process->stage = STAGE_READY;
     if (process == &supervisor->candidate) {
         reload_ready(supervisor);
+    } else if (process != &supervisor->worker) {
+        if (worker_go_heir(supervisor, process) < 0) {
+            (void)kill(process->pid, SIGKILL);
+        }
     } else if (worker_go(supervisor, process) < 0) {
         supervisor_say("the worker does not listen; it is started again");
         (void)kill(process->pid, SIGKILL);
@@ -39,12 +43,18 @@ static void pass_on(struct supervisor *supervisor, struct channel_message *messa
 static void hear_one(
     struct supervisor *supervisor, struct worker_process *process, struct channel_message *message)
 {
+    struct channel_file file;
     switch (message->kind) {
     case CHANNEL_READY:
         ready(supervisor, process);
         return;
     case CHANNEL_FILE:
-        deployment_keep(process->deployment, message->index, yarder_fd_take(&message->fds[0]));
+        if (message->number == 1) {
+            deployment_forget(process->deployment, message->index);
+        }
+        memcpy(&file, message->text, sizeof(file));
+        deployment_keep(
+            process->deployment, message->index, yarder_fd_take(&message->fds[0]), &file);
         return;
     case CHANNEL_FILE_CLOSED:
         deployment_forget(process->deployment, message->index);
@@ -64,11 +74,12 @@ static void hear_one(
         return;
     case CHANNEL_QUIETED:
         if (process == &supervisor->worker && process->stage == STAGE_QUIETING) {
-            reload_quieted(supervisor);
+            reload_quieted(supervisor, message->number);
         }
         return;
     case CHANNEL_ENDED:
-        supervisor->ended = true;
+        supervisor->ended = message->number == 0;
+        supervisor->reader_gone = message->number != 0;
         return;
     default:
         return;

@@ -21,7 +21,9 @@ static void finish(struct supervisor *supervisor, const char *error)
     board->reloads_failed += error[0] != '\0';
     /* release: the text stands before the count that announces it */
     __atomic_store_n(&board->reloads_done, board->reloads_done + 1, __ATOMIC_RELEASE);
-    notify_ready(&supervisor->notify);
+    if (supervisor->stop_ns == 0) {
+        notify_ready(&supervisor->notify);
+    }
     if (error[0] != '\0') {
         supervisor_say("reload failed, nothing has changed: %s", error);
     } else {
@@ -134,19 +136,16 @@ void reload_ready(struct supervisor *supervisor)
 }
 
 /* The old worker still delivers what the new configuration does not know. */
-static void let_go(struct supervisor *supervisor)
+static void let_go(struct supervisor *supervisor, uint64_t busy)
 {
     struct worker_process *old = &supervisor->worker;
-    if (old->pid == 0) {
-        return; /* it died on the way */
-    }
-    struct channel_message stop =
-        channel_message_of(CHANNEL_STOP, 0, supervisor->current->config->drain_ns);
-    uint64_t left = handover_left(supervisor->current->config, supervisor->next->config);
-    memcpy(stop.text, &left, sizeof(left));
-    (void)!channel_send(old->channel_fd, &stop, 1000);
-    old->kill_ns = supervisor->now_ns + supervisor->current->config->drain_ns + 1000000000ull;
+    const struct daemon_config *config = supervisor->current->config;
+    old->left = handover_left(config, supervisor->next->config);
+    old->fences = handover_continued(config, supervisor->next->config, busy);
+    old->kill_ns = supervisor->now_ns + config->drain_ns;
     old->stage = STAGE_LEAVING;
+    (void)!worker_tell_left(supervisor, old);
+    supervisor->fence_mask |= old->fences;
     for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
         if (supervisor->leaving[i].stage == STAGE_NONE) {
             supervisor->leaving[i] = *old;
@@ -158,9 +157,22 @@ static void let_go(struct supervisor *supervisor)
     *old = (struct worker_process){.channel_fd = -1};
 }
 
-void reload_quieted(struct supervisor *supervisor)
+/* Fences are counted by the outputs of the current configuration, which is another one now. */
+static void move_fences(struct supervisor *supervisor)
 {
-    let_go(supervisor);
+    supervisor->fence_mask = 0;
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        uint64_t *fences = &supervisor->leaving[i].fences;
+        *fences =
+            handover_continued(supervisor->current->config, supervisor->next->config, *fences);
+        supervisor->fence_mask |= *fences;
+    }
+}
+
+void reload_quieted(struct supervisor *supervisor, uint64_t busy)
+{
+    move_fences(supervisor);
+    let_go(supervisor, busy);
     (void)!regions_listen(supervisor->regions, listeners_ring(supervisor->listeners, true));
     listeners_adopt(supervisor->listeners);
     supervisor_show_problems(supervisor);
@@ -174,7 +186,7 @@ void reload_quieted(struct supervisor *supervisor)
     supervisor->next = NULL;
     supervisor->worker = supervisor->candidate;
     supervisor->candidate = (struct worker_process){.channel_fd = -1};
-    supervisor->fence_mask = supervisor->board->fenced_outputs = 0;
+    supervisor->board->fenced_outputs = supervisor->fence_mask;
     const struct regions_options limits = {.ring_bytes = supervisor->current->config->ring_bytes,
         .ring_bytes_total = supervisor->current->config->ring_bytes_total};
     regions_limit(supervisor->regions, &limits);

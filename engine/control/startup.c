@@ -162,10 +162,13 @@ static int open_children(struct supervisor *supervisor)
 }
 
 /* A daemon started without them (yarder run <&-): a descriptor of ours must not become one. */
+static bool was_closed[STDERR_FILENO + 1];
+
 void supervisor_open_standard(void)
 {
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     while (fd >= 0 && fd <= STDERR_FILENO) {
+        was_closed[fd] = true;
         (void)fcntl(fd, F_SETFD, 0);
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     }
@@ -203,6 +206,21 @@ int supervisor_open(struct supervisor *supervisor)
         children_adopt(
             supervisor->children, supervisor->now_ns); /* their pipes wait for the worker */
         r = worker_start(supervisor, &supervisor->worker, supervisor->current, false);
+    }
+    return r;
+}
+
+int supervisor_check_standard(const struct daemon_config *config, struct config_report *report)
+{
+    int r = 0;
+    for (uint32_t i = 0; i < config->outputs_count; i++) {
+        const struct output_config *output = &config->outputs[i];
+        bool to_error = strcmp(output->target, "stderr") == 0;
+        if (output->kind == OUTPUT_STDIO && was_closed[to_error ? STDERR_FILENO : STDOUT_FILENO]) {
+            report_error(report, output->where, "output %s: standard %s is closed", output->name,
+                to_error ? "error" : "output");
+            r = -EINVAL;
+        }
     }
     return r;
 }

@@ -58,12 +58,34 @@ static void serve_stop(struct supervisor *supervisor)
         supervisor->worker.stage = STAGE_LEAVING;
         (void)!worker_tell(&supervisor->worker, CHANNEL_STOP, 0, left);
     }
-    if (supervisor->now_ns >= supervisor->stop_ns + kill_after_ns) {
-        if (supervisor->worker.pid != 0) {
-            (void)kill(supervisor->worker.pid, SIGKILL);
-        }
-        supervisor->stop_sent = true;
+    if (supervisor->worker.pid == 0 || supervisor->now_ns < supervisor->stop_ns + kill_after_ns) {
+        return;
     }
+    (void)kill(supervisor->worker.pid, SIGKILL);
+    if (supervisor->now_ns >= supervisor->stop_ns + 2 * kill_after_ns) {
+        supervisor_say(
+            "the worker is stuck in a call on a file (a hung disk?): leaving without it");
+        supervisor->worker.pid = 0;
+        supervisor->exit_status = 1;
+    }
+}
+
+/* What no output took in time goes with us; nobody shall have to guess that. */
+static void say_undelivered(struct supervisor *supervisor)
+{
+    const struct deployment *current = supervisor->current;
+    if (hold_load(current->hold) < 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < current->config->outputs_count; i++) {
+        uint64_t held = hold_held(current->hold, i);
+        if (held > 0) {
+            supervisor_say("output %s: %llu records were not delivered in time and are lost",
+                current->config->outputs[i].name, (unsigned long long)held);
+            supervisor->exit_status = 1;
+        }
+    }
+    supervisor->exit_status = workers_say_left(supervisor) ? 1 : supervisor->exit_status;
 }
 
 static void reap(struct supervisor *supervisor)
@@ -197,13 +219,22 @@ static void wait_for_something(struct supervisor *supervisor)
     }
 }
 
+/* A worker died: its successor still drains, if there is time. */
+static bool restarts(const struct supervisor *supervisor)
+{
+    return supervisor->restart_ns != 0 && supervisor->now_ns < supervisor->stop_ns;
+}
+
 static bool may_leave(const struct supervisor *supervisor)
 {
     if (supervisor->stop_ns == 0) {
         return false;
     }
-    return supervisor->worker.pid == 0 || (supervisor->stop_sent && supervisor->worker.pid == 0) ||
-           supervisor->stop_ns == 1;
+    bool done = supervisor->worker.pid == 0 && !restarts(supervisor);
+    for (int i = 0; i < WORKERS_LEAVING_MAX && supervisor->now_ns < supervisor->stop_ns; i++) {
+        done = done && supervisor->leaving[i].left == 0; /* of a reload right before */
+    }
+    return done || supervisor->stop_ns == 1;
 }
 
 static void loop(struct supervisor *supervisor)
@@ -214,7 +245,7 @@ static void loop(struct supervisor *supervisor)
         reap(supervisor);
         serve_regions(supervisor);
         serve_children(supervisor);
-        if (supervisor->stop_ns == 0) {
+        if (supervisor->stop_ns == 0 || restarts(supervisor)) {
             workers_serve(supervisor);
         }
         if (supervisor->reload_again) {
@@ -222,6 +253,10 @@ static void loop(struct supervisor *supervisor)
         }
         if (supervisor->ended && supervisor->stop_ns == 0) {
             begin_stop(supervisor);
+        }
+        if (supervisor->reader_gone && supervisor->stop_ns == 0) {
+            begin_stop(supervisor);
+            supervisor->stop_ns = supervisor->now_ns; /* there is no use in draining */
         }
         serve_stop(supervisor);
     }
@@ -261,6 +296,7 @@ int supervisor_run(const struct supervisor_options *options)
     if (r == 0) {
         banner_show(&supervisor);
         loop(&supervisor);
+        say_undelivered(&supervisor);
         r = supervisor.exit_status;
     } else {
         r = 1;
@@ -272,6 +308,10 @@ int supervisor_run(const struct supervisor_options *options)
 static struct daemon_config *config_of(int settings_fd, char *why, size_t why_bytes)
 {
     struct stat facts;
+    /* Both live as long as the process: a worker has its own configuration and, at a reload, the
+       one before. */
+    static struct settings *kept[4];
+    static size_t kept_count;
     struct settings *settings = NULL;
     struct daemon_config *config = NULL;
     struct config_report report;
@@ -288,6 +328,7 @@ static struct daemon_config *config_of(int settings_fd, char *why, size_t why_by
         r = settings_unpack(&settings, bytes, (size_t)facts.st_size);
     }
     if (r == 0) {
+        kept[kept_count++ % YARDER_COUNT_OF(kept)] = settings;
         r = config_load(&config, settings, &report);
     }
     if (r < 0) {
@@ -295,7 +336,7 @@ static struct daemon_config *config_of(int settings_fd, char *why, size_t why_by
         config = NULL;
     }
     report_deinit(&report);
-    return config; /* lives as long as the process, and so do its settings */
+    return config;
 }
 
 int supervisor_worker(int channel_fd)

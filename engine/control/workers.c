@@ -136,17 +136,21 @@ static int tell_kept(struct worker_process *process, const struct deployment *de
 {
     int r = 0;
     for (uint32_t i = 0; i < deployment->kept_count; i++) {
+        const struct kept_file *kept = &deployment->kept[i];
         for (int k = 0; k < KEPT_EACH && r == 0; k++) {
-            if (deployment->kept[i].fds[k] >= 0) {
-                r = tell_fds(process, CHANNEL_FILE, i, old, deployment->kept[i].fds[k], -1, -1);
+            if (kept->fds[k] >= 0) {
+                struct channel_message message = channel_message_of(CHANNEL_FILE, i, old);
+                memcpy(message.text, &kept->files[k], sizeof(kept->files[k]));
+                message.fds[0] = kept->fds[k];
+                r = channel_send(process->channel_fd, &message, SEND_WAIT_MS);
             }
         }
     }
     return r;
 }
 
-int worker_start(struct supervisor *supervisor, struct worker_process *process,
-    struct deployment *deployment, bool next_set)
+static int start(
+    struct supervisor *supervisor, struct worker_process *process, struct deployment *deployment)
 {
     *process = (struct worker_process){
         .stage = STAGE_PREPARING, .channel_fd = -1, .deployment = deployment};
@@ -160,9 +164,13 @@ int worker_start(struct supervisor *supervisor, struct worker_process *process,
     if (r == 0) {
         r = tell_fds(process, CHANNEL_HOLD, 0, 0, deployment->hold_fd, -1, -1);
     }
-    if (r == 0) {
-        r = tell_fds(process, CHANNEL_BOARD, 0, 0, supervisor->board_fd, -1, -1);
-    }
+    return r < 0 ? r : tell_fds(process, CHANNEL_BOARD, 0, 0, supervisor->board_fd, -1, -1);
+}
+
+int worker_start(struct supervisor *supervisor, struct worker_process *process,
+    struct deployment *deployment, bool next_set)
+{
+    int r = start(supervisor, process, deployment);
     if (r == 0) {
         r = tell_sockets(supervisor, process, next_set);
     }
@@ -197,14 +205,18 @@ static int tell_ended_children(struct supervisor *supervisor, struct worker_proc
     const struct daemon_config *config = process->deployment->config;
     int r = 0;
     for (uint32_t i = 0; i < config->inputs_count && r == 0; i++) {
-        if (config->inputs[i].kind != INPUT_EXEC ||
-            children_state(supervisor->children, i) != CHILD_ENDED) {
+        if (config->inputs[i].kind != INPUT_EXEC) {
+            continue;
+        }
+        enum child_state state = children_state(supervisor->children, i);
+        bool final = state == CHILD_ENDED;
+        if (!final && state != CHILD_WAITING) {
             continue;
         }
         uint32_t pipe = pipe_of(config->inputs, i, YARDER_STREAM_STDOUT);
-        r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe, 1);
+        r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe, final);
         if (r == 0) {
-            r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe + 1, 1);
+            r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe + 1, final);
         }
     }
     return r;
@@ -238,4 +250,32 @@ int worker_go(struct supervisor *supervisor, struct worker_process *process)
         supervisor->first_start = false;
     }
     return r;
+}
+
+int worker_tell_left(const struct supervisor *supervisor, struct worker_process *process)
+{
+    uint64_t left_ns =
+        process->kill_ns > supervisor->now_ns ? process->kill_ns - supervisor->now_ns : 0;
+    struct channel_message stop = channel_message_of(CHANNEL_STOP, 0, left_ns);
+    memcpy(stop.text, &process->left, sizeof(process->left));
+    return channel_send(process->channel_fd, &stop, SEND_WAIT_MS);
+}
+
+int worker_start_heir(struct supervisor *supervisor, struct worker_process *process)
+{
+    const struct worker_process dead = *process;
+    int r = start(supervisor, process, dead.deployment);
+    process->left = dead.left;
+    process->kill_ns = dead.kill_ns;
+    return r < 0 ? r : worker_tell(process, CHANNEL_PREPARE, 0, 0);
+}
+
+int worker_go_heir(const struct supervisor *supervisor, struct worker_process *process)
+{
+    int r = tell_kept(process, process->deployment, false);
+    if (r == 0) {
+        r = worker_tell(process, CHANNEL_GO, 0, 3);
+    }
+    process->stage = STAGE_LEAVING;
+    return r < 0 ? r : worker_tell_left(supervisor, process);
 }

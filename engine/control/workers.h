@@ -28,6 +28,7 @@ enum worker_stage {
 /* Descriptors of a queue's file, newest first: until a commit names the new one both are kept. */
 struct kept_file {
     int fds[KEPT_EACH];
+    struct channel_file files[KEPT_EACH];
 };
 
 /* A configuration with what hangs on it: worker after worker runs by it. */
@@ -49,6 +50,8 @@ struct worker_process {
     uint64_t started_ns;
     uint64_t kill_ns;   /* when it is killed if it has not gone */
     uint64_t zombie_ns; /* since when its leader is dead, while it cannot be reaped */
+    uint64_t left;      /* outputs of its deployment that it still delivers, leaving */
+    uint64_t fences;    /* outputs of `current` that wait until it is gone: it is in a call */
     struct deployment *deployment;
 };
 
@@ -70,10 +73,10 @@ struct supervisor {
     uint64_t restart_pause_ns;
     uint64_t stop_ns;      /* TERM came: leave at this time at the latest; 0: no */
     uint64_t candidate_ns; /* a candidate that is not ready by then is given up */
-    uint64_t fence_mask;   /* outputs of current whose file a dead lane still holds */
+    uint64_t fence_mask;   /* outputs of current whose file another worker's lane still holds */
     bool upgraded;         /* workers run by `program` now, no more by /proc/self/exe */
     bool reload_again;     /* asked for while one was under way */
-    bool stop_sent, started, first_start, ended;
+    bool started, first_start, ended, reader_gone;
     int exit_status;
 };
 
@@ -82,13 +85,22 @@ YARDER_MUST_USE int deployment_open(struct deployment **out,
     const struct supervisor_options *options, const char *program, struct config_report *report);
 void deployment_close(struct deployment *deployment);
 /* Takes the descriptor. */
-void deployment_keep(struct deployment *deployment, uint32_t queue, int fd);
+void deployment_keep(
+    struct deployment *deployment, uint32_t queue, int fd, const struct channel_file *file);
 void deployment_forget(struct deployment *deployment, uint32_t queue);
 
 /* workers.c */
 YARDER_MUST_USE int worker_start(struct supervisor *supervisor, struct worker_process *process,
     struct deployment *deployment, bool next_set);
 YARDER_MUST_USE int worker_go(struct supervisor *supervisor, struct worker_process *process);
+/* After QUIETED: what it still has to deliver, and until when (kill_ns). */
+YARDER_MUST_USE int worker_tell_left(
+    const struct supervisor *supervisor, struct worker_process *process);
+/* In the place of a leaving one that died: delivers what that one had left, nothing else. */
+YARDER_MUST_USE int worker_start_heir(
+    struct supervisor *supervisor, struct worker_process *process);
+YARDER_MUST_USE int worker_go_heir(
+    const struct supervisor *supervisor, struct worker_process *process);
 int worker_tell(
     struct worker_process *process, enum channel_kind kind, uint32_t index, uint64_t number);
 int worker_tell_region(struct worker_process *process, const struct region_view *region);
@@ -100,20 +112,27 @@ bool worker_reaped(struct supervisor *supervisor, pid_t pid, int status);
 void deployment_release(struct supervisor *supervisor, struct deployment *deployment);
 /* What time brings: restarts, kills, fencing. */
 void workers_serve(struct supervisor *supervisor);
+/* What leaving ones have not delivered is told; whether there was any. */
+bool workers_say_left(const struct supervisor *supervisor);
 uint64_t workers_deadline_ns(const struct supervisor *supervisor);
 
 /* reload.c */
 /* `upgrade`: the new worker runs the binary that stands on disk now. */
 void reload_begin(struct supervisor *supervisor, bool upgrade);
-void reload_ready(struct supervisor *supervisor);   /* the candidate is */
-void reload_quieted(struct supervisor *supervisor); /* the worker has given the lease away */
+void reload_ready(struct supervisor *supervisor); /* the candidate is */
+/* The worker has given the lease away; on the files of `busy` outputs it has a call under way. */
+void reload_quieted(struct supervisor *supervisor, uint64_t busy);
 void reload_failed(struct supervisor *supervisor, const char *why);
 
 /* banner.c */
 void banner_show(const struct supervisor *supervisor);
 
 /* startup.c */
+/* What is closed becomes /dev/null, lest a socket of ours becomes standard output. */
 void supervisor_open_standard(void);
+/* A record written into that /dev/null would count as delivered: such an output is refused. */
+YARDER_MUST_USE int supervisor_check_standard(
+    const struct daemon_config *config, struct config_report *report);
 YARDER_MUST_USE int supervisor_open(struct supervisor *supervisor);
 void supervisor_close(struct supervisor *supervisor);
 

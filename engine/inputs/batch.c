@@ -16,9 +16,10 @@ void input_init(struct input *input, const struct input_config *config, uint16_t
 
 uint32_t batch_room(const struct batch *batch)
 {
-    bool room = batch->fields_used + YARDER_FIELDS_MAX <= BATCH_FIELDS &&
-                batch->scratch_used + BATCH_SCRATCH_LEAST <= BATCH_SCRATCH_BYTES;
-    return room && batch->count < batch->limit ? batch->limit - batch->count : 0;
+    uint32_t by_fields = (BATCH_FIELDS - batch->fields_used) / YARDER_FIELDS_MAX;
+    uint32_t by_scratch = (BATCH_SCRATCH_BYTES - batch->scratch_used) / SYSLOG_SCRATCH_BYTES;
+    uint32_t by_count = batch->limit - (uint32_t)yarder_min(batch->count, batch->limit);
+    return (uint32_t)yarder_min(by_count, yarder_min(by_fields, by_scratch));
 }
 
 /* How far the parser went into the scratch: the end of the last text that lies there. */
@@ -52,6 +53,7 @@ void batch_add(struct batch *batch, struct input *input, const struct frame_span
     const struct batch_origin *origin)
 {
     YARDER_ASSERT(batch->count < YARDER_BATCH_RECORDS);
+    YARDER_ASSERT(batch->fields_used + YARDER_FIELDS_MAX <= BATCH_FIELDS);
     struct yarder_record *record = &batch->records[batch->count++];
     *record = (struct yarder_record){.received_ns = batch->now_ns,
         .time_ns = batch->now_ns,

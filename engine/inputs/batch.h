@@ -14,9 +14,8 @@
 #include "queue/hold.h"
 
 enum {
-    BATCH_FIELDS = 32 * YARDER_FIELDS_MAX,
-    BATCH_SCRATCH_BYTES = 256 << 10,
-    BATCH_SCRATCH_LEAST = 32 << 10
+    BATCH_FIELDS = 64 * YARDER_FIELDS_MAX,
+    BATCH_SCRATCH_BYTES = 512 << 10, /* SYSLOG_SCRATCH_BYTES for as many records as have fields */
 };
 
 struct batch {
@@ -55,7 +54,7 @@ static inline void batch_clear(struct batch *batch)
 {
     batch->count = batch->fields_used = batch->scratch_used = 0;
 }
-/* Records that can still be added for certain. */
+/* Records that can still be added for certain, each with as many fields as a record may have. */
 uint32_t batch_room(const struct batch *batch);
 
 /* Adds one framed record, parsed as the input says. batch_room was not 0. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inputs/join.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -12,10 +13,7 @@ struct field_head {
     uint32_t key_bytes, value_bytes, type;
 };
 
-uint32_t join_bytes(uint64_t record_bytes_max)
-{
-    return (uint32_t)yarder_align_up(record_bytes_max + JOIN_FIELDS_BYTES, 4096);
-}
+static_assert(JOIN_BYTES % 4096 == 0, "pages");
 
 static struct hold_join *join_find(
     const struct hold *hold, uint64_t region, uint32_t tid, uint32_t *index)
@@ -37,7 +35,7 @@ static void fields_store(struct hold_join *join, char *memory, const struct yard
             (uint32_t)field->key.length, (uint32_t)field->value.length, field->type};
         if (join->fields_bytes + sizeof(head) + field->key.length + field->value.length >
             JOIN_FIELDS_BYTES) {
-            return;
+            return; /* more than one part can bring */
         }
         char *at = memory + join->fields_bytes;
         memcpy(at, &head, sizeof(head));
@@ -68,15 +66,15 @@ static uint32_t fields_load(
 static void text_append(
     struct hold_join *join, char *memory, uint32_t record_bytes_max, struct yarder_text text)
 {
-    size_t room = record_bytes_max - join->text_bytes;
+    size_t room = record_bytes_max - yarder_min(record_bytes_max, join->text_bytes);
     size_t bytes = yarder_min(room, text.length);
-    memcpy(memory + join->text_bytes, text.at, bytes);
+    memcpy(memory + JOIN_FIELDS_BYTES + join->text_bytes, text.at, bytes);
     join->text_bytes += (uint32_t)bytes;
     join->flags |= bytes < text.length ? (uint32_t)YARDER_FLAG_TRUNCATED : 0u;
 }
 
-static void join_begin(struct hold_join *join, char *memory, uint32_t record_bytes_max,
-    uint64_t region, const struct ring_record *part)
+static void join_begin(
+    struct hold_join *join, char *memory, uint64_t region, const struct ring_record *part)
 {
     const struct yarder_record *record = &part->record;
     *join = (struct hold_join){.region = region,
@@ -90,7 +88,7 @@ static void join_begin(struct hold_join *join, char *memory, uint32_t record_byt
         .stream = record->stream,
         .logger_bytes = (uint8_t)yarder_min(record->logger.length, sizeof(join->logger))};
     memcpy(join->logger, record->logger.at, join->logger_bytes);
-    fields_store(join, memory + record_bytes_max, record);
+    fields_store(join, memory, record);
 }
 
 int join_put(
@@ -110,19 +108,19 @@ int join_put(
         if (join == NULL) {
             return -ENOSPC;
         }
-        join_begin(join, hold_join_bytes(hold, index), record_bytes_max, region, part);
+        join_begin(join, hold_join_bytes(hold, index), region, part);
     }
     text_append(join, hold_join_bytes(hold, index), record_bytes_max, part->record.text);
     join->next_part = part->part + 1;
     return 0;
 }
 
-static void record_of(const struct hold_join *join, const char *memory, uint32_t record_bytes_max,
-    struct yarder_field *fields, struct yarder_record *out)
+static void record_of(const struct hold_join *join, const char *memory, struct yarder_field *fields,
+    struct yarder_record *out)
 {
-    out->text = (struct yarder_text){memory, join->text_bytes};
+    out->text = (struct yarder_text){memory + JOIN_FIELDS_BYTES, join->text_bytes};
     out->logger = (struct yarder_text){join->logger, join->logger_bytes};
-    out->fields_count = fields_load(join, memory + record_bytes_max, fields);
+    out->fields_count = fields_load(join, memory, fields);
     out->fields = fields;
     out->time_ns = join->time_ns;
     out->flags = join->flags;
@@ -145,7 +143,7 @@ int join_last(struct hold *hold, uint64_t region, uint32_t record_bytes_max,
     char *memory = hold_join_bytes(hold, index);
     text_append(&whole, memory, record_bytes_max, part->record.text);
     *out = part->record;
-    record_of(&whole, memory, record_bytes_max, fields, out);
+    record_of(&whole, memory, fields, out);
     out->logger = (struct yarder_text){found->logger, found->logger_bytes};
     return 0;
 }
@@ -168,12 +166,12 @@ void join_settle(struct hold *hold)
     }
 }
 
-int join_orphan(struct hold *hold, uint64_t region, uint32_t record_bytes_max,
-    struct yarder_field *fields, struct yarder_record *out)
+int join_orphan(
+    struct hold *hold, uint64_t region, struct yarder_field *fields, struct yarder_record *out)
 {
     for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
         if (region != 0 && hold->joins[i].region == region) {
-            record_of(&hold->joins[i], hold_join_bytes(hold, i), record_bytes_max, fields, out);
+            record_of(&hold->joins[i], hold_join_bytes(hold, i), fields, out);
             out->flags |= YARDER_FLAG_PARTIAL;
             return 0;
         }

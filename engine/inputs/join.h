@@ -9,10 +9,13 @@
 #include "inputs/batch.h"
 #include "ring/reader.h"
 
-enum { JOINS_COUNT = 16, JOIN_FIELDS_BYTES = 34 << 10 };
-
-/* Memory of one join for records of this size. */
-uint32_t join_bytes(uint64_t record_bytes_max);
+enum {
+    JOINS_COUNT = 16,
+    JOIN_FIELDS_BYTES = 34 << 10, /* first in a join's memory; the text follows */
+    /* For the longest record there can be: what is not used is never touched, and a join fits the
+     * next hold whatever record-max says there. */
+    JOIN_BYTES = JOIN_FIELDS_BYTES + YARDER_RECORD_BYTES_MAX + (2 << 10),
+};
 
 /*
  * Takes a part that is not the last one: 0. -ENOENT: a middle part whose beginning is not here;
@@ -32,7 +35,7 @@ void join_free(struct hold *hold, uint64_t region, uint32_t tid);
 void join_settle(struct hold *hold);
 
 /* An unfinished record of a region whose process has ended: 0, flagged PARTIAL; -ENOENT: none. */
-YARDER_MUST_USE int join_orphan(struct hold *hold, uint64_t region, uint32_t record_bytes_max,
-    struct yarder_field *fields, struct yarder_record *out);
+YARDER_MUST_USE int join_orphan(
+    struct hold *hold, uint64_t region, struct yarder_field *fields, struct yarder_record *out);
 
 #endif

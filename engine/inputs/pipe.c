@@ -8,9 +8,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "os/crash.h"
+
 /* live: bit 63 half, bits 24 to 62 end, bits 0 to 23 pending */
 enum { LIVE_PENDING_BITS = 24 };
 static_assert(PIPE_INTAKE_BYTES < (1 << LIVE_PENDING_BITS), "pending fits its bits");
+static_assert(PIPE_HALF_BYTES % 4096 == 0, "pages");
 
 static uint64_t live_of(uint32_t half, uint32_t end, uint32_t pending)
 {
@@ -31,6 +34,7 @@ void pipe_live_reset(struct hold *hold, uint32_t index, uint32_t end)
 
 uint32_t pipe_half_bytes(uint64_t record_bytes_max)
 {
+    YARDER_ASSERT(record_bytes_max <= YARDER_RECORD_BYTES_MAX);
     return (uint32_t)yarder_align_up(2 * record_bytes_max + 2 * PIPE_INTAKE_BYTES, 4096);
 }
 
@@ -52,6 +56,7 @@ static int staging_take(struct pipe_input *pipe, uint32_t bytes)
         if (r <= 0) {
             return r < 0 ? -errno : -EIO;
         }
+        crash_point("pipe-read");
         bytes -= (uint32_t)r;
         pipe->place->end += (uint32_t)r;
         live_store(pipe, bytes);
@@ -84,6 +89,13 @@ static void recover(struct pipe_input *pipe)
     }
 }
 
+void pipe_recover(struct hold *hold, uint32_t index, int staging_read)
+{
+    struct pipe_input pipe = {
+        .hold = hold, .index = index, .place = &hold->pipes[index], .staging_read = staging_read};
+    recover(&pipe);
+}
+
 void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, uint32_t index,
     enum yarder_stream stream, const int fds[3])
 {
@@ -94,6 +106,7 @@ void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, 
         .staging_read = fds[1],
         .staging_write = fds[2],
         .stream = stream,
+        .half_bytes = pipe_half_bytes(input->record_bytes_max),
         .hungry = true,
         .unframed = true,
         .source = {.fd = fds[0], .kind = IO_READY}};
@@ -106,14 +119,14 @@ void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, 
 
 static uint32_t half_room(const struct pipe_input *pipe)
 {
-    return pipe->hold->shape.pipe_half_bytes - pipe->place->end;
+    return pipe->half_bytes - (uint32_t)yarder_min(pipe->place->end, pipe->half_bytes);
 }
 
-void pipe_turn(struct pipe_input *pipe)
+bool pipe_turn(struct pipe_input *pipe)
 {
     struct hold_pipe *place = pipe->place;
-    if (half_room(pipe) >= PIPE_INTAKE_BYTES) {
-        return;
+    if (half_room(pipe) >= PIPE_INTAKE_BYTES || place->start == 0) {
+        return false;
     }
     uint32_t rest = place->end - place->start;
     const char *from = hold_pipe_half(pipe->hold, pipe->index, place->half);
@@ -122,10 +135,11 @@ void pipe_turn(struct pipe_input *pipe)
     place->start = 0;
     place->end = rest;
     live_store(pipe, 0);
+    return true;
 }
 
 /* A terminal, or a kernel that will not splice from this: read it, knowing that a kill loses it. */
-static int intake_direct(struct pipe_input *pipe, uint32_t room)
+static ssize_t intake_direct(struct pipe_input *pipe, uint32_t room)
 {
     struct pollfd ready = {.fd = pipe->source.fd, .events = POLLIN};
     if (poll(&ready, 1, 0) <= 0) {
@@ -139,31 +153,43 @@ static int intake_direct(struct pipe_input *pipe, uint32_t room)
     pipe->at_end = r == 0;
     pipe->place->end += (uint32_t)r;
     live_store(pipe, 0);
-    return (int)r;
+    return r;
 }
 
-int pipe_intake(struct pipe_input *pipe)
+static ssize_t intake_spliced(struct pipe_input *pipe, uint32_t room)
 {
-    uint32_t room = (uint32_t)yarder_min(half_room(pipe), PIPE_INTAKE_BYTES);
-    if (room < PIPE_INTAKE_BYTES / 4 || pipe->at_end) {
-        return 0;
-    }
-    if (pipe->direct) {
-        return intake_direct(pipe, room);
-    }
-    ssize_t moved = splice(
-        pipe->source.fd, NULL, pipe->staging_write, NULL, room, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    ssize_t moved = -1;
+    do {
+        moved = splice(pipe->source.fd, NULL, pipe->staging_write, NULL, room,
+            SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    } while (moved < 0 && errno == EINTR);
     if (moved < 0 && (errno == EINVAL || errno == ENOSYS)) {
         pipe->direct = true;
         return intake_direct(pipe, room);
     }
     if (moved < 0) {
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        return errno == EAGAIN ? 0 : -errno;
     }
+    crash_point("spliced");
     pipe->at_end = moved == 0;
     live_store(pipe, (uint32_t)moved);
     int r = staging_take(pipe, (uint32_t)moved);
-    return r < 0 ? r : (int)moved;
+    return r < 0 ? r : moved;
+}
+
+int pipe_intake(struct pipe_input *pipe)
+{
+    uint32_t room = (uint32_t)yarder_min(half_room(pipe), PIPE_INTAKE_BYTES);
+    if (room < PIPE_INTAKE_BYTES / 4 && !pipe->at_end) {
+        return 0; /* hungry still: there is room once records are placed and the halves turned */
+    }
+    ssize_t taken = pipe->at_end   ? 0
+                    : pipe->direct ? intake_direct(pipe, room)
+                                   : intake_spliced(pipe, room);
+    pipe->hungry = taken > 0;
+    /* Only now, for what the last child wrote before its end stands in the pipe after it. */
+    pipe->at_end |= taken == 0 && pipe->child_final;
+    return (int)taken;
 }
 
 static void place_keep_framer(struct pipe_input *pipe)
@@ -221,9 +247,11 @@ void pipe_rewind(struct pipe_input *pipe, uint32_t placed)
     place_keep_framer(pipe);
 }
 
-void pipe_child_ended(struct pipe_input *pipe)
+void pipe_child_ended(struct pipe_input *pipe, bool final)
 {
     pipe->child_ended = true;
+    pipe->child_final |= final;
+    pipe->hungry = true;
 }
 
 uint32_t pipe_finish(struct pipe_input *pipe, struct batch *batch)
@@ -241,8 +269,13 @@ uint32_t pipe_finish(struct pipe_input *pipe, struct batch *batch)
     if (rest == 0 || skipped) {
         return 0;
     }
-    /* A last line without its newline is how programs end; it is whole. */
-    struct frame_span span = {.text = {half + place->end - rest, rest}};
+    /* A last line without its newline is how programs end; it is whole. A counted frame is not. */
+    enum frame_kind kind = pipe->framer.configured;
+    bool counted = kind == FRAME_OCTETS || kind == FRAME_LENGTH4;
+    uint32_t length = (uint32_t)yarder_min(rest, pipe->input->record_bytes_max);
+    struct frame_span span = {.text = {half + place->end - rest, length},
+        .flags = (counted ? YARDER_FLAG_PARTIAL | YARDER_FLAG_UNPARSED : 0u) |
+                 (length < rest ? (uint32_t)YARDER_FLAG_TRUNCATED : 0u)};
     const struct batch_origin origin = {.stream = pipe->stream};
     batch_add(batch, pipe->input, &span, &origin);
     return 1;

@@ -26,7 +26,12 @@
 #include "inputs/batch.h"
 #include "io/io.h"
 
-enum { PIPE_INTAKE_BYTES = 256 << 10 };
+enum {
+    PIPE_INTAKE_BYTES = 256 << 10,
+    /* A half's memory suffices for the longest record there can be, so that what waits in one fits
+     * the next hold whatever record-max says there. Only pipe_half_bytes of it are used. */
+    PIPE_HALF_BYTES = 2 * YARDER_RECORD_BYTES_MAX + 2 * PIPE_INTAKE_BYTES
+};
 
 struct pipe_input {
     struct io_source source; /* READY on the source's descriptor */
@@ -39,16 +44,24 @@ struct pipe_input {
     struct framer framer;       /* used without its carry */
     struct framer framer_saved; /* as it was before the batch */
     uint32_t start_saved;
-    bool direct;   /* cannot be spliced */
-    bool hungry;   /* the loop said that the source has something */
-    bool unframed; /* bytes of the half were not looked at yet */
-    bool at_end;   /* the source has ended, or its child has (and what it wrote is taken) */
+    uint32_t half_bytes; /* how far a half is filled */
+    bool direct;         /* cannot be spliced */
+    bool hungry;         /* the source may have something that was not taken yet */
+    bool unframed;       /* bytes of the half were not looked at yet */
+    bool at_end;         /* the source has ended, or its last child has, and is empty */
     bool child_ended;
-    bool finished; /* ended and everything placed */
+    bool child_final; /* it will not be started again */
+    bool finished;    /* ended and everything placed */
 };
 
-/* How large a half must be for records of this size. */
+/* How much of a half is used for records of this size. */
 uint32_t pipe_half_bytes(uint64_t record_bytes_max);
+
+/*
+ * What the worker before had taken beyond its last commit becomes part of the private state: all of
+ * it stands in the half, from the place's start to its end. Doing it again changes nothing.
+ */
+void pipe_recover(struct hold *hold, uint32_t index, int staging_read);
 
 /* The live word of a pipe whose half 0 was filled up to `end` by hand (a reload). */
 void pipe_live_reset(struct hold *hold, uint32_t index, uint32_t end);
@@ -57,10 +70,16 @@ void pipe_live_reset(struct hold *hold, uint32_t index, uint32_t end);
 void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, uint32_t index,
     enum yarder_stream stream, const int fds[3]);
 
-/* Right after a commit, before anything is taken: makes room in the halves. */
-void pipe_turn(struct pipe_input *pipe);
+/*
+ * Right after a commit, before anything is taken: makes room in the halves. True when it did: then
+ * a commit has to come before the next turn, which writes to the half that is named until then.
+ */
+bool pipe_turn(struct pipe_input *pipe);
 
-/* Moves what there is: bytes taken, 0 for none now; the end sets at_end. -errno: it is broken. */
+/*
+ * Moves what there is: bytes taken, or 0: none now, or (still hungry) no room. The end sets at_end.
+ * -errno: it is broken.
+ */
 YARDER_MUST_USE int pipe_intake(struct pipe_input *pipe);
 
 /* Adds whole records to the batch. Returns how many. */
@@ -69,8 +88,9 @@ uint32_t pipe_frame(struct pipe_input *pipe, struct batch *batch);
 /* Only the first `placed` records of the last pipe_frame were taken: the rest comes again. */
 void pipe_rewind(struct pipe_input *pipe, uint32_t placed);
 
-/* The child has ended: its unfinished line is a record once the pipe is empty. */
-void pipe_child_ended(struct pipe_input *pipe);
+/* The child has ended: its unfinished line is a record once the pipe is empty. `final`: for good.
+ */
+void pipe_child_ended(struct pipe_input *pipe, bool final);
 
 /*
  * The unfinished line at the end, into the batch: 1 or 0. Once it is placed (or there was none):

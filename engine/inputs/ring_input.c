@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/text.h"
+
 static int place_find(struct ring_input *ring)
 {
     struct hold *hold = ring->hold;
@@ -41,19 +43,25 @@ static void losses_count(struct ring_input *ring, struct hold_region *region)
     }
 }
 
-int ring_input_open(struct ring_input **out, struct input *input, struct hold *hold, uint64_t id,
-    uint32_t pid, int region_fd, int doorbell_fd)
+int ring_input_open(struct ring_input **out, struct input *input, struct hold *hold,
+    const struct ring_process *process)
 {
-    YARDER_OWN_FD int region_own = region_fd;
-    YARDER_OWN_FD int doorbell_own = doorbell_fd;
+    YARDER_OWN_FD int region_own = process->region_fd;
+    YARDER_OWN_FD int doorbell_own = process->doorbell_fd;
     YARDER_OWN_HEAP struct ring_input *ring = calloc(1, sizeof(*ring));
     if (ring == NULL) {
         return -ENOMEM;
     }
-    *ring = (struct ring_input){
-        .input = input, .hold = hold, .id = id, .pid = pid, .gap_before = UINT64_MAX};
+    *ring = (struct ring_input){.input = input,
+        .hold = hold,
+        .id = process->id,
+        .pid = process->pid,
+        .gap_before = UINT64_MAX};
+    (void)snprintf(ring->program, sizeof(ring->program), "%s",
+        process->program == NULL ? "" : process->program);
+    ring->tag = ring->program[0] != '\0' ? text_of(ring->program) : input->tag;
     const struct region_reader_options options = {
-        .pid = pid, .input = input->index, .tag = input->tag};
+        .pid = ring->pid, .input = input->index, .tag = ring->tag};
     int r = region_reader_open(&ring->reader, region_own, &options);
     if (r < 0) {
         return r;
@@ -65,7 +73,9 @@ int ring_input_open(struct ring_input **out, struct input *input, struct hold *h
     }
     if (r == 1) {
         struct hold_region *region = hold_region_at(hold, ring->slot);
-        (void)region_reader_resume(ring->reader, hold_region_cursors(region));
+        uint32_t impossible = region_reader_resume(ring->reader, hold_region_cursors(region));
+        input->counts->received += impossible; /* scribbled over by its process meanwhile */
+        input->counts->refused[HOLD_REFUSED_CORRUPT] += impossible;
     }
     ring_input_store(ring);
     /* A kill can leave a producer that waits for room which the stored commit has freed. */
@@ -119,7 +129,7 @@ uint32_t ring_input_take(struct ring_input *ring, const struct ring_clock *clock
         return 0;
     }
     *more = batch.more;
-    ring->taken |= batch.count > 0;
+    ring->taken |= batch.count > 0 || batch.skipped; /* else the room would never be given back */
     return batch.count;
 }
 

@@ -18,10 +18,12 @@ struct ring_input {
     uint64_t id;   /* the supervisor's number of the region */
     uint32_t slot; /* of the hold */
     uint32_t pid;
-    bool doorbell_ended; /* the client closed its socket: not the process's end */
-    bool gone;           /* its process has ended: drain, then forget */
-    bool dead;           /* the producer scribbled too much: nothing more is read */
-    uint32_t gap_ring;   /* of the record whose gap was told last, with its place */
+    char program[64];       /* what the process calls itself */
+    struct yarder_text tag; /* that, or the input's */
+    bool doorbell_ended;    /* the client closed its socket: not the process's end */
+    bool gone;              /* its process has ended: drain, then forget */
+    bool dead;              /* the producer scribbled too much: nothing more is read */
+    uint32_t gap_ring;      /* of the record whose gap was told last, with its place */
     uint64_t gap_before;
     bool taken; /* cursors moved in this pass: publish after the commit */
     struct ring_input *next;
@@ -34,12 +36,21 @@ struct ring_take {
     bool text_in_place;
 };
 
+/* The process behind a region; the descriptors go over to ring_input_open. */
+struct ring_process {
+    uint64_t id; /* the supervisor's number of the region */
+    uint32_t pid;
+    const char *program; /* "" or NULL: the input's tag holds */
+    int region_fd;       /* closed there */
+    int doorbell_fd;
+};
+
 /*
- * Maps the region and finds its place in the hold's state by id, or takes a free one. fds are the
- * region (closed here) and the doorbell (owned). 0; -ENOSPC: no place in the hold; -errno.
+ * Maps the region and finds its place in the hold's state by id, or takes a free one. 0; -ENOSPC:
+ * no place in the hold; -errno.
  */
 YARDER_MUST_USE int ring_input_open(struct ring_input **out, struct input *input, struct hold *hold,
-    uint64_t id, uint32_t pid, int region_fd, int doorbell_fd);
+    const struct ring_process *process);
 /* Removed from the loop before. `forget` also gives its place in the hold back. */
 void ring_input_close(struct ring_input *ring, bool forget);
 

@@ -69,10 +69,10 @@ void stream_frame(
     }
 }
 
-void stream_finish(struct stream_input *stream, struct batch *batch)
+void stream_finish(struct stream_input *stream, bool in_order, struct batch *batch)
 {
     struct frame_span span;
-    if (framer_finish(&stream->framer, true, &span) == 1) {
+    if (framer_finish(&stream->framer, in_order, &span) == 1) {
         batch_add(batch, stream->input, &span, &stream->origin);
     }
 }
@@ -82,9 +82,11 @@ static void count_drops(struct datagram_input *datagram, const struct io_chunk *
     if (!chunk->kernel_drops_known) {
         return;
     }
-    /* The kernel's counter is 32 bits of the socket, which outlives workers: its growth counts. */
+    /* The kernel's counter is 32 bits of the socket, which outlives workers: its growth counts. One
+     * that went back is another socket's (a reload bound anew), which began at 0. */
     struct hold_input *counts = datagram->input->counts;
-    counts->lost_kernel += (uint32_t)(chunk->kernel_drops - counts->kernel_drops_seen);
+    uint32_t growth = chunk->kernel_drops - counts->kernel_drops_seen;
+    counts->lost_kernel += growth <= INT32_MAX ? growth : chunk->kernel_drops;
     counts->kernel_drops_seen = chunk->kernel_drops;
 }
 

@@ -39,8 +39,11 @@ void stream_close(struct stream_input *stream); /* removed from the loop before 
 void stream_frame(
     struct stream_input *stream, const struct io_chunk *chunk, uint32_t *at, struct batch *batch);
 
-/* The connection ended: its unfinished record, flagged, into the batch (room for one). */
-void stream_finish(struct stream_input *stream, struct batch *batch);
+/*
+ * The connection ended: its unfinished record into the batch (room for one). Flagged, unless it is
+ * a line whose newline alone is missing and the other side has closed in order.
+ */
+void stream_finish(struct stream_input *stream, bool in_order, struct batch *batch);
 
 /* The same for datagrams: each is a record, less a line end at its end. */
 void datagram_frame(struct datagram_input *datagram, const struct io_chunk *chunk, uint32_t *at,

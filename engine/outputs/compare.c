@@ -27,29 +27,38 @@ static int read_at(int fd, char *to, size_t count, uint64_t offset, size_t *got)
 
 static size_t common_prefix(const char *a, const char *b, size_t count)
 {
+    enum { STEP = 64 };
     size_t i = 0;
+    while (i + STEP <= count && memcmp(a + i, b + i, STEP) == 0) {
+        i += STEP;
+    }
     while (i < count && a[i] == b[i]) {
         i++;
     }
     return i;
 }
 
-/* The largest record end of the batch at or before `bytes`. */
+/* The largest record end of the batch at or before `bytes`; ends ascend. */
 static uint32_t cut_to_record(const struct compare_batch *batch, uint32_t bytes)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 0; i < batch->ends_count; i++) {
-        uint32_t end = batch->ends[-(ptrdiff_t)(i + 1)];
-        if (end > batch->ends_offset && end - batch->ends_offset <= bytes) {
-            best = end - batch->ends_offset;
+    uint64_t most = (uint64_t)batch->ends_offset + bytes;
+    uint32_t low = 0; /* ends [0, low) are at or before `most` */
+    uint32_t high = batch->ends_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (batch->ends[-(ptrdiff_t)(middle + 1)] <= most) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return best;
+    uint32_t end = low == 0 ? 0 : batch->ends[-(ptrdiff_t)low];
+    return end > batch->ends_offset ? end - batch->ends_offset : 0;
 }
 
 /*
  * Looks through the window for the longest run of whole records of the batch (or, at the window's
- * end, of its bytes). A batch that begins at a record can only stand at a line's start.
+ * end, of its bytes). It can only stand at a line's start.
  */
 static void search(const struct compare_batch *batch, const char *window, size_t window_bytes,
     uint64_t window_at, struct compare_result *out)
@@ -57,6 +66,9 @@ static void search(const struct compare_batch *batch, const char *window, size_t
     size_t x = 0;
     while (x < window_bytes) {
         size_t most = yarder_min(window_bytes - x, batch->bytes_count);
+        if (most <= out->standing) {
+            return; /* nothing longer can follow: this bounds what lines all alike would cost */
+        }
         uint32_t run = (uint32_t)common_prefix(window + x, batch->bytes, most);
         bool at_end = run > 0 && x + run == window_bytes;
         uint32_t standing = at_end || run == batch->bytes_count ? run : cut_to_record(batch, run);
@@ -68,8 +80,7 @@ static void search(const struct compare_batch *batch, const char *window, size_t
         if (out->standing == batch->bytes_count) {
             return;
         }
-        const char *newline =
-            batch->continues ? window + x : memchr(window + x, '\n', window_bytes - x);
+        const char *newline = memchr(window + x, '\n', window_bytes - x);
         if (newline == NULL) {
             return;
         }
@@ -126,7 +137,10 @@ int compare_file(int fd, const struct compare_batch *batch, struct compare_resul
             return 0;
         }
     }
-    out->searched = true;
     out->at_end = false;
+    if (batch->continues) {
+        return 0; /* wherever it stands, it does not stand behind the beginning of its record */
+    }
+    out->searched = true;
     return search_file(fd, batch, size, out);
 }

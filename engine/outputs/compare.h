@@ -11,7 +11,7 @@
 struct compare_batch {
     const char *bytes; /* the sealed bytes */
     uint32_t bytes_count;
-    bool continues;       /* they begin inside a record */
+    bool continues;       /* they begin inside a record, and end at its end at the latest */
     const uint32_t *ends; /* record ends of their buffer, downwards: ends[-1] is the first */
     uint32_t ends_count;
     uint32_t ends_offset;   /* where the sealed bytes begin in that buffer */

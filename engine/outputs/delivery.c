@@ -22,6 +22,7 @@ static int slots_open(struct output *output)
     }
     for (uint32_t i = 0; i < shape->queues_count; i++) {
         output->slots[i] = (struct output_slot){.fd = -1,
+            .old_fd = -1,
             .queue_index = shape->first_queue + i,
             .queue = &output->hold->queues[shape->first_queue + i]};
     }
@@ -99,7 +100,17 @@ int output_close(struct output *output, uint64_t wait_ns)
         return r; /* the thread is stuck in a call and still uses our memory */
     }
     for (uint32_t i = 0; i < output->slots_count; i++) {
-        yarder_fd_drop(&output->slots[i].fd);
+        struct output_slot *slot = &output->slots[i];
+        bool opened = slot->job.owner != NULL && /* answered, and nobody has reaped it */
+                      ((slot->job.request == LANE_OPEN && slot->job.answer == LANE_DONE) ||
+                          (slot->job.request == LANE_WRITE && slot->job.answer == LANE_MOVED));
+        if (opened) {
+            yarder_fd_drop(&slot->job.fd);
+        }
+        if (slot->state != SLOT_CLOSING) {
+            yarder_fd_drop(&slot->fd);
+        }
+        yarder_fd_drop(&slot->old_fd);
     }
     queue_pool_close(&output->pool);
     free(output->slots);
@@ -122,11 +133,10 @@ void output_resume_queue(struct output *output, uint32_t queue, int fd)
     }
     if (fd >= 0 && output->config->kind == OUTPUT_FILE) {
         slot->state = SLOT_COMPARING;
+        slot->due_ns = 1;
         return;
     }
-    /* Nobody can tell what stands there (a pipe, a file that is lost): given again, said so. */
-    output->counts->uncertain += queue_sealed_records(&output->pool, slot->queue);
-    queue_unseal(slot->queue);
+    slot_give_again(output, slot);
 }
 
 void output_start(struct output *output, uint64_t now_ns)
@@ -183,15 +193,30 @@ bool output_seal(struct output *output, uint64_t now_ns, bool drain)
     if (output->lane != NULL) {
         slots_retire(output, now_ns);
     }
-    return sealed;
+    return sealed || output->pool.freed_count > 0;
 }
 
 void output_settle(struct output *output)
 {
     queue_pool_settle(&output->pool);
-    for (uint32_t i = 0; i < output->slots_count && !output->path_is_constant; i++) {
-        output->slots[i].just_freed = false;
+    for (uint32_t i = 0; i < output->slots_count; i++) {
+        struct output_slot *slot = &output->slots[i];
+        slot->just_freed = false;
+        if (YARDER_UNLIKELY(slot->old_fd >= 0)) { /* the commit names the file after it */
+            (void)!output->services->keep(
+                output->services->owner, slot->queue_index, slot->fd, true);
+            slot_submit_close(output, slot, slot->old_fd);
+            slot->old_fd = -1;
+        }
     }
+}
+
+/* Asked to reopen, with nothing to write: whether the path names another file now. */
+static void submit_look(struct output *output, struct output_slot *slot)
+{
+    slot->job.bytes_count = 0;
+    slot->state = SLOT_WRITING;
+    slot_submit(output, slot, LANE_WRITE);
 }
 
 /* A compare needs the sealed bytes and the record ends of their buffer. */
@@ -211,14 +236,10 @@ static void submit_open(struct output *output, struct output_slot *slot)
 {
     slot->state = SLOT_OPENING;
     slot->job.truncate = output->truncate;
-    if (output->config->kind == OUTPUT_STDIO && slot->fd < 0) {
-        bool to_error = strcmp(output->config->target, "stderr") == 0;
-        slot->fd = fcntl(to_error ? STDERR_FILENO : STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    }
     slot_submit(output, slot, LANE_OPEN);
 }
 
-void output_submit(struct output *output)
+void output_submit(struct output *output, uint64_t now_ns)
 {
     if (output->fenced || output->lane == NULL) {
         return;
@@ -228,10 +249,15 @@ void output_submit(struct output *output)
         if (slot->state == SLOT_SEALED) {
             slot->state = SLOT_WRITING;
             slot_submit(output, slot, LANE_WRITE);
+        } else if (now_ns < slot->retry_ns) {
+            continue;
         } else if (slot->state == SLOT_COMPARING && slot->job.owner == NULL) {
             submit_compare(output, slot);
         } else if (slot->state == SLOT_CLOSED && slot->due_ns != 0) {
             submit_open(output, slot);
+        } else if (slot->state == SLOT_IDLE && (slot->queue->flags & HOLD_QUEUE_REOPEN) != 0 &&
+                   queue_is_empty(slot->queue) && !slot->close_under_way) {
+            submit_look(output, slot);
         }
     }
 }
@@ -250,10 +276,12 @@ uint64_t output_deadline_ns(const struct output *output)
     uint64_t deadline_ns = UINT64_MAX;
     for (uint32_t i = 0; i < output->slots_count && !output->fenced; i++) {
         const struct output_slot *slot = &output->slots[i];
-        bool waits = slot->state == SLOT_IDLE || slot->state == SLOT_CLOSED;
+        bool waits = slot->state == SLOT_IDLE || slot->state == SLOT_CLOSED ||
+                     (slot->state == SLOT_COMPARING && slot->job.owner == NULL);
         if (waits && slot->due_ns != 0) {
             deadline_ns = yarder_min(deadline_ns, yarder_max(slot->due_ns, slot->retry_ns));
-        } else if (slot->state == SLOT_IDLE && !output->path_is_constant) {
+        } else if (slot->state == SLOT_IDLE && !output->path_is_constant &&
+                   !slot->close_under_way) {
             deadline_ns =
                 yarder_min(deadline_ns, slot->queue->used_ns + output->config->idle_close_ns);
         }

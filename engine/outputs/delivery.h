@@ -40,6 +40,7 @@ struct output_slot {
     struct hold_queue *queue;
     uint32_t queue_index;
     int fd;            /* -1: not open */
+    int old_fd;        /* of the file before, until a commit names the new one; -1: none */
     uint64_t due_ns;   /* when its oldest waiting record must be sealed; 0: nothing waits */
     uint64_t retry_ns; /* not before: the last call failed */
     uint64_t backoff_ns;
@@ -52,12 +53,22 @@ struct output_slot {
 /* What the worker does for its outputs. */
 struct output_services {
     void *owner;
-    /* A descriptor that must outlive this worker, before the commit that names its file. */
-    int (*keep)(void *owner, uint32_t queue, int fd);
+    /*
+     * A descriptor that must outlive this worker, before the commit that names its file. `only`:
+     * after that commit; the one of the queue's file before is no longer needed.
+     */
+    int (*keep)(void *owner, uint32_t queue, int fd, bool only);
     void (*forget)(void *owner, uint32_t queue);
-    /* A line for the operator; repeated ones are held back to one a minute for each output. */
+    /* A line for the operator; an output makes each kind of them once a minute at most. */
     void (*complain)(void *owner, const char *line);
 };
+
+/* When a kind of complaint was last made: one in a minute, however many files are concerned. */
+struct output_complaint {
+    const char *format;
+    uint64_t at_ns;
+};
+enum { OUTPUT_COMPLAINTS = 8 };
 
 struct output {
     const struct output_config *config;
@@ -78,11 +89,13 @@ struct output {
     uint64_t batch_bytes; /* sealed when so much waits */
     uint64_t blocked_ns;  /* since when nothing moves while the queue is full; 0: it is not */
     uint64_t block_limit_ns;
-    uint64_t complained_ns;
-    char complaint[160];
-    bool fenced;   /* a lane of a dead worker is still in a call on its file: hands off */
-    bool truncate; /* empty the file at the next open: the daemon's first */
-    char *scratch; /* a record too long for a buffer is rendered here */
+    struct output_complaint complaints[OUTPUT_COMPLAINTS];
+    bool no_path;     /* the last record's path could not be made */
+    bool slot_wanted; /* a record found all slots taken */
+    bool gone;        /* stdio: nobody reads it any more, nor ever will */
+    bool fenced;      /* a lane of a dead worker is still in a call on its file: hands off */
+    bool truncate;    /* empty the file at the next open: the daemon's first */
+    char *scratch;    /* a record too long for a buffer is rendered here */
     size_t scratch_bytes;
 };
 
@@ -113,18 +126,22 @@ void output_resume_queue(struct output *output, uint32_t queue, int fd);
 /* After the queues were resumed: a file with a constant path is opened now, records or not. */
 void output_start(struct output *output, uint64_t now_ns);
 
-/* Whether this record must wait: the queue is full and the policy blocks. Changes nothing. */
+/*
+ * Whether this record must wait: its queue is full and the policy blocks, or the oldest records
+ * were dropped and their memory comes free with the next commit, or a file must be closed first.
+ */
 bool output_blocks(struct output *output, const struct yarder_record *record, uint64_t now_ns);
 
 /* Takes the record, `copies` times, or drops and counts it by policy. */
 void output_put(
     struct output *output, const struct yarder_record *record, uint32_t copies, uint64_t now_ns);
 
-void output_reap(struct output *output, uint64_t now_ns);
-/* `drain`: everything that waits is due now. Returns whether anything was sealed. */
+/* Whether the lane had answered anything: then the private state has changed. */
+bool output_reap(struct output *output, uint64_t now_ns);
+/* `drain`: everything that waits is due now. Returns whether there is something to commit. */
 bool output_seal(struct output *output, uint64_t now_ns, bool drain);
 void output_settle(struct output *output);
-void output_submit(struct output *output);
+void output_submit(struct output *output, uint64_t now_ns);
 
 /* Every file follows its path at the next write (USR1). */
 void output_reopen(struct output *output);

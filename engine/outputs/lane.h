@@ -93,9 +93,8 @@ struct lane_job {
     uint32_t written;
     uint64_t size; /* 0 for what is not a regular file */
     int old_fd;
-    int sync_error;   /* the bytes stand in the file, but fsync=batch could not force them to the
-                         disk,  or close reported a lost write: negative errno. Said once: the kernel
-                         forgets */
+    int sync_error;   /* the bytes stand, but could not be forced to the disk (fsync=batch), or
+                         close reported a lost write: negative errno, said once */
     int owner_error;  /* a new file was made, but not given to its owner: negative errno */
     bool line_closed; /* OPEN, MOVED: the file ended in half a line, a newline was put behind it */
     bool regular;     /* OPEN, MOVED: the promise holds; false: FIFO, terminal, device */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "os/crash.h"
 #include "outputs/lane_path.h"
 #include "outputs/lane_uring.h"
 
@@ -167,12 +168,24 @@ static int sync_by_policy(struct lane_files *files, int fd)
     return 0;
 }
 
+static void crash_in_write(const struct lane_job *job)
+{
+    crash_point("before-write");
+    size_t part = crash_part("partial-write", job->bytes_count);
+    if (part < job->bytes_count) {
+        (void)!write(job->fd, job->bytes, part);
+        crash_now();
+    }
+}
+
 static void write_regular(struct lane_files *files, struct lane_job *job)
 {
     bool synced = false;
     if (job->bytes_count > 0) {
         bool sync = files->options.config->fsync.policy == OUTPUT_SYNC_BATCH;
+        crash_in_write(job);
         ssize_t r = append(files, job, sync, &synced);
+        crash_point("after-write");
         if (r < 0) {
             lane_file_failed(job, "write", (int)r);
             return;

@@ -16,18 +16,33 @@ static size_t bound_of(const struct output *output, const struct yarder_record *
                                     : encoder_bound(output->encoder, record);
 }
 
-bool output_blocks(struct output *output, const struct yarder_record *record, uint64_t now_ns)
+static size_t render(struct output *output, const struct yarder_record *record, char *at)
 {
-    if (output->lane == NULL || output->block_limit_ns == 0) {
-        return false;
+    if (is_plain(output, record)) {
+        if (record->text.length > 0) {
+            memcpy(at, record->text.at, record->text.length);
+        }
+        at[record->text.length] = '\n';
+        return record->text.length + 1;
     }
-    struct output_slot *slot = slot_for(output, record, now_ns);
-    size_t bound = bound_of(output, record);
-    bool room = slot != NULL && queue_has_room(&output->pool, slot->queue, bound);
-    if (room) {
-        output->blocked_ns = 0;
-        return false;
+    return encoder_run(output->encoder, record, at);
+}
+
+/* Room that the record needs; SIZE_MAX: more than an empty queue has. */
+static size_t needed_by(struct output *output, const struct yarder_record *record)
+{
+    size_t bytes = bound_of(output, record);
+    size_t most = queue_record_bytes_max(&output->pool);
+    if (YARDER_UNLIKELY(bytes > most && bytes <= output->scratch_bytes)) {
+        bytes = render(output, record, output->scratch); /* seldom as much as it might be */
     }
+    return bytes <= most ? bytes : SIZE_MAX;
+}
+
+/* The configured patience: since when nothing moves, and whether that is still short of the limit.
+ */
+static bool is_patient(struct output *output, uint64_t now_ns)
+{
     if (output->blocked_ns == 0) {
         output->blocked_ns = now_ns;
     }
@@ -35,14 +50,44 @@ bool output_blocks(struct output *output, const struct yarder_record *record, ui
            now_ns - output->blocked_ns < output->block_limit_ns;
 }
 
-static size_t render(struct output *output, const struct yarder_record *record, char *at)
+/* drop-oldest: whether the next commit frees what was dropped to make room. */
+static bool make_room(struct output *output, uint64_t now_ns)
 {
-    if (is_plain(output, record)) {
-        memcpy(at, record->text.at, record->text.length);
-        at[record->text.length] = '\n';
-        return record->text.length + 1;
+    if (output->pool.freed_count > 0) {
+        return true;
     }
-    return encoder_run(output->encoder, record, at);
+    struct hold_queue *fullest = output->slots[0].queue;
+    for (uint32_t i = 1; i < output->slots_count; i++) {
+        struct hold_queue *queue = output->slots[i].queue;
+        bool fuller = queue_waiting_bytes(queue) > queue_waiting_bytes(fullest);
+        fullest = fuller ? queue : fullest;
+    }
+    output->counts->dropped[HOLD_DROPPED_OLDEST] += queue_drop_oldest(&output->pool, fullest);
+    output_complain(output, now_ns, "queue full, the oldest records are dropped and counted");
+    return output->pool.freed_count > 0;
+}
+
+bool output_blocks(struct output *output, const struct yarder_record *record, uint64_t now_ns)
+{
+    if (output->lane == NULL) {
+        return false;
+    }
+    struct output_slot *slot = slot_for(output, record, now_ns);
+    if (YARDER_UNLIKELY(slot == NULL)) {
+        bool comes = !output->no_path && slot_comes(output, now_ns);
+        return comes || (!output->no_path && is_patient(output, now_ns));
+    }
+    size_t needed = needed_by(output, record);
+    if (YARDER_UNLIKELY(needed == SIZE_MAX)) {
+        return false; /* no use in waiting: it is dropped */
+    }
+    if (YARDER_LIKELY(queue_has_room(&output->pool, slot->queue, needed))) {
+        /* A rest of a buffer is no sign that anything moves. */
+        output->blocked_ns = output->pool.free_count > 0 ? 0 : output->blocked_ns;
+        return false;
+    }
+    bool oldest = output->config->on_full.policy == OUTPUT_FULL_DROP_OLDEST;
+    return oldest ? make_room(output, now_ns) : is_patient(output, now_ns);
 }
 
 /* One try; false: no room. */
@@ -74,12 +119,6 @@ static void put_or_drop(struct output *output, struct output_slot *slot,
             slot->due_ns = now_ns + output->config->flush_ns;
         }
         return;
-    }
-    if (output->config->on_full.policy == OUTPUT_FULL_DROP_OLDEST) {
-        /* The memory comes free with the next commit; this record makes way for those behind it
-           only if nothing could be dropped. */
-        output->counts->dropped[HOLD_DROPPED_OLDEST] +=
-            queue_drop_oldest(&output->pool, slot->queue);
     }
     output->counts->dropped[HOLD_DROPPED_FULL]++;
     output_complain(output, now_ns, "queue full, records are dropped and counted");

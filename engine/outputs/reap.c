@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "os/crash.h"
 #include "os/memory.h"
 #include "outputs/slots.h"
 
@@ -21,7 +22,12 @@ static void failed(struct output *output, struct output_slot *slot, uint64_t now
 {
     const struct lane_job *job = &slot->job;
     output->counts->errors++;
+    output->gone |= output->config->kind == OUTPUT_STDIO && job->error == -EPIPE;
     back_off(slot, now_ns);
+    bool ours = job->locked_by == 0 || job->locked_by == getpid();
+    if (job->locked_elsewhere && ours && slot->backoff_ns == backoff_first_ns) {
+        return; /* most likely our own descriptor of it, on its way to be closed */
+    }
     if (job->locked_elsewhere) {
         output_complain(output, now_ns, "%s is written by another process (pid %d); trying again",
             job->path, (int)job->locked_by);
@@ -31,20 +37,46 @@ static void failed(struct output *output, struct output_slot *slot, uint64_t now
     }
 }
 
+/* The beginning of a record stands where its end cannot follow: it is written again whole. */
+static void begin_again(struct output *output, struct output_slot *slot)
+{
+    if (queue_record_open(slot->queue)) {
+        queue_rewind(slot->queue);
+        output->counts->torn++;
+    }
+}
+
 /* The path's file is open as job->fd: from now on records go there. */
-static void follow(struct output *output, struct output_slot *slot)
+static void follow(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
     struct hold_queue *queue = slot->queue;
-    slot->fd = slot->job.fd;
-    output->counts->torn += slot->job.line_closed;
-    queue->dev = slot->job.regular ? slot->job.dev : 0;
-    queue->ino = slot->job.regular ? slot->job.ino : 0;
-    queue->expected_size = slot->job.size;
+    const struct lane_job *job = &slot->job;
+    uint64_t dev = job->regular ? job->dev : 0;
+    uint64_t ino = job->regular ? job->ino : 0;
+    output->counts->torn += job->line_closed;
+    if (queue->dev != dev || queue->ino != ino || queue->expected_size != job->size) {
+        begin_again(output, slot);
+    }
+    slot->fd = job->fd;
+    queue->dev = dev;
+    queue->ino = ino;
+    queue->expected_size = job->size;
     queue->flags &= ~(uint32_t)HOLD_QUEUE_REOPEN;
+    if (job->owner_error != 0) {
+        output_complain(output, now_ns, "%s: cannot be given to its owner: %s", job->path,
+            strerror(-job->owner_error));
+    }
     /* Before the commit that names it: after a kill only this descriptor finds the file. */
-    if (output->services->keep(output->services->owner, slot->queue_index, slot->fd) < 0) {
+    if (output->services->keep(output->services->owner, slot->queue_index, slot->fd, false) < 0) {
         queue->dev = queue->ino = 0;
     }
+}
+
+/* Failures that a record brings about by the name it gives to its file. */
+static bool is_bad_name(int error)
+{
+    return error == -ENAMETOOLONG || error == -EISDIR || error == -ENOTDIR || error == -ELOOP ||
+           error == -EINVAL || error == -EACCES || error == -EPERM || error == -ENXIO;
 }
 
 static void reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns)
@@ -52,21 +84,25 @@ static void reap_open(struct output *output, struct output_slot *slot, uint64_t 
     if (slot->job.answer != LANE_DONE) {
         slot->state = SLOT_CLOSED;
         failed(output, slot, now_ns);
+        if (!output->path_is_constant && is_bad_name(slot->job.error) &&
+            slot->backoff_ns == backoff_most_ns) {
+            slot_give_up(output, slot);
+        }
         return;
     }
     slot->state = SLOT_IDLE;
     slot->backoff_ns = slot->retry_ns = 0;
     slot->due_ns = queue_is_empty(slot->queue) ? 0 : now_ns;
     output->truncate = false;
-    follow(output, slot);
+    follow(output, slot, now_ns);
 }
 
 static void delivered(struct output *output, struct output_slot *slot, uint32_t bytes)
 {
     output->counts->delivered += queue_complete(&output->pool, slot->queue, bytes);
     output->counts->delivered_bytes += bytes;
-    output->blocked_ns = 0;
     if (bytes > 0) {
+        output->blocked_ns = 0;
         output->counts->last_progress_ns = (uint64_t)os_realtime_ns();
     }
 }
@@ -81,11 +117,50 @@ static void resized(struct output *output, struct output_slot *slot)
     } else {
         output->counts->cut++;
     }
-    if (queue_record_open(queue)) {
-        queue_rewind(queue);
-        output->counts->torn++;
-    }
+    begin_again(output, slot);
     queue->expected_size = slot->job.size;
+}
+
+/* The bytes stand in the file, but perhaps not on the disk. */
+static void complain_of_sync(struct output *output, const struct lane_job *job, uint64_t now_ns)
+{
+    if (job->sync_error != 0) {
+        output->counts->errors++;
+        output_complain(output, now_ns, "%s: fdatasync: %s", job->path, strerror(-job->sync_error));
+    }
+}
+
+/* Whether our bytes go on with a record, and a stranger's came right between it and them. */
+static bool cut_in_two(const struct lane_job *job, bool foreign)
+{
+    return foreign && job->record_open && job->written > 0;
+}
+
+static void written(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    const struct lane_job *job = &slot->job;
+    struct hold_queue *queue = slot->queue;
+    bool whole = job->written == queue->seal_bytes;
+    bool foreign = queue->ino != 0 && job->size != queue->expected_size + job->written;
+    if (job->reopen) { /* the path was looked at since it was asked for */
+        queue->flags &= ~(uint32_t)HOLD_QUEUE_REOPEN;
+    }
+    if (cut_in_two(job, foreign)) {
+        queue_unseal(queue);
+        begin_again(output, slot);
+    } else if (job->bytes_count > 0) {
+        delivered(output, slot, job->written);
+    }
+    output->counts->foreign += foreign; /* another process appended before us */
+    if (foreign && !whole && queue_record_open(queue)) {
+        queue->flags |= HOLD_QUEUE_BROKEN; /* or behind us: a short write does not tell which */
+    }
+    queue->expected_size = job->size;
+    slot->due_ns = queue_is_empty(queue) ? 0 : now_ns + output->config->flush_ns;
+    if (whole) {
+        slot->backoff_ns = slot->retry_ns = 0;
+    }
+    complain_of_sync(output, job, now_ns);
 }
 
 static void reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns)
@@ -94,34 +169,14 @@ static void reap_write(struct output *output, struct output_slot *slot, uint64_t
     slot->state = SLOT_IDLE;
     slot->due_ns = now_ns;
     switch (job->answer) {
-    case LANE_DONE: {
-        bool whole = job->written == slot->queue->seal_bytes;
-        uint64_t ours_ends = slot->queue->expected_size + job->written;
-        delivered(output, slot, job->written);
-        if (slot->queue->ino != 0 && job->size != ours_ends) {
-            output->counts->foreign++; /* another process appended before us */
-        }
-        slot->queue->expected_size = job->size;
-        slot->due_ns = queue_is_empty(slot->queue) ? 0 : now_ns + output->config->flush_ns;
-        if (whole) {
-            slot->backoff_ns = slot->retry_ns = 0;
-        }
-        if (job->owner_error != 0) {
-            output_complain(output, now_ns, "%s: cannot be given to its owner: %s", job->path,
-                strerror(-job->owner_error));
-        }
-        if (job->sync_error != 0) {
-            output->counts->errors++;
-            output_complain(
-                output, now_ns, "%s: fdatasync: %s", job->path, strerror(-job->sync_error));
-        }
+    case LANE_DONE:
+        written(output, slot, now_ns);
         return;
-    }
     case LANE_MOVED:
         queue_unseal(slot->queue);
         output->counts->moved++;
-        slot_submit_close(output, slot, job->old_fd);
-        follow(output, slot);
+        slot->old_fd = job->old_fd; /* closed by output_settle */
+        follow(output, slot, now_ns);
         return;
     case LANE_RESIZED:
         resized(output, slot);
@@ -138,16 +193,23 @@ static void reap_compare(struct output *output, struct output_slot *slot, uint64
 {
     const struct lane_job *job = &slot->job;
     struct hold_queue *queue = slot->queue;
-    if (job->answer != LANE_DONE) {
+    bool unreadable = job->answer == LANE_FAILED && (job->error == -EBADF || job->error == -ESPIPE);
+    if (job->answer != LANE_DONE && !unreadable) {
         failed(output, slot, now_ns); /* stays in COMPARING: asked again by output_submit */
         return;
     }
+    crash_point("compared");
     slot->state = SLOT_IDLE;
-    slot->due_ns = queue_is_empty(queue) ? 0 : now_ns;
-    if (job->found.cut && job->found.standing < queue->seal_bytes) {
-        output->counts->uncertain += queue_sealed_records(&output->pool, queue);
+    slot->due_ns = now_ns;
+    if (unreadable) { /* a file that we may only write to */
+        slot_give_again(output, slot);
+        return;
     }
+    uint32_t sealed = queue_sealed_records(&output->pool, queue);
+    uint64_t before = output->counts->delivered;
     delivered(output, slot, job->found.standing);
+    output->counts->uncertain += job->found.cut ? sealed - (output->counts->delivered - before) : 0;
+    slot->backoff_ns = slot->retry_ns = 0;
     queue->expected_size = job->found.size;
     if (!job->found.at_end && queue_record_open(queue)) {
         queue->flags |= HOLD_QUEUE_BROKEN;
@@ -168,6 +230,9 @@ static void reap_job(struct output *output, struct lane_job *job, uint64_t now_n
 {
     struct output_slot *slot = job->owner;
     output->under_way--;
+    if (job->request == LANE_CLOSE) {
+        complain_of_sync(output, job, now_ns);
+    }
     if (job == &slot->close_job) {
         slot->close_under_way = false;
         return;
@@ -189,13 +254,28 @@ static void reap_job(struct output *output, struct lane_job *job, uint64_t now_n
     }
 }
 
-void output_reap(struct output *output, uint64_t now_ns)
+/* fsync=interval fails behind the back of any job. */
+static void reap_sync(struct output *output, uint64_t now_ns)
 {
+    bool may = output->lane != NULL && output->config->fsync.policy == OUTPUT_SYNC_INTERVAL;
+    int r = may ? lane_take_sync_error(output->lane) : 0;
+    if (r < 0) {
+        output->counts->errors++;
+        output_complain(output, now_ns, "fdatasync: %s", strerror(-r));
+    }
+}
+
+bool output_reap(struct output *output, uint64_t now_ns)
+{
+    bool reaped = false;
+    reap_sync(output, now_ns);
     if (output->under_way == 0) {
-        return;
+        return false;
     }
     for (struct lane_job *job = lane_done(output->lane); job != NULL;
          job = lane_done(output->lane)) {
         reap_job(output, job, now_ns);
+        reaped = true;
     }
+    return reaped;
 }

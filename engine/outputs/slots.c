@@ -4,25 +4,38 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { SLOTS_SPARE = 2 };
+enum { SLOTS_SPARE = 2, LINE_BYTES = 480 };
+static const uint64_t stuck_after_ns = 200ull * 1000 * 1000;
 static const uint64_t complain_every_ns = 60ull * 1000 * 1000 * 1000;
+
+/* The place of this kind of complaint, or that of the one that was made longest ago. */
+static struct output_complaint *complaint_of(struct output *output, const char *format)
+{
+    struct output_complaint *oldest = &output->complaints[0];
+    for (uint32_t i = 0; i < OUTPUT_COMPLAINTS; i++) {
+        struct output_complaint *complaint = &output->complaints[i];
+        if (complaint->format == format) {
+            return complaint;
+        }
+        oldest = complaint->at_ns < oldest->at_ns ? complaint : oldest;
+    }
+    return oldest;
+}
 
 void output_complain(struct output *output, uint64_t now_ns, const char *format, ...)
 {
-    char line[sizeof(output->complaint)];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    bool same = strcmp(line, output->complaint) == 0;
-    if (same && now_ns - output->complained_ns < complain_every_ns) {
+    struct output_complaint *complaint = complaint_of(output, format);
+    if (complaint->format == format && now_ns - complaint->at_ns < complain_every_ns) {
         return;
     }
-    memcpy(output->complaint, line, sizeof(line));
-    output->complained_ns = now_ns;
-    char whole[sizeof(line) + YARDER_NAME_BYTES_MAX + 16];
-    (void)snprintf(whole, sizeof(whole), "output %s: %s", output->config->name, line);
-    output->services->complain(output->services->owner, whole);
+    *complaint = (struct output_complaint){.format = format, .at_ns = now_ns};
+    char line[LINE_BYTES];
+    int named = snprintf(line, sizeof(line), "output %s: ", output->config->name);
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line + named, sizeof(line) - (size_t)named, format, arguments);
+    va_end(arguments);
+    output->services->complain(output->services->owner, line);
 }
 
 void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request)
@@ -50,6 +63,21 @@ void slot_submit_close(struct output *output, struct output_slot *slot, int fd)
     slot->close_under_way = true;
     output->under_way++;
     lane_submit(output->lane, &slot->close_job);
+}
+
+void slot_give_again(struct output *output, struct output_slot *slot)
+{
+    output->counts->uncertain += queue_sealed_records(&output->pool, slot->queue);
+    queue_unseal(slot->queue);
+}
+
+void slot_give_up(struct output *output, struct output_slot *slot)
+{
+    output->counts->dropped[HOLD_DROPPED_PATH] += queue_drop_all(&output->pool, slot->queue);
+    slot->state = SLOT_FREE;
+    slot->just_freed = true;
+    slot->due_ns = 0;
+    slot->queue->flags = 0;
 }
 
 static bool slot_has_name(
@@ -89,7 +117,9 @@ struct output_slot *slot_for(
         return last;
     }
     char path[YARDER_PATH_BYTES_MAX] = "";
-    if (output->path != NULL && path_template_run(output->path, record, path, sizeof(path)) < 0) {
+    output->no_path =
+        output->path != NULL && path_template_run(output->path, record, path, sizeof(path)) < 0;
+    if (output->no_path) {
         return NULL;
     }
     if (slot_has_name(output, last, path)) {
@@ -105,7 +135,21 @@ struct output_slot *slot_for(
     if (slot != NULL) {
         output->last_slot = (uint32_t)(slot - output->slots);
     }
+    output->slot_wanted |= slot == NULL;
     return slot;
+}
+
+bool slot_comes(const struct output *output, uint64_t now_ns)
+{
+    if (lane_stuck_ns(output->lane) > stuck_after_ns || output->fenced) {
+        return false;
+    }
+    for (uint32_t i = 0; i < output->slots_count; i++) {
+        if (output->slots[i].retry_ns <= now_ns) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void slots_retire(struct output *output, uint64_t now_ns)
@@ -128,8 +172,11 @@ void slots_retire(struct output *output, uint64_t now_ns)
             quietest = slot;
         }
     }
-    if (free_slots < SLOTS_SPARE && quietest != NULL && output->slots_count > SLOTS_SPARE) {
+    uint32_t spare = output->slots_count > SLOTS_SPARE ? SLOTS_SPARE : 0;
+    bool wanted = free_slots < yarder_max(spare, output->slot_wanted);
+    if (wanted && quietest != NULL) {
         quietest->state = SLOT_CLOSING;
         slot_submit(output, quietest, LANE_CLOSE);
     }
+    output->slot_wanted = false; /* who still waits asks again */
 }

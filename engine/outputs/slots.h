@@ -5,12 +5,21 @@
 
 #include "outputs/delivery.h"
 
-/* The slot of the record's file, taken into use if need be; NULL: none free, or no path. */
+/* The slot of the record's file, taken into use if need be; NULL: none free, or no_path is set. */
 struct output_slot *slot_for(
     struct output *output, const struct yarder_record *record, uint64_t now_ns);
 
 /* The slot of this path, free until now; NULL: none free. */
 struct output_slot *slot_take(struct output *output, const char *path, uint64_t now_ns);
+
+/* No file of the slot's name can be had: what waits for it is dropped, the slot is free. */
+void slot_give_up(struct output *output, struct output_slot *slot);
+
+/* Nobody can tell how much of the sealed batch stands: it is given again, and counted. */
+void slot_give_again(struct output *output, struct output_slot *slot);
+
+/* None is free, but one will be in a moment: the lane works and some file is not failing. */
+bool slot_comes(const struct output *output, uint64_t now_ns);
 
 /* Closes files that got nothing for idle-close, or the quietest one when slots run short. */
 void slots_retire(struct output *output, uint64_t now_ns);
@@ -19,7 +28,7 @@ void slots_retire(struct output *output, uint64_t now_ns);
 void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request);
 void slot_submit_close(struct output *output, struct output_slot *slot, int fd);
 
-/* A line for the operator, at most one a minute while it stays the same. */
+/* A line for the operator, at most one a minute of each format: the format is a literal. */
 void output_complain(struct output *output, uint64_t now_ns, const char *format, ...)
     YARDER_PRINTF(3, 4);
 

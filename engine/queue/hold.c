@@ -78,6 +78,9 @@ static void point(struct hold *hold, const struct layout *layout)
     hold->queues = (void *)(hold->state + layout->queues);
     hold->buffers = (void *)(hold->state + layout->buffers);
     hold->regions = hold->state + layout->regions;
+    hold->size_bytes = layout->size_bytes;
+    hold->state_bytes = (uint32_t)layout->state_bytes;
+    memcpy(hold->copy_at, layout->copy, sizeof(hold->copy_at));
     hold->names_at = layout->names;
     hold->pipes_at = layout->pipes_at;
     hold->joins_at = layout->joins_at;
@@ -91,10 +94,26 @@ static size_t live_bytes(const struct hold *hold)
     return (size_t)(hold->regions - hold->state) + *hold->regions_used * region_bytes;
 }
 
-static struct hold_commit *copy_at(const struct hold *hold, uint64_t generation)
+static struct hold_commit *copy_of(const struct hold *hold, uint64_t generation)
 {
-    struct layout layout = layout_of(&hold->shape);
-    return (void *)(hold->base + layout.copy[generation & 1]);
+    return (void *)(hold->base + hold->copy_at[generation & 1]);
+}
+
+/* Each output's queues and buffers lie one behind the other's, and none beyond their number. */
+static bool shape_is_possible(const struct hold_shape *shape)
+{
+    uint64_t queues = 0;
+    uint64_t buffers = 0;
+    bool good = shape->outputs_count <= YARDER_OUTPUTS_MAX &&
+                shape->inputs_count <= YARDER_INPUTS_MAX && shape->rings_max <= HOLD_RINGS_MAX;
+    for (uint32_t i = 0; good && i < shape->outputs_count; i++) {
+        const struct hold_shape_output *output = &shape->outputs[i];
+        good = output->first_queue == queues && output->first_buffer == buffers &&
+               output->buffer_bytes % PAGE_BYTES == 0;
+        queues += output->queues_count;
+        buffers += output->buffers_count;
+    }
+    return good && queues == shape->queues_count && buffers == shape->buffers_count;
 }
 
 static void format_empty(struct hold *hold)
@@ -114,9 +133,7 @@ static void format_empty(struct hold *hold)
 
 int hold_create(const struct hold_shape *shape, int *fd)
 {
-    YARDER_ASSERT(shape->outputs_count <= YARDER_OUTPUTS_MAX);
-    YARDER_ASSERT(shape->inputs_count <= YARDER_INPUTS_MAX);
-    YARDER_ASSERT(shape->rings_max <= HOLD_RINGS_MAX);
+    YARDER_ASSERT(shape_is_possible(shape));
     struct layout layout = layout_of(shape);
     YARDER_OWN_FD int memory = memfd_create("yarder-hold", MFD_CLOEXEC);
     if (memory < 0 || ftruncate(memory, (off_t)layout.size_bytes) < 0) {
@@ -151,7 +168,7 @@ static int header_check(int fd, struct hold_header *header, struct layout *layou
         return -EBADMSG;
     }
     if (header->magic != HOLD_MAGIC || header->version != HOLD_VERSION ||
-        header->shape.outputs_count > YARDER_OUTPUTS_MAX) {
+        !shape_is_possible(&header->shape)) {
         return -EBADMSG;
     }
     *layout = layout_of(&header->shape);
@@ -192,27 +209,47 @@ void hold_close(struct hold *hold)
     if (hold == NULL) {
         return;
     }
-    (void)munmap(hold->base, hold->header->size_bytes);
+    (void)munmap(hold->base, hold->size_bytes);
     free(hold->state);
     free(hold);
 }
 
-/* 0 when the copy of this generation is whole. */
-static int copy_load(struct hold *hold, uint64_t generation)
+/* A commit's bytes in the private state, to be checked. */
+struct taken {
+    uint64_t generation;
+    uint32_t bytes, crc;
+};
+
+/* Takes the copy that should be this generation's. Another process may be writing it meanwhile. */
+static struct taken copy_take(struct hold *hold, uint64_t generation)
 {
-    const struct hold_commit *copy = copy_at(hold, generation);
-    uint32_t bytes = copy->state_bytes;
-    uint32_t crc = copy->crc;
-    if (copy->generation != generation || bytes > hold->header->state_bytes) {
-        return -EBADMSG;
+    const struct hold_commit *copy = copy_of(hold, generation);
+    struct taken taken = {.generation = __atomic_load_n(&copy->generation, __ATOMIC_RELAXED),
+        .bytes = __atomic_load_n(&copy->state_bytes, __ATOMIC_RELAXED),
+        .crc = __atomic_load_n(&copy->crc, __ATOMIC_RELAXED)};
+    if (taken.bytes > hold->state_bytes) {
+        return (struct taken){.generation = generation + 1}; /* which it is not */
     }
-    memcpy(hold->state, copy + 1, bytes);
-    memset(hold->state + bytes, 0, hold->header->state_bytes - bytes);
-    if (checksum_crc32c(hold->state, bytes) != crc) {
+    memcpy(hold->state, copy + 1, taken.bytes);
+    return taken;
+}
+
+/* 0 when what was taken is a whole commit of this generation. */
+static int copy_check(struct hold *hold, const struct taken *taken, uint64_t generation)
+{
+    memset(hold->state + taken->bytes, 0, hold->state_bytes - taken->bytes);
+    if (taken->generation != generation ||
+        checksum_crc32c(hold->state, taken->bytes) != taken->crc) {
         return -EBADMSG;
     }
     hold->generation = generation;
     return 0;
+}
+
+static int copy_load(struct hold *hold, uint64_t generation)
+{
+    const struct taken taken = copy_take(hold, generation);
+    return copy_check(hold, &taken, generation);
 }
 
 int hold_load(struct hold *hold)
@@ -222,16 +259,15 @@ int hold_load(struct hold *hold)
         return 0;
     }
     hold->fallbacks++;
-    int r = copy_load(hold, generation - 1);
-    hold->generation = generation; /* the next commit goes on counting from here */
-    return r;
+    return copy_load(hold, generation - 1); /* the next commit is `generation` once more */
 }
 
 void hold_commit(struct hold *hold)
 {
     uint64_t generation = hold->generation + 1;
-    struct hold_commit *copy = copy_at(hold, generation);
+    struct hold_commit *copy = copy_of(hold, generation);
     size_t bytes = live_bytes(hold);
+    YARDER_ASSERT(bytes <= hold->state_bytes);
     memcpy(copy + 1, hold->state, bytes);
     copy->state_bytes = (uint32_t)bytes;
     copy->crc = checksum_crc32c(hold->state, bytes);
@@ -245,8 +281,10 @@ int hold_snapshot(struct hold *hold)
 {
     for (unsigned tries = 0; tries < SNAPSHOT_TRIES_MAX; tries++) {
         uint64_t generation = __atomic_load_n(&hold->header->generation, __ATOMIC_ACQUIRE);
-        if (copy_load(hold, generation) == 0 &&
-            __atomic_load_n(&hold->header->generation, __ATOMIC_ACQUIRE) == generation) {
+        const struct taken taken = copy_take(hold, generation);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the copy is read before the generation again */
+        if (__atomic_load_n(&hold->header->generation, __ATOMIC_RELAXED) == generation &&
+            copy_check(hold, &taken, generation) == 0) {
             return 0;
         }
     }
@@ -299,7 +337,8 @@ uint64_t hold_queue_held(const struct hold *hold, const struct hold_queue *queue
 {
     uint64_t held = 0;
     uint32_t steps = 0;
-    for (uint32_t b = queue->first_buffer; b != HOLD_NONE && steps < hold->shape.buffers_count;
+    for (uint32_t b = queue->first_buffer;
+         b < hold->shape.buffers_count && steps < hold->shape.buffers_count;
          b = hold->buffers[b].next, steps++) {
         held += hold->buffers[b].records;
     }

@@ -37,13 +37,12 @@
 #include "api/record.h"
 #include "base/base.h"
 #include "base/limits.h"
+#include "queue/hold_state.h"
 
 enum {
     HOLD_MAGIC = 0x79647268, /* "hrdy" */
     HOLD_VERSION = 1,
 };
-
-#define HOLD_NONE UINT32_MAX /* no buffer, no queue */
 
 /* How many of each, and how large: computed from the configuration, the same in both processes. */
 struct hold_shape_output {
@@ -60,104 +59,6 @@ struct hold_shape {
     struct hold_shape_output outputs[YARDER_OUTPUTS_MAX];
 };
 
-enum hold_refused {
-    HOLD_REFUSED_LIMIT,
-    HOLD_REFUSED_QUARANTINE,
-    HOLD_REFUSED_CORRUPT,
-    HOLD_REFUSED_REASONS
-};
-enum hold_dropped {
-    HOLD_DROPPED_FULL,   /* queue full, newest dropped */
-    HOLD_DROPPED_OLDEST, /* queue full, oldest dropped */
-    HOLD_DROPPED_PATH,   /* its path could not be made or opened */
-    HOLD_DROPPED_LEFT,   /* its output left the configuration and did not take it in time */
-    HOLD_DROPPED_REASONS,
-};
-extern const char *const hold_refused_names[HOLD_REFUSED_REASONS];
-extern const char *const hold_dropped_names[HOLD_DROPPED_REASONS];
-
-/* received = accepted + sum of refused; lost and the marks stand beside it. */
-struct hold_input {
-    uint64_t received, accepted;
-    uint64_t refused[HOLD_REFUSED_REASONS];
-    uint64_t lost_kernel, lost_ring;
-    uint64_t truncated, partial, unparsed;
-    uint64_t bytes;
-    uint64_t connections, connections_refused;
-    uint32_t kernel_drops_seen, unused; /* SO_RXQ_OVFL as last counted */
-};
-
-/* accepted = joined + filtered_drop + filtered_keep + unmatched + routed */
-struct hold_router {
-    uint64_t accepted, joined, filtered_drop, filtered_keep, unmatched, routed, undecided;
-};
-
-/* copies = delivered + sum of dropped + dead + held, where held is counted in the queues. */
-struct hold_output {
-    uint64_t copies, delivered, delivered_bytes, dead;
-    uint64_t dropped[HOLD_DROPPED_REASONS];
-    uint64_t torn;      /* records written again whole because another's append cut them */
-    uint64_t foreign;   /* times the file had grown by another's hand */
-    uint64_t cut;       /* times the file had been cut */
-    uint64_t uncertain; /* records of a batch that may stand twice: the file was cut meanwhile */
-    uint64_t moved;     /* times the path named another file */
-    uint64_t errors;    /* failed calls on files */
-    uint64_t last_progress_ns; /* realtime of the last delivery */
-};
-
-enum hold_queue_flag {
-    HOLD_QUEUE_ACTIVE = 1 << 0,
-    HOLD_QUEUE_BROKEN = 1 << 1, /* the piece in the file is not its end: rewind to base first */
-    HOLD_QUEUE_REOPEN = 1 << 2, /* follow the path at the next write */
-};
-
-struct hold_queue {
-    uint32_t output, flags;
-    uint32_t first_buffer, last_buffer; /* HOLD_NONE: empty */
-    uint64_t base, tail, head;
-    uint64_t seal_at;         /* == tail while sealed */
-    uint32_t seal_bytes;      /* 0: no seal */
-    uint32_t first_delivered; /* records of the first buffer that tail has passed */
-    uint64_t expected_size;   /* of the file where the next byte lands: E */
-    uint64_t dev, ino;        /* 0: no file open */
-    uint64_t used_ns;         /* coarse monotonic time of the last record, for idle-close */
-};
-
-/* Bytes grow up from the buffer's start, u32 record ends (offsets) grow down from its end. */
-struct hold_buffer {
-    uint64_t start;     /* position of its first byte in the queue */
-    uint32_t used;      /* bytes */
-    uint32_t records;   /* ends */
-    uint32_t next;      /* HOLD_NONE: last */
-    uint32_t continues; /* its first byte belongs to a record that began in the buffer before */
-};
-
-/* Bytes [start, end) of a half wait to be framed. */
-struct hold_pipe {
-    uint32_t half, start, end;
-    uint32_t skip_to_end; /* the framer's, inside a record that was cut */
-    uint64_t skip_bytes;
-};
-
-struct hold_join {
-    uint64_t region; /* region id; 0: free */
-    uint32_t tid, next_part;
-    uint32_t serial, unused;
-    uint32_t text_bytes, fields_bytes; /* of the join's memory: text first, fields at its end */
-    uint32_t flags, lost_before;
-    int64_t time_ns;
-    uint8_t level, kind, stream, logger_bytes;
-    char logger[60];
-};
-
-enum { HOLD_RINGS_MAX = 512 };
-struct hold_region {
-    uint64_t id; /* the supervisor's number; 0: free */
-    uint32_t pid, input;
-    uint64_t lost; /* as last counted into the input's lost_ring */
-    /* followed by rings_max cursors */
-};
-
 struct hold_header {
     uint32_t magic, version;
     uint64_t size_bytes;
@@ -166,9 +67,7 @@ struct hold_header {
     struct hold_shape shape;
     _Alignas(
         YARDER_CACHE_LINE) uint64_t generation; /* release: pairs with the acquire of readers */
-    _Alignas(
-        YARDER_CACHE_LINE) uint64_t crash_generation; /* supervisor: generation of the last crash */
-    uint32_t crash_count;                             /* supervisor: crashes at it */
+    _Alignas(YARDER_CACHE_LINE) uint32_t crash_count; /* supervisor: crashes in a row */
     uint32_t suspect;                                 /* writer: one record under way, alone */
     uint64_t suspect_input;
 };
@@ -178,10 +77,16 @@ struct hold_commit {
     uint32_t crc, state_bytes;
 };
 
-/* One process's view of a hold. Pointers lead into the private state, or a snapshot's copy. */
+/*
+ * One process's view of a hold. Pointers lead into the private state, or a snapshot's copy. Sizes
+ * and places are kept here, as they were when it was opened: the other process can write all of
+ * the memory.
+ */
 struct hold {
     struct hold_header *header;
     char *base;
+    size_t size_bytes, copy_at[2];
+    uint32_t state_bytes;
     struct hold_shape shape;
     char *state;
     uint64_t generation; /* of the last commit loaded or stored */
@@ -206,7 +111,10 @@ YARDER_MUST_USE int hold_create(const struct hold_shape *shape, int *fd);
 YARDER_MUST_USE int hold_open(struct hold **out, int fd);
 void hold_close(struct hold *hold);
 
-/* Reads the newest commit that checks into the private state. 0; -EBADMSG: neither does. */
+/*
+ * Reads the newest commit that checks into the private state. 0; -EBADMSG: neither does. After a
+ * fallback the next commit takes the place of the bad copy, never that of the good one.
+ */
 YARDER_MUST_USE int hold_load(struct hold *hold);
 
 /* Makes the private state true. Writer only. About 50 ns a KiB. */

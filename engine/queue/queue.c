@@ -117,6 +117,12 @@ bool queue_fits(const struct queue_pool *pool, size_t bytes_max)
     return bytes_max + 2 * sizeof(uint32_t) <= buffer_bytes(pool);
 }
 
+size_t queue_record_bytes_max(const struct queue_pool *pool)
+{
+    size_t each = buffer_bytes(pool) - 2 * sizeof(uint32_t);
+    return each * pool->hold->shape.outputs[pool->output].buffers_count;
+}
+
 bool queue_has_room(const struct queue_pool *pool, const struct hold_queue *queue, size_t bytes)
 {
     size_t room = 0;
@@ -220,6 +226,17 @@ uint32_t queue_drop_oldest(struct queue_pool *pool, struct hold_queue *queue)
     return dropped;
 }
 
+uint64_t queue_drop_all(struct queue_pool *pool, struct hold_queue *queue)
+{
+    YARDER_ASSERT(queue->seal_bytes == 0);
+    uint64_t dropped = hold_queue_held(pool->hold, queue);
+    while (queue->first_buffer != HOLD_NONE) {
+        buffer_unlink_first(pool, queue);
+    }
+    queue->base = queue->tail = queue->head;
+    return dropped;
+}
+
 bool queue_is_empty(const struct hold_queue *queue)
 {
     return queue->tail == queue->head;
@@ -246,27 +263,6 @@ static uint32_t buffer_with(
     return HOLD_NONE;
 }
 
-const char *queue_seal(const struct queue_pool *pool, struct hold_queue *queue)
-{
-    YARDER_ASSERT(queue->seal_bytes == 0);
-    uint32_t index = buffer_with(pool, queue, queue->tail);
-    YARDER_ASSERT(index != HOLD_NONE);
-    const struct hold_buffer *buffer = buffer_of(pool, index);
-    queue->seal_at = queue->tail;
-    queue->seal_bytes = (uint32_t)(buffer->start + buffer->used - queue->tail);
-    return queue_sealed(pool, queue);
-}
-
-const char *queue_sealed(const struct queue_pool *pool, const struct hold_queue *queue)
-{
-    YARDER_ASSERT(queue->seal_bytes > 0 && queue->seal_at == queue->tail);
-    uint32_t index = buffer_with(pool, queue, queue->tail);
-    YARDER_ASSERT(index != HOLD_NONE);
-    const struct hold_buffer *buffer = buffer_of(pool, index);
-    YARDER_ASSERT(buffer->start + buffer->used - queue->tail >= queue->seal_bytes);
-    return hold_buffer_bytes(pool->hold, pool->output, index) + (queue->tail - buffer->start);
-}
-
 /* How many of a buffer's records end at or before `used` bytes. */
 static uint32_t ends_within(const struct queue_pool *pool, uint32_t index, uint64_t used)
 {
@@ -282,6 +278,33 @@ static uint32_t ends_within(const struct queue_pool *pool, uint32_t index, uint6
         }
     }
     return low;
+}
+
+const char *queue_seal(const struct queue_pool *pool, struct hold_queue *queue)
+{
+    YARDER_ASSERT(queue->seal_bytes == 0);
+    uint32_t index = buffer_with(pool, queue, queue->tail);
+    YARDER_ASSERT(index != HOLD_NONE);
+    const struct hold_buffer *buffer = buffer_of(pool, index);
+    uint64_t before = queue->tail - buffer->start;
+    uint64_t end = buffer->used;
+    uint32_t done = queue->base < queue->tail ? ends_within(pool, index, before) : buffer->records;
+    if (done < buffer->records) {
+        end = ends_of(pool, index)[-(ptrdiff_t)(done + 1)];
+    }
+    queue->seal_at = queue->tail;
+    queue->seal_bytes = (uint32_t)(end - before);
+    return queue_sealed(pool, queue);
+}
+
+const char *queue_sealed(const struct queue_pool *pool, const struct hold_queue *queue)
+{
+    YARDER_ASSERT(queue->seal_bytes > 0 && queue->seal_at == queue->tail);
+    uint32_t index = buffer_with(pool, queue, queue->tail);
+    YARDER_ASSERT(index != HOLD_NONE);
+    const struct hold_buffer *buffer = buffer_of(pool, index);
+    YARDER_ASSERT(buffer->start + buffer->used - queue->tail >= queue->seal_bytes);
+    return hold_buffer_bytes(pool->hold, pool->output, index) + (queue->tail - buffer->start);
 }
 
 /* Frees the buffers that base has left behind. */

@@ -37,17 +37,25 @@ void queue_put_end(struct queue_pool *pool, struct hold_queue *queue, size_t byt
 bool queue_fits(const struct queue_pool *pool, size_t bytes_max);
 /* Whether a record of this size would find room now, over several buffers if it must. */
 bool queue_has_room(const struct queue_pool *pool, const struct hold_queue *queue, size_t bytes);
+/* The longest record that an empty queue of this pool takes. */
+size_t queue_record_bytes_max(const struct queue_pool *pool);
 /* Puts a record that fits no single buffer. false: no room, nothing changed. */
 bool queue_put_long(
     struct queue_pool *pool, struct hold_queue *queue, const char *bytes, size_t bytes_count);
 
 /* Drops the oldest buffer that is neither sealed nor holds part of a record: its records, or 0. */
 uint32_t queue_drop_oldest(struct queue_pool *pool, struct hold_queue *queue);
+/* Drops all that waits. No seal. Returns its records. */
+uint64_t queue_drop_all(struct queue_pool *pool, struct hold_queue *queue);
 
 bool queue_is_empty(const struct hold_queue *queue);
 uint64_t queue_waiting_bytes(const struct hold_queue *queue);
 
-/* Seals the next bytes (never over the end of a buffer) and says where they lie. */
+/*
+ * Seals the next bytes (never over the end of a buffer) and says where they lie. Of an open record
+ * they are the rest and no more: should a stranger's bytes come between its two pieces, it is
+ * written again whole, and nothing behind it twice.
+ */
 const char *queue_seal(const struct queue_pool *pool, struct hold_queue *queue);
 const char *queue_sealed(const struct queue_pool *pool, const struct hold_queue *queue);
 /* The seal ends with `written` of its bytes in the file: returns the records completed by that. */

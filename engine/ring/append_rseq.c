@@ -129,14 +129,15 @@ static enum ring_append_result try_rseq(const char *rseq, const void *id_at, uin
         "movdqa %%xmm0, (%%r8)\n\t"
         "2:\n\t"
         ".pushsection __rseq_failure, \"ax\"\n\t"
-        ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1: the signature must not be an instruction one can reach */
+        ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1: nothing may run into the signature */
         ".long 0x53053053\n\t"
         "4:\n\t"
         "jmp %l[aborted]\n\t"
         ".popsection\n\t"
         :
         : [rseq] "r"(rseq), [id_at] "r"(id_at), [id] "r"(id), [slot] "r"(slot), [entry] "r"(entry)
-        : "memory", "cc", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "xmm0", "xmm1"
+        : "memory", "cc", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "xmm0",
+        "xmm1"
         : full, aborted);
     return RING_APPENDED;
 full:

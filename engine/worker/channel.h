@@ -34,14 +34,16 @@ enum channel_kind {
     CHANNEL_LISTENER,     /* index: input; fd: listening or datagram socket */
     CHANNEL_PIPE,   /* index: pipe; number: enum yarder_stream; fds: source, staging read, staging
                        write */
-    CHANNEL_FILE,   /* index: queue of the hold; fd: kept descriptor (both ways); number 1: of the
-                       old hold */
+    CHANNEL_FILE,   /* index: queue of the hold; fd: kept descriptor (both ways); text: struct
+                       channel_file. number 1: to a worker: of the old hold; from it: whatever else
+                       is kept for the queue may go */
     CHANNEL_REGION, /* number: region id; pid, uid; fds: region, doorbell socket */
     CHANNEL_REGION_GONE, /* number: region id: its process has ended, drain and forget */
     CHANNEL_CHILD_ENDED, /* index: pipe; number: 1 when it will not be started again */
     CHANNEL_CONTROL,     /* fd: the control socket, listening */
     CHANNEL_PREPARE,     /* all of the above was sent */
-    CHANNEL_GO,     /* the lease: number 1: with care (quarantine); 2: the daemon's first start */
+    CHANNEL_GO,     /* the lease: number 1: with care (quarantine); 2: the daemon's first start; 3:
+                       no lease, heir of a worker that died after QUIETED: STOP says what is left */
     CHANNEL_QUIET,  /* stop reading, finish writes, commit, hand connections over */
     CHANNEL_STOP,   /* number: ns to drain in, then leave. After QUIETED: text holds a u64, the
                        outputs (a bit each) that this worker still has to deliver itself */
@@ -54,13 +56,21 @@ enum channel_kind {
     CHANNEL_FILE_CLOSED, /* index: queue of the hold: drop the kept descriptor */
     CHANNEL_REGION_DONE, /* number: region id: drained, its memory may go */
     CHANNEL_RELOAD,      /* the control socket asks for a reload: its outcome stands on the board */
-    CHANNEL_CONNECTION,  /* fd: a stream connection; index: input; rest in the memfd `baton` */
-    CHANNEL_BATON,       /* fd: memfd with the connections' unframed bytes, in order */
-    CHANNEL_QUIETED,
-    CHANNEL_ENDED, /* everything ended (until_end) and is delivered: the daemon may leave */
+    CHANNEL_CONNECTION,  /* fd: a stream connection; index: input; number: place in the baton of
+                            the worker `pid` */
+    CHANNEL_BATON,       /* fd: memfd with the connections' unframed bytes; pid: its worker's */
+    CHANNEL_QUIETED,     /* number: outputs (a bit each) whose file a call is still under way on */
+    CHANNEL_ENDED,       /* everything ended (until_end) and is delivered: the daemon may leave;
+                            number 1: nobody reads standard output any more, it leaves at once */
 };
 
 enum { CHANNEL_FDS_MAX = 3, CHANNEL_TEXT_BYTES = 200 };
+
+/* Which file a kept descriptor is, so that nobody has to ask a disk that may hang; ino 0: none of
+ * its own (a FIFO, a terminal). */
+struct channel_file {
+    uint64_t dev, ino;
+};
 
 struct channel_message {
     uint32_t kind; /* enum channel_kind */

@@ -17,10 +17,10 @@ static uint64_t suspect_of(uint64_t kind, uint64_t number)
 static bool place_gap(
     struct worker *worker, const struct ring_input *ring, const struct yarder_record *behind)
 {
-    char text[96];
+    char text[128];
     int length = snprintf(text, sizeof(text),
-        "yarder: %u records of pid %u are missing here: its ring was full", behind->lost_before,
-        ring->pid);
+        "yarder: %u records of pid %u are missing here: no room in its ring, or no ring yet",
+        behind->lost_before, ring->pid);
     const struct yarder_record gap = {.text = {text, (size_t)length},
         .time_ns = behind->time_ns,
         .received_ns = behind->received_ns,
@@ -65,10 +65,14 @@ static uint32_t place_ring(struct worker *worker, struct ring_input *ring, uint3
     uint32_t at = 0;
     while (at < count) {
         if (taken[at].record.lost_before > 0) {
-            if (!place_gap(worker, ring, &taken[at].record)) {
+            bool told = ring->gap_ring == taken[at].ring && ring->gap_before == taken[at].before;
+            if (!told && !place_gap(worker, ring, &taken[at].record)) {
                 return at;
             }
-            taken[at].record.lost_before = 0; /* told; the flag stays */
+            /* Should the record itself have to wait, its gap is not told again. */
+            ring->gap_ring = taken[at].ring;
+            ring->gap_before = taken[at].before;
+            taken[at].record.lost_before = 0;
         }
         if (taken[at].continues || taken[at].more) {
             if (!place_part(worker, ring, &taken[at])) {
@@ -92,6 +96,22 @@ static uint32_t place_ring(struct worker *worker, struct ring_input *ring, uint3
     return at;
 }
 
+/* The first record taken is what killed our predecessors: into quarantine, with its other parts. */
+static bool set_aside(struct worker *worker, struct ring_input *ring, uint64_t suspect)
+{
+    const struct ring_record *first = &worker->take->records[0];
+    struct yarder_record record = first->record;
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    bool joined = worker->careful.set_aside && first->continues && !first->more &&
+                  join_last(worker->hold, ring->id, ring->input->record_bytes_max, first, fields,
+                      &record) == 0;
+    bool aside = careful_is_killer(worker, suspect, &record);
+    if (aside && joined) {
+        join_free(worker->hold, ring->id, record.tid);
+    }
+    return aside;
+}
+
 static bool collect_ring(struct worker *worker, struct ring_input *ring)
 {
     uint64_t suspect = suspect_of(SUSPECT_RING, ring->id);
@@ -106,7 +126,7 @@ static bool collect_ring(struct worker *worker, struct ring_input *ring)
         }
         worker->dirty = true;
         careful_before(worker, suspect);
-        if (careful_is_killer(worker, suspect, &worker->take->records[0].record)) {
+        if (set_aside(worker, ring, suspect)) {
             continue;
         }
         uint32_t placed = place_ring(worker, ring, count);
@@ -131,11 +151,11 @@ static bool retire_ring(struct worker *worker, struct ring_input *ring)
     }
     struct yarder_field fields[YARDER_FIELDS_MAX];
     struct yarder_record record = {.input = ring->input->index,
+        .tag = ring->tag,
         .pid = ring->pid,
         .facility = YARDER_FACILITY_NONE,
         .received_ns = worker->batch->now_ns};
-    while (
-        join_orphan(worker->hold, ring->id, ring->input->record_bytes_max, fields, &record) == 0) {
+    while (join_orphan(worker->hold, ring->id, fields, &record) == 0) {
         if (sink_place(&worker->sink, &record, 1, worker->now_ns) != 1) {
             return false;
         }
@@ -222,19 +242,18 @@ static bool finish_pipe(struct worker *worker, struct pipe_input *pipe)
 static bool collect_pipe(struct worker *worker, struct pipe_input *pipe)
 {
     int taken = pipe->hungry ? pipe_intake(pipe) : 0;
-    pipe->hungry = taken > 0;
     if (taken < 0) {
         worker_say(worker, "input %s: its pipe is broken; no more is read from it",
             pipe->input->config->name);
         pipe->at_end = true;
     }
     worker->dirty |= taken > 0;
-    worker->more |= taken > 0;
+    worker->more |= pipe->hungry;
     pipe->unframed |= taken > 0;
     if (!place_pipe(worker, pipe)) {
         return false;
     }
-    bool drained = taken <= 0 && !pipe->unframed;
+    bool drained = !pipe->hungry && !pipe->unframed;
     if (drained && (pipe->at_end || pipe->child_ended) && !finish_pipe(worker, pipe)) {
         return false;
     }
@@ -262,7 +281,10 @@ void collect(struct worker *worker)
     /* What a connection gave before comes first; while it waits, nothing else is taken. */
     bool room = feed_flush(worker) && collect_rings(worker) && collect_pipes(worker);
     worker->blocked = !room;
-    if (room) {
+    if (room && careful_limit(worker, 1) == 0) {
+        worker->more = true; /* a suspect is under way: no other record shares this pass with it */
+        worker_listen(worker);
+    } else if (room) {
         feed_sources(worker);
     } else {
         worker_listen(worker);

@@ -43,4 +43,8 @@ struct daemon_config {
                           stdout */
 };
 
+/* What the router is made of, from the configuration; the arrays are the caller's. */
+struct route_spec worker_route_spec(const struct daemon_config *config,
+    struct route_output outputs[YARDER_OUTPUTS_MAX], const char *input_names[YARDER_INPUTS_MAX]);
+
 #endif

@@ -4,6 +4,7 @@
  * stays under way, with the batch framed from it, until all its records are placed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@ static void feed_frame(struct worker *worker)
     }
     if (feed->at == feed->chunk.bytes_count && (feed->chunk.flags & IO_CHUNK_END) != 0 &&
         batch_room(worker->batch) > 0 && worker->batch->count == 0) {
-        stream_finish(stream, worker->batch);
+        stream_finish(stream, true, worker->batch);
         feed->chunk.flags &= ~(uint32_t)IO_CHUNK_END;
         feed->ended = true;
     }
@@ -78,7 +79,7 @@ static bool stream_broke(struct worker *worker, struct stream_input *stream)
 {
     batch_clear(worker->batch);
     worker->batch->limit = YARDER_BATCH_RECORDS;
-    stream_finish(stream, worker->batch);
+    stream_finish(stream, false, worker->batch);
     worker->feed = (struct feed){.source = &stream->source, .ended = true};
     return feed_flush(worker);
 }
@@ -96,14 +97,15 @@ static bool feed_source(struct worker *worker, struct io_source *source)
             return source->owner_kind != SOURCE_STREAM || stream_broke(worker, source->owner);
         }
         worker->dirty = true;
-        bool last = (chunk.flags & IO_CHUNK_END) != 0;
+        /* Asked now: a connection that is through is freed by the flush, and its source with it. */
+        bool last = (chunk.flags & IO_CHUNK_END) != 0 && source->owner_kind == SOURCE_STREAM;
         worker->feed = (struct feed){.source = source, .chunk = chunk};
         feed_frame(worker);
         if (!feed_flush(worker)) {
             return false;
         }
-        if (last && source->owner_kind == SOURCE_STREAM) {
-            return true; /* closed */
+        if (last) {
+            return true;
         }
     }
     worker->more = true;
@@ -131,11 +133,30 @@ bool feed_leftovers(struct worker *worker)
     return true;
 }
 
+/* Without a descriptor to spare the connection would stay, and wake us for ever: it is closed. */
+static void refuse_one(struct listener_input *listener)
+{
+    static int spare_fd = -1; /* given up for a moment, to accept with */
+    int fd = -1;
+    yarder_fd_drop(&spare_fd);
+    if (stream_accept(listener->source.fd, &fd) == 0) {
+        listener->input->counts->connections_refused++;
+        (void)close(fd);
+    }
+    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void accept_some(struct worker *worker, struct listener_input *listener)
 {
     for (unsigned i = 0; i < ACCEPTS_EACH_TIME; i++) {
         int fd = -1;
-        if (stream_accept(listener->source.fd, &fd) < 0) {
+        int r = stream_accept(listener->source.fd, &fd);
+        if (r == -EMFILE || r == -ENFILE) {
+            worker->dirty = true;
+            refuse_one(listener);
+            return;
+        }
+        if (r < 0) {
             return;
         }
         worker->dirty = true;

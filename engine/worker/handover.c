@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A reload, seen from both workers. The old one gives its connections away: their descriptors as
- * messages, and in the baton, in the same order, what it had not framed of each. The new one takes
- * the state of the old hold into its own: counters and places by the inputs' and outputs' names,
- * what queues still hold for outputs that stay (queue_move.c).
+ * messages, each with its place in the baton, where what it had not framed of it stands. The new
+ * one takes the state of the old hold into its own: counters and places by the inputs' and outputs'
+ * names, what queues still hold for outputs that stay (queue_move.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/crash.h"
 #include "worker/queue_move.h"
 
 /* A connection in the baton, followed by its unframed bytes. */
@@ -40,6 +41,7 @@ static int write_all(int fd, const void *bytes, size_t bytes_count)
 static int give_stream(struct worker *worker, struct stream_input *stream, int baton_fd)
 {
     struct yarder_text unframed = framer_unframed(&stream->framer);
+    off_t at = lseek(baton_fd, 0, SEEK_CUR);
     struct baton_entry entry = {.skip_bytes = stream->framer.skip_bytes,
         .detected = stream->framer.detected,
         .skip_to_end = stream->framer.skip_to_end,
@@ -53,13 +55,35 @@ static int give_stream(struct worker *worker, struct stream_input *stream, int b
         return r;
     }
     struct channel_message message =
-        channel_message_of(CHANNEL_CONNECTION, stream->input->index, 0);
+        channel_message_of(CHANNEL_CONNECTION, stream->input->index, (uint64_t)at);
+    message.pid = (uint32_t)getpid();
     message.fds[0] = stream->source.fd;
     return channel_send(worker->channel_fd, &message, 5000);
 }
 
-void handover_give(struct worker *worker)
+/* What no queue had room for in all this time is dropped and counted, as if none would block. */
+static void force_leftovers(struct worker *worker)
 {
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        worker->outputs[i].block_limit_ns = 0;
+    }
+    worker->sink.blocking = 0;
+    bool room = true;
+    do { /* ends: paused sources have no more than the loop's buffers */
+        worker->more = false;
+        room = feed_leftovers(worker);
+    } while (room && worker->more);
+    YARDER_ASSERT(room);
+    worker->dirty = true;
+}
+
+void handover_give(struct worker *worker, uint64_t busy)
+{
+    status_stop(worker->status);
+    if (worker->blocked) {
+        force_leftovers(worker);
+    }
+    crash_point("handover");
     YARDER_OWN_FD int baton_fd = memfd_create("yarder-baton", MFD_CLOEXEC);
     for (struct stream_input *stream = worker->streams; stream != NULL; stream = stream->next) {
         io_remove(worker->io, &stream->source);
@@ -69,6 +93,7 @@ void handover_give(struct worker *worker)
                 stream->input->config->name, strerror(-r));
         }
     }
+    crash_point("handover-streams");
     worker_stop_reading(worker, true);
     while (worker->streams != NULL) {
         struct stream_input *stream = worker->streams;
@@ -85,10 +110,15 @@ void handover_give(struct worker *worker)
         ring_input_close(ring, false);
     }
     struct channel_message baton = channel_message_of(CHANNEL_BATON, 0, 0);
+    baton.pid = (uint32_t)getpid();
     baton.fds[0] = baton_fd;
     (void)!channel_send(worker->channel_fd, &baton, 5000);
-    const struct channel_message quieted = channel_message_of(CHANNEL_QUIETED, 0, 0);
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        worker->outputs[i].fenced = true; /* no file is ours, until STOP says which still are */
+    }
+    const struct channel_message quieted = channel_message_of(CHANNEL_QUIETED, 0, busy);
     (void)!channel_send(worker->channel_fd, &quieted, 5000);
+    crash_point("handover-told");
 }
 
 static uint32_t input_named(const struct daemon_config *config, const char *name)
@@ -101,12 +131,13 @@ static uint32_t input_named(const struct daemon_config *config, const char *name
     return HOLD_NONE;
 }
 
+/* Takes the descriptor. */
 static int take_stream(
     struct worker *worker, const struct baton_entry *entry, const char *unframed, int fd)
 {
     uint32_t input = input_named(worker->config, entry->input);
-    if (input == HOLD_NONE) {
-        (void)close(fd); /* its input left the configuration */
+    if (input == HOLD_NONE || worker->listeners[input].source.fd < 0) {
+        (void)close(fd); /* its input left the configuration, or takes no connections any more */
         return 0;
     }
     struct stream_input *stream = NULL;
@@ -116,8 +147,12 @@ static int take_stream(
         return r;
     }
     const struct yarder_text bytes = {unframed, entry->unframed_bytes};
-    return framer_restore(&stream->framer, (enum frame_kind)entry->detected,
-        entry->skip_to_end != 0, entry->skip_bytes, bytes);
+    r = framer_restore(&stream->framer, (enum frame_kind)entry->detected, entry->skip_to_end != 0,
+        entry->skip_bytes, bytes);
+    if (r < 0) {
+        worker_drop_stream(worker, stream);
+    }
+    return r;
 }
 
 int handover_take_streams(struct worker *worker, struct preparation *preparation)
@@ -132,21 +167,20 @@ int handover_take_streams(struct worker *worker, struct preparation *preparation
     if (baton == MAP_FAILED) {
         return -errno;
     }
-    size_t at = 0;
     for (uint32_t i = 0; i < preparation->streams_count; i++) {
-        struct baton_entry entry;
-        if (size - at < sizeof(entry)) {
-            break;
+        struct preparation_stream *stream = &preparation->streams[i];
+        struct baton_entry entry = {0};
+        uint64_t at = stream->offset + sizeof(entry);
+        if (stream->pid != preparation->baton_pid || at > size) {
+            continue; /* of a worker that died while it gave: what it had read of it is gone */
         }
-        memcpy(&entry, baton + at, sizeof(entry));
-        at += sizeof(entry);
+        memcpy(&entry, baton + stream->offset, sizeof(entry));
         if (size - at < entry.unframed_bytes) {
-            break;
+            continue;
         }
-        if (take_stream(worker, &entry, baton + at, preparation->streams[i]) < 0) {
+        if (take_stream(worker, &entry, baton + at, yarder_fd_take(&stream->fd)) < 0) {
             worker_say(worker, "a connection of input %s could not be taken over", entry.input);
         }
-        at += entry.unframed_bytes;
     }
     (void)munmap(baton, size);
     return 0;
@@ -177,9 +211,24 @@ uint64_t handover_left(const struct daemon_config *old, const struct daemon_conf
     return left;
 }
 
-static void take_pipe(struct worker *worker, const struct hold *old, uint32_t from, uint32_t to)
+uint64_t handover_continued(
+    const struct daemon_config *old, const struct daemon_config *config, uint64_t outputs)
+{
+    uint64_t continued = 0;
+    for (uint32_t i = 0; i < old->outputs_count; i++) {
+        uint32_t to =
+            (outputs >> i & 1) == 0 ? HOLD_NONE : output_continued(config, &old->outputs[i]);
+        continued |= to == HOLD_NONE ? 0 : UINT64_C(1) << to;
+    }
+    return continued;
+}
+
+/* The old hold's live word is kept true, so that whoever has to do this again finds the same. */
+static void take_pipe(
+    struct worker *worker, struct hold *old, uint32_t from, uint32_t to, int staging_read)
 {
     const struct hold_pipe *place = &old->pipes[from];
+    pipe_recover(old, from, staging_read);
     const char *half = hold_pipe_half(old, from, place->half);
     uint32_t rest =
         (uint32_t)yarder_min(place->end - place->start, worker->hold->shape.pipe_half_bytes);
@@ -189,9 +238,10 @@ static void take_pipe(struct worker *worker, const struct hold *old, uint32_t fr
     pipe_live_reset(worker->hold, to, rest);
 }
 
-static void take_input(struct worker *worker, const struct hold *old,
-    const struct daemon_config *old_config, uint32_t from, uint32_t to)
+static void take_input(struct worker *worker, const struct preparation *preparation,
+    struct hold *old, uint32_t from, uint32_t to)
 {
+    const struct daemon_config *old_config = preparation->old_config;
     worker->hold->inputs[to] = old->inputs[from];
     const struct input_config *input = &old_config->inputs[from];
     uint32_t count = pipes_of_kind(input->kind);
@@ -199,13 +249,15 @@ static void take_input(struct worker *worker, const struct hold *old,
                 strcmp(worker->config->inputs[to].target, input->target) == 0;
     for (uint32_t i = 0; i < count && same; i++) {
         enum yarder_stream stream = i == 0 ? YARDER_STREAM_STDOUT : YARDER_STREAM_STDERR;
-        take_pipe(worker, old, pipe_of(old_config->inputs, from, stream),
-            pipe_of(worker->config->inputs, to, stream));
+        uint32_t pipe = pipe_of(worker->config->inputs, to, stream);
+        if (preparation->pipes[pipe][1] >= 0) {
+            take_pipe(worker, old, pipe_of(old_config->inputs, from, stream), pipe,
+                preparation->pipes[pipe][1]);
+        }
     }
 }
 
-static void take_regions(
-    struct worker *worker, const struct hold *old, const struct daemon_config *old_config)
+static void take_regions(struct worker *worker, const struct hold *old)
 {
     struct hold *hold = worker->hold;
     for (uint32_t i = 0; i < *old->regions_used && i < hold->shape.regions_max; i++) {
@@ -214,17 +266,13 @@ static void take_regions(
         *to = *from;
         uint32_t rings = (uint32_t)yarder_min(old->shape.rings_max, hold->shape.rings_max);
         memcpy(hold_region_cursors(to), hold_region_cursors(from), rings * sizeof(uint64_t));
-        (void)old_config;
     }
     *hold->regions_used = (uint32_t)yarder_min(*old->regions_used, hold->shape.regions_max);
     for (uint32_t i = 0; i < old->shape.joins_count && i < hold->shape.joins_count; i++) {
-        hold->joins[i] = old->joins[i];
-        uint32_t bytes = (uint32_t)yarder_min(old->shape.join_bytes, hold->shape.join_bytes);
-        memcpy(hold_join_bytes(hold, i), hold_join_bytes(old, i), bytes);
-        if (old->shape.join_bytes != hold->shape.join_bytes) {
-            hold->joins[i].fields_bytes = 0; /* they lie behind the text, at record-max */
-            hold->joins[i].text_bytes =
-                (uint32_t)yarder_min(hold->joins[i].text_bytes, bytes - JOIN_FIELDS_BYTES);
+        if (old->joins[i].region != 0) {
+            hold->joins[i] = old->joins[i];
+            memcpy(hold_join_bytes(hold, i), hold_join_bytes(old, i),
+                JOIN_FIELDS_BYTES + (size_t)old->joins[i].text_bytes);
         }
     }
 }
@@ -234,22 +282,31 @@ int handover_take(struct worker *worker, struct preparation *preparation)
     const struct daemon_config *old_config = preparation->old_config;
     struct hold *old = NULL;
     int r = old_config == NULL ? -EPROTO : hold_open(&old, preparation->old_hold_fd);
-    if (r == 0) {
-        r = hold_load(old);
+    if (r == 0) { /* the worker before may still deliver, and commit, for outputs that left */
+        r = hold_snapshot(old);
     }
     if (r < 0) {
         hold_close(old);
         return r;
     }
+    uint32_t queues_count = worker->hold->shape.queues_count;
+    preparation->queue_from = malloc((queues_count + 1ul) * sizeof(*preparation->queue_from));
+    for (uint32_t i = 0; i < queues_count && preparation->queue_from != NULL; i++) {
+        preparation->queue_from[i] = HOLD_NONE;
+    }
+    if (preparation->queue_from == NULL) {
+        hold_close(old);
+        return -ENOMEM;
+    }
     *worker->hold->router = *old->router;
     for (uint32_t i = 0; i < old_config->inputs_count; i++) {
         uint32_t to = input_named(worker->config, old_config->inputs[i].name);
         if (to != HOLD_NONE) {
-            take_input(worker, old, old_config, i, to);
+            take_input(worker, preparation, old, i, to);
         }
     }
     if (worker->hold->shape.regions_max > 0) {
-        take_regions(worker, old, old_config);
+        take_regions(worker, old);
     }
     for (uint32_t i = 0; i < old_config->outputs_count && r == 0; i++) {
         uint32_t to = output_continued(worker->config, &old_config->outputs[i]);

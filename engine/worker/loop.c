@@ -72,15 +72,12 @@ static bool rings_idle(const struct worker *worker)
 
 static bool lanes_answered(struct worker *worker)
 {
-    uint32_t before = 0;
-    uint32_t after = 0;
+    bool answered = false;
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
-        before += worker->outputs[i].under_way;
-        output_reap(&worker->outputs[i], worker->now_ns);
-        after += worker->outputs[i].under_way;
+        answered |= output_reap(&worker->outputs[i], worker->now_ns);
     }
-    worker->dirty |= before != after;
-    return before != after;
+    worker->dirty |= answered;
+    return answered;
 }
 
 /* Says to lanes and producers that we sleep, looks once more, and waits. */
@@ -108,6 +105,10 @@ static int nap(struct worker *worker, uint64_t timeout_ns)
 static int wait_for_more(struct worker *worker)
 {
     uint64_t now_ns = worker->now_ns;
+    if (worker->blocked && worker->sink.room_comes) {
+        worker->sink.room_comes = false;
+        return 0;
+    }
     if (worker->blocked) {
         /* Sources that nobody may read stay readable: no use in asking them. */
         const struct timespec pause = {.tv_nsec = (long)nap_ns};
@@ -135,20 +136,48 @@ static bool all_ended(const struct worker *worker)
     return worker_delivered(worker, UINT64_MAX);
 }
 
+/* `yarder run | head`: what is still to come has nowhere to go. */
+static bool reader_gone(const struct worker *worker)
+{
+    bool gone = false;
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        gone = gone || worker->outputs[i].gone;
+    }
+    return gone;
+}
+
 static void tell_ended(struct worker *worker)
 {
-    if (!worker->config->until_end || worker->ended_told || worker->phase != WORKER_RUNNING ||
-        !all_ended(worker)) {
+    if (!worker->config->until_end || worker->ended_told || worker->phase != WORKER_RUNNING) {
         return;
     }
-    const struct channel_message ended = channel_message_of(CHANNEL_ENDED, 0, 0);
+    bool gone = reader_gone(worker);
+    if (!gone && !all_ended(worker)) {
+        return;
+    }
+    const struct channel_message ended = channel_message_of(CHANNEL_ENDED, 0, gone);
     worker->ended_told = channel_send(worker->channel_fd, &ended, 1000) == 0;
 }
 
-static bool quieted(struct worker *worker)
+/* Outputs (a bit each) whose lane has a call under way. */
+static uint64_t lanes_busy(const struct worker *worker)
 {
-    bool late = worker->now_ns >= worker->stop_ns;
-    return worker_delivered(worker, UINT64_MAX) && !worker->blocked ? true : late;
+    uint64_t busy = 0;
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        busy |= worker->outputs[i].under_way > 0 ? UINT64_C(1) << i : 0;
+    }
+    return busy;
+}
+
+/* Nothing that was taken waits, and every write has ended but those that hang. */
+static bool quieted(const struct worker *worker, uint64_t busy)
+{
+    static const uint64_t hangs_ns = 250ull * 1000 * 1000;
+    bool wait = worker->blocked || worker->quiet_passes == 0;
+    for (uint64_t left = busy; left != 0; left &= left - 1) {
+        wait = wait || lane_stuck_ns(worker->outputs[__builtin_ctzll(left)].lane) < hangs_ns;
+    }
+    return !wait || worker->now_ns >= worker->stop_ns;
 }
 
 /* STOP: two passes that found nothing more, or half of the time that is left for draining. */
@@ -163,6 +192,7 @@ static bool last_call_over(struct worker *worker)
 /* Whether the phase's work is done; QUIETING becomes QUIET on the way. */
 static bool may_leave(struct worker *worker)
 {
+    uint64_t busy = 0;
     switch (worker->phase) {
     case WORKER_PREPARING:
         return false;
@@ -173,8 +203,9 @@ static bool may_leave(struct worker *worker)
         }
         return false;
     case WORKER_QUIETING:
-        if (quieted(worker)) {
-            handover_give(worker);
+        busy = lanes_busy(worker);
+        if (quieted(worker, busy)) {
+            handover_give(worker, busy);
             worker->phase = WORKER_QUIET;
             worker->stop_ns = UINT64_MAX;
         }

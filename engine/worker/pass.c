@@ -11,10 +11,7 @@
 static void reap(struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
-        struct output *output = &worker->outputs[i];
-        uint32_t before = output->under_way;
-        output_reap(output, worker->now_ns);
-        worker->dirty |= output->under_way != before;
+        worker->dirty |= output_reap(&worker->outputs[i], worker->now_ns);
     }
 }
 
@@ -22,13 +19,18 @@ static void turn_pipes(struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
         if (worker->pipe_is_open[i] && !worker->pipes[i].finished) {
-            pipe_turn(&worker->pipes[i]);
+            worker->dirty |= pipe_turn(&worker->pipes[i]);
         }
     }
 }
 
 static void seal(struct worker *worker)
 {
+    /* On the way to quiet only what is under way is finished: the rest moves over, unless a record
+     * that was taken already finds no room. */
+    if (worker->phase == WORKER_QUIETING && !worker->blocked) {
+        return;
+    }
     bool drain = worker->phase != WORKER_RUNNING;
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
         worker->dirty |= output_seal(&worker->outputs[i], worker->now_ns, drain);
@@ -44,14 +46,17 @@ static void publish(struct worker *worker)
     }
 }
 
+/* One that cannot be told now is told after a later commit. */
 static void tell_done_regions(struct worker *worker)
 {
-    for (uint32_t i = 0; i < worker->done_regions_count; i++) {
-        const struct channel_message done =
-            channel_message_of(CHANNEL_REGION_DONE, 0, worker->done_regions[i]);
-        (void)!channel_send(worker->channel_fd, &done, 100);
+    while (worker->done_regions_count > 0) {
+        uint64_t id = worker->done_regions[worker->done_regions_count - 1];
+        const struct channel_message done = channel_message_of(CHANNEL_REGION_DONE, 0, id);
+        if (channel_send(worker->channel_fd, &done, 100) < 0) {
+            return;
+        }
+        worker->done_regions_count--;
     }
-    worker->done_regions_count = 0;
 }
 
 void worker_commit(struct worker *worker)
@@ -92,7 +97,8 @@ void worker_pass(struct worker *worker)
         worker->more = false;
         worker->blocked = false;
         if (worker->phase == WORKER_QUIETING) {
-            worker->blocked = !feed_leftovers(worker);
+            worker->blocked = !feed_leftovers(worker) || worker->more;
+            worker->quiet_passes++;
         }
         worker_listen(worker);
     }
@@ -101,7 +107,7 @@ void worker_pass(struct worker *worker)
         worker_commit(worker);
     }
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
-        output_submit(&worker->outputs[i]);
+        output_submit(&worker->outputs[i], worker->now_ns);
     }
     crash_point("submitted");
 }

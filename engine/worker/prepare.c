@@ -18,20 +18,24 @@ void preparation_init(struct preparation *preparation)
     for (uint32_t i = 0; i < YARDER_PIPES_MAX; i++) {
         preparation->pipes[i][0] = preparation->pipes[i][1] = preparation->pipes[i][2] = -1;
     }
-    for (uint32_t i = 0; i < PREPARATION_FILES_MAX; i++) {
-        preparation->queue_from[i] = HOLD_NONE;
-    }
 }
 
 static int put_file(struct preparation *preparation, struct channel_message *message)
 {
-    if (preparation->files_count == PREPARATION_FILES_MAX) {
-        return -ENOSPC;
+    if (preparation->files_count == preparation->files_room) {
+        uint32_t room = 2 * preparation->files_room + 64;
+        struct preparation_file *larger = realloc(preparation->files, room * sizeof(*larger));
+        if (larger == NULL) {
+            return -ENOMEM;
+        }
+        preparation->files = larger;
+        preparation->files_room = room;
     }
-    preparation->files[preparation->files_count++] =
-        (struct preparation_file){.queue = message->index,
-            .old = message->number == 1,
-            .fd = yarder_fd_take(&message->fds[0])};
+    struct preparation_file *file = &preparation->files[preparation->files_count++];
+    *file = (struct preparation_file){.queue = message->index,
+        .old = message->number == 1,
+        .fd = yarder_fd_take(&message->fds[0])};
+    memcpy(&file->file, message->text, sizeof(file->file));
     return 0;
 }
 
@@ -56,7 +60,8 @@ static int put_stream(struct preparation *preparation, struct channel_message *m
     if (preparation->streams == NULL || preparation->streams_count == PREPARATION_STREAMS_MAX) {
         return -ENOMEM;
     }
-    preparation->streams[preparation->streams_count++] = yarder_fd_take(&message->fds[0]);
+    preparation->streams[preparation->streams_count++] = (struct preparation_stream){
+        .fd = yarder_fd_take(&message->fds[0]), .pid = message->pid, .offset = message->number};
     return 0;
 }
 
@@ -119,7 +124,9 @@ int preparation_put(struct worker *worker, struct preparation *preparation,
     case CHANNEL_CONNECTION:
         return put_stream(preparation, message);
     case CHANNEL_BATON:
+        yarder_fd_drop(&preparation->baton_fd);
         preparation->baton_fd = yarder_fd_take(&message->fds[0]);
+        preparation->baton_pid = message->pid;
         return 0;
     case CHANNEL_FENCE:
         preparation->fenced |= index < 64 ? UINT64_C(1) << index : 0;
@@ -131,19 +138,29 @@ int preparation_put(struct worker *worker, struct preparation *preparation,
 
 int preparation_file(struct preparation *preparation, uint32_t queue, uint64_t dev, uint64_t ino)
 {
-    uint32_t from = preparation->queue_from[queue];
+    uint32_t from = preparation_from(preparation, queue);
     bool old = from != HOLD_NONE;
     for (uint32_t i = 0; i < preparation->files_count && ino != 0; i++) {
         struct preparation_file *file = &preparation->files[i];
         if (file->fd < 0 || file->old != old || file->queue != (old ? from : queue)) {
             continue;
         }
-        struct stat facts;
-        if (fstat(file->fd, &facts) == 0 && facts.st_dev == dev && facts.st_ino == ino) {
+        if (file->file.dev == dev && file->file.ino == ino) {
             return yarder_fd_take(&file->fd);
         }
     }
     return -1;
+}
+
+bool preparation_keeps_more(const struct preparation *preparation, uint32_t queue)
+{
+    for (uint32_t i = 0; i < preparation->files_count; i++) {
+        const struct preparation_file *file = &preparation->files[i];
+        if (file->fd >= 0 && !file->old && file->queue == queue && file->file.ino != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int open_socket(struct worker *worker, uint32_t index, int fd)
@@ -208,8 +225,13 @@ static void drop_rest(struct preparation *preparation)
     for (uint32_t i = 0; i < preparation->files_count; i++) {
         yarder_fd_drop(&preparation->files[i].fd);
     }
+    free(preparation->files);
+    free(preparation->queue_from);
     yarder_fd_drop(&preparation->baton_fd);
     yarder_fd_drop(&preparation->old_hold_fd);
+    for (uint32_t i = 0; i < preparation->streams_count; i++) {
+        yarder_fd_drop(&preparation->streams[i].fd);
+    }
     free(preparation->streams);
 }
 
@@ -251,7 +273,8 @@ struct route_spec worker_route_spec(const struct daemon_config *config,
 {
     for (uint32_t i = 0; i < config->outputs_count; i++) {
         const struct output_config *output = &config->outputs[i];
-        outputs[i] = (struct route_output){.name = output->name,
+        outputs[i] = (struct route_output){
+            .name = output->logger_name != NULL ? output->logger_name : output->name,
             .named = output->named,
             .reach = output->reach,
             .selectors = output->selectors};

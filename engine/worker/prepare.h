@@ -7,7 +7,6 @@
 
 enum {
     WORKER_SOURCES_MAX = 16384,
-    PREPARATION_FILES_MAX = 4096,
     PREPARATION_REGIONS_MAX = 4096,
     PREPARATION_STREAMS_MAX = 16384,
 };
@@ -17,6 +16,14 @@ struct preparation_file {
     uint32_t queue;
     bool old;
     int fd; /* -1: taken */
+    struct channel_file file;
+};
+
+/* A connection of the worker before. */
+struct preparation_stream {
+    int fd;          /* -1: taken */
+    uint32_t pid;    /* of the worker that gave it */
+    uint64_t offset; /* of its entry in that worker's baton */
 };
 
 struct preparation {
@@ -24,15 +31,15 @@ struct preparation {
     struct daemon_config *old_config;
     int sockets[YARDER_INPUTS_MAX];
     int pipes[YARDER_PIPES_MAX][3];
-    struct preparation_file files[PREPARATION_FILES_MAX];
-    uint32_t files_count;
+    struct preparation_file *files;
+    uint32_t files_count, files_room;
     struct channel_message *regions; /* their messages, as they came */
     uint32_t regions_count;
-    int *streams; /* connections of the worker before, in the baton's order */
-    uint32_t streams_count;
+    struct preparation_stream *streams;
+    uint32_t streams_count, baton_pid;
     uint64_t fenced; /* outputs whose file a dead worker's lane still holds */
     /* made by handover_take: which queue of ours continues which of the old hold */
-    uint32_t queue_from[PREPARATION_FILES_MAX]; /* by our queue; HOLD_NONE: a new one */
+    uint32_t *queue_from; /* by our queue; HOLD_NONE: a new one. NULL: all are */
 };
 
 void preparation_init(struct preparation *preparation);
@@ -43,13 +50,16 @@ YARDER_MUST_USE int preparation_put(struct worker *worker, struct preparation *p
 
 /* The kept descriptor of a queue's file (the caller's now), or -1. */
 int preparation_file(struct preparation *preparation, uint32_t queue, uint64_t dev, uint64_t ino);
+/* Whether another regular file is kept for the queue: its lock would refuse us. */
+bool preparation_keeps_more(const struct preparation *preparation, uint32_t queue);
+/* The queue of the old hold that ours continues; HOLD_NONE: none. */
+static inline uint32_t preparation_from(const struct preparation *preparation, uint32_t queue)
+{
+    return preparation->queue_from == NULL ? HOLD_NONE : preparation->queue_from[queue];
+}
 
 /* Opens every input: sockets, pipes, regions, connections; the control thread. 0 or -errno. */
 YARDER_MUST_USE int preparation_inputs(struct worker *worker, struct preparation *preparation);
-
-/* What the router is made of, from the configuration; the arrays are the caller's. */
-struct route_spec worker_route_spec(const struct daemon_config *config,
-    struct route_output outputs[YARDER_OUTPUTS_MAX], const char *input_names[YARDER_INPUTS_MAX]);
 
 /* handover.c: state of the old hold into ours. */
 YARDER_MUST_USE int handover_take(struct worker *worker, struct preparation *preparation);

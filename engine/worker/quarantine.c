@@ -40,9 +40,10 @@ static int quarantine_write(const struct worker *worker, const struct yarder_rec
     if (mkdir(path, 0700) < 0 && errno != EEXIST) {
         return -errno;
     }
-    (void)snprintf(path, sizeof(path), "%s/quarantine/%llu-%s", worker->config->state_dir,
+    size_t folder_bytes = strlen(path);
+    (void)snprintf(path + folder_bytes, sizeof(path) - folder_bytes, "/%llu-%s",
         (unsigned long long)worker->batch->now_ns, worker->config->inputs[record->input].name);
-    for (char *at = strrchr(path, '/') + 1; *at != '\0'; at++) {
+    for (char *at = path + folder_bytes + 1; *at != '\0'; at++) {
         *at = *at == '/' || *at == ' ' ? '_' : *at;
     }
     YARDER_OWN_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

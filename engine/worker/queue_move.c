@@ -13,10 +13,14 @@ struct mover {
     char *pieces;
     size_t pieces_bytes, pieces_room;
     uint64_t dropped;
+    bool first_dropped; /* the one of which a part may stand in the file */
 };
 
 static bool gather(struct mover *mover, const char *bytes, size_t count)
 {
+    if (count == 0) {
+        return true;
+    }
     if (mover->pieces_bytes + count > mover->pieces_room) {
         size_t room = 2 * (mover->pieces_bytes + count);
         char *larger = realloc(mover->pieces, room);
@@ -39,6 +43,7 @@ static void put_record(struct mover *mover)
         queue_put_end(mover->pool, mover->to, mover->pieces_bytes);
     } else if (!queue_put_long(mover->pool, mover->to, mover->pieces, mover->pieces_bytes)) {
         mover->dropped++;
+        mover->first_dropped |= mover->to->head == 0;
     }
     mover->pieces_bytes = 0;
 }
@@ -66,20 +71,35 @@ static bool move_buffer(
     return gather(mover, bytes + at, buffer->used - at); /* a record that goes on in the next one */
 }
 
-/* A seal that was never completed (its lane hangs): the part of it in our first buffer. */
-static void move_seal(const struct hold *hold, const struct hold_queue *from, struct hold_queue *to)
+/*
+ * A seal that was never completed (its lane hangs, or died): the part of it in our first buffer,
+ * which is all of it unless buffers became smaller. What it no longer covers may come twice.
+ */
+static void move_seal(struct hold *old, const struct hold_queue *from,
+    const struct queue_pool *pool, struct hold_queue *to)
 {
-    if (from->seal_bytes == 0 || to->first_buffer == HOLD_NONE) {
+    if (from->seal_bytes == 0) {
         return;
     }
-    const struct hold_buffer *first = &hold->buffers[to->first_buffer];
-    uint64_t room = first->start + first->used - to->tail;
-    to->seal_at = to->tail;
-    to->seal_bytes = (uint32_t)yarder_min(room, from->seal_bytes);
+    const struct queue_pool old_pool = {.hold = old, .output = from->output};
+    uint32_t uncertain = queue_sealed_records(&old_pool, from);
+    if (to->tail < to->head) {
+        const struct hold_buffer *first = &pool->hold->buffers[to->first_buffer];
+        while (first->start + first->used <= to->tail) {
+            first = &pool->hold->buffers[first->next];
+        }
+        uint64_t room =
+            first->start + first->used - yarder_min(to->tail, first->start + first->used);
+        to->seal_at = to->tail;
+        to->seal_bytes = (uint32_t)yarder_min(room, from->seal_bytes);
+    }
+    uncertain -=
+        to->seal_bytes == 0 ? 0 : (uint32_t)yarder_min(uncertain, queue_sealed_records(pool, to));
+    pool->hold->outputs[pool->output].uncertain += uncertain;
 }
 
-static int move_queue(const struct hold *old, const struct hold_queue *from,
-    struct queue_pool *pool, struct hold_queue *to)
+static int move_queue(
+    struct hold *old, const struct hold_queue *from, struct queue_pool *pool, struct hold_queue *to)
 {
     struct mover mover = {.pool = pool, .to = to};
     struct hold_output *counts = &pool->hold->outputs[pool->output];
@@ -95,37 +115,68 @@ static int move_queue(const struct hold *old, const struct hold_queue *from,
     for (uint32_t b = from->first_buffer; b != HOLD_NONE && good; b = old->buffers[b].next) {
         good = move_buffer(&mover, old, from->output, b, from->base);
     }
-    to->tail = yarder_min(from->tail - from->base, to->head);
-    move_seal(pool->hold, from, to);
+    to->tail = mover.first_dropped ? 0 : yarder_min(from->tail - from->base, to->head);
+    move_seal(old, from, pool, to);
     counts->dropped[HOLD_DROPPED_FULL] += mover.dropped;
     free(mover.pieces);
     return good ? 0 : -ENOMEM;
 }
 
-int queues_move(const struct hold *old, uint32_t old_output, struct hold *hold, uint32_t output,
-    uint32_t *queue_from)
-{
-    const struct hold_shape_output *from = &old->shape.outputs[old_output];
-    const struct hold_shape_output *to = &hold->shape.outputs[output];
+/* Where the queues of an output go to: `taken` of ours are in use. */
+struct move {
+    struct hold *old;
+    const struct hold_shape_output *from, *to;
     struct queue_pool pool;
-    hold->outputs[output] = old->outputs[old_output];
-    int r = queue_pool_open(&pool, hold, output);
-    uint32_t taken = 0;
-    for (uint32_t i = 0; i < from->queues_count && r == 0; i++) {
-        const struct hold_queue *queue = &old->queues[from->first_queue + i];
-        if ((queue->flags & HOLD_QUEUE_ACTIVE) == 0) {
-            continue;
-        }
-        if (taken == to->queues_count) { /* max-open became smaller: its files were idle or wait */
-            hold->outputs[output].dropped[HOLD_DROPPED_LEFT] += hold_queue_held(old, queue);
-            continue;
-        }
-        uint32_t index = to->first_queue + taken++;
-        memcpy(hold_queue_name(hold, index), hold_queue_name(old, from->first_queue + i),
-            YARDER_PATH_BYTES_MAX);
-        queue_from[index] = from->first_queue + i;
-        r = move_queue(old, queue, &pool, &hold->queues[index]);
+    uint32_t taken;
+    uint32_t *queue_from;
+};
+
+static int move_one(struct move *move, uint32_t old_index)
+{
+    struct hold *hold = move->pool.hold;
+    const struct hold_queue *queue = &move->old->queues[old_index];
+    if (move->taken == move->to->queues_count) { /* max-open became smaller */
+        hold->outputs[move->pool.output].dropped[HOLD_DROPPED_LEFT] +=
+            hold_queue_held(move->old, queue);
+        return 0;
     }
-    queue_pool_close(&pool);
+    uint32_t index = move->to->first_queue + move->taken++;
+    memcpy(
+        hold_queue_name(hold, index), hold_queue_name(move->old, old_index), YARDER_PATH_BYTES_MAX);
+    move->queue_from[index] = old_index;
+    return move_queue(move->old, queue, &move->pool, &hold->queues[index]);
+}
+
+/* Those that have something first, should there be fewer of ours. */
+static int move_all(struct move *move, bool empty)
+{
+    int r = 0;
+    for (uint32_t i = 0; i < move->from->queues_count && r == 0; i++) {
+        uint32_t index = move->from->first_queue + i;
+        const struct hold_queue *queue = &move->old->queues[index];
+        bool active = (queue->flags & HOLD_QUEUE_ACTIVE) != 0;
+        if (active && (hold_queue_held(move->old, queue) == 0) == empty) {
+            r = move_one(move, index);
+        }
+    }
+    return r;
+}
+
+int queues_move(
+    struct hold *old, uint32_t old_output, struct hold *hold, uint32_t output, uint32_t *queue_from)
+{
+    struct move move = {.old = old,
+        .from = &old->shape.outputs[old_output],
+        .to = &hold->shape.outputs[output],
+        .queue_from = queue_from};
+    hold->outputs[output] = old->outputs[old_output];
+    int r = queue_pool_open(&move.pool, hold, output);
+    if (r == 0) {
+        r = move_all(&move, false);
+    }
+    if (r == 0) {
+        r = move_all(&move, true);
+    }
+    queue_pool_close(&move.pool);
     return r;
 }

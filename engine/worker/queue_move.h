@@ -9,7 +9,7 @@
  * record by record, for the buffers may have another size. queue_from[our queue] = the old queue.
  * What finds no room (a smaller queue) is dropped and counted. 0 or -ENOMEM.
  */
-YARDER_MUST_USE int queues_move(const struct hold *old, uint32_t old_output, struct hold *hold,
+YARDER_MUST_USE int queues_move(struct hold *old, uint32_t old_output, struct hold *hold,
     uint32_t output, uint32_t *queue_from);
 
 #endif

@@ -19,8 +19,12 @@ int worker_add_region(struct worker *worker, struct channel_message *message)
         return -ENOENT;
     }
     struct ring_input *ring = NULL;
-    int r = ring_input_open(&ring, input, worker->hold, message->number, message->pid,
-        yarder_fd_take(&message->fds[0]), yarder_fd_take(&message->fds[1]));
+    const struct ring_process process = {.id = message->number,
+        .pid = message->pid,
+        .program = message->text,
+        .region_fd = yarder_fd_take(&message->fds[0]),
+        .doorbell_fd = yarder_fd_take(&message->fds[1])};
+    int r = ring_input_open(&ring, input, worker->hold, &process);
     if (r < 0) {
         return r;
     }

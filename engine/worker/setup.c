@@ -84,6 +84,22 @@ static int open_router(struct worker *worker)
     return r;
 }
 
+/* The supervisor that laid it out may be of an older version than we are. */
+static bool hold_suits(const struct hold *hold, const struct daemon_config *config)
+{
+    const struct hold_shape *has = &hold->shape;
+    const struct hold_shape wants = hold_shape_of(config);
+    bool suits =
+        has->inputs_count == wants.inputs_count && has->outputs_count == wants.outputs_count &&
+        has->pipes_count == wants.pipes_count && has->joins_count <= JOINS_COUNT &&
+        has->pipe_half_bytes >= wants.pipe_half_bytes && has->join_bytes >= wants.join_bytes;
+    for (uint32_t i = 0; i < config->outputs_count && suits; i++) {
+        suits = (has->outputs[i].queues_count == 0) == (wants.outputs[i].queues_count == 0) &&
+                has->outputs[i].queues_count <= wants.outputs[i].queues_count;
+    }
+    return suits;
+}
+
 /* PREPARE: all that can fail is tried now. */
 static int prepare(struct worker *worker, struct preparation *preparation)
 {
@@ -91,6 +107,7 @@ static int prepare(struct worker *worker, struct preparation *preparation)
         return fail("the supervisor sent no hold or no settings", -EPROTO);
     }
     int r = hold_open(&worker->hold, preparation->hold_fd);
+    r = r == 0 && !hold_suits(worker->hold, worker->config) ? -EPROTO : r;
     if (r < 0) {
         return fail("the hold is not usable", r);
     }
@@ -110,15 +127,34 @@ static int prepare(struct worker *worker, struct preparation *preparation)
     return channel_send(worker->channel_fd, &ready, 1000);
 }
 
+/*
+ * What the supervisor keeps for a queue becomes what the commit names, and no more: a file that was
+ * opened right before the death, too late for a commit, would stay locked by its kept descriptor.
+ */
+static void settle_kept(
+    struct worker *worker, const struct preparation *preparation, uint32_t queue, int fd)
+{
+    /* Kept for a queue of the old hold: from our first commit on it is asked for as ours. */
+    bool moved = fd >= 0 && preparation_from(preparation, queue) != HOLD_NONE;
+    bool more = preparation_keeps_more(preparation, queue);
+    if (fd < 0 && more) {
+        worker_forget_file(worker, queue);
+    } else if ((moved || more) && worker_keep_file(worker, queue, fd, true) < 0) {
+        worker_say(worker, "%s: a crash of this worker may write records of it twice",
+            hold_queue_name(worker->hold, queue));
+    }
+}
+
 static void resume_outputs(struct worker *worker, struct preparation *preparation)
 {
     for (uint32_t i = 0; i < worker->hold->shape.queues_count; i++) {
-        struct hold_queue *queue = &worker->hold->queues[i];
-        if ((queue->flags & HOLD_QUEUE_ACTIVE) == 0) {
-            continue;
+        const struct hold_queue *queue = &worker->hold->queues[i];
+        bool active = (queue->flags & HOLD_QUEUE_ACTIVE) != 0;
+        int fd = active ? preparation_file(preparation, i, queue->dev, queue->ino) : -1;
+        settle_kept(worker, preparation, i, fd);
+        if (active) {
+            output_resume_queue(&worker->outputs[queue->output], i, fd);
         }
-        int fd = preparation_file(preparation, i, queue->dev, queue->ino);
-        output_resume_queue(&worker->outputs[queue->output], i, fd);
     }
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
         output_start(&worker->outputs[i], worker_monotonic_ns());
@@ -152,8 +188,11 @@ static int take_over(struct worker *worker, struct preparation *preparation, uin
         return fail(why, r);
     }
     resume_outputs(worker, preparation);
+    crash_point("taken-over");
+    bool heir = how == 3;
+    preparation->fenced = heir ? UINT64_MAX : preparation->fenced;
     r = preparation_inputs(worker, preparation);
-    worker->phase = WORKER_RUNNING;
+    worker->phase = heir ? WORKER_QUIET : WORKER_RUNNING;
     worker->dirty = true;
     return r;
 }

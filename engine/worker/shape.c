@@ -44,16 +44,14 @@ struct hold_shape hold_shape_of(const struct daemon_config *config)
     struct hold_shape shape = {.inputs_count = config->inputs_count,
         .outputs_count = config->outputs_count,
         .pipes_count = pipes_count(config->inputs, config->inputs_count),
-        .pipe_half_bytes = pipe_half_bytes(config->record_bytes_max),
+        .pipe_half_bytes = PIPE_HALF_BYTES,
         .rings_max = region_rings_default()};
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         if (config->inputs[i].kind == INPUT_RING) {
             shape.regions_max = REGIONS_MAX_IN_HOLD;
             shape.joins_count = JOINS_COUNT;
-            shape.join_bytes = join_bytes(config->record_bytes_max);
+            shape.join_bytes = JOIN_BYTES;
         }
-        uint32_t half = pipe_half_bytes(config->inputs[i].record_bytes_max);
-        shape.pipe_half_bytes = (uint32_t)yarder_max(shape.pipe_half_bytes, half);
     }
     for (uint32_t i = 0; i < config->outputs_count; i++) {
         struct hold_shape_output *output = &shape.outputs[i];

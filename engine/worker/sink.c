@@ -33,7 +33,9 @@ static int outputs_open(struct sink *sink, struct worker *worker, char *why, siz
         if (r < 0) {
             return r;
         }
-        sink->blocking |= options.block_limit_ns != 0 ? UINT64_C(1) << i : 0;
+        bool waits = options.block_limit_ns != 0 || !worker->outputs[i].path_is_constant ||
+                     config->outputs[i].on_full.policy == OUTPUT_FULL_DROP_OLDEST;
+        sink->blocking |= waits ? UINT64_C(1) << i : 0;
         sink->outputs_count++;
     }
     return 0;
@@ -58,6 +60,7 @@ static bool must_wait(struct sink *sink, const struct route_verdict *verdict,
         uint32_t output = (uint32_t)__builtin_ctzll(left);
         left &= left - 1;
         if (output_blocks(&sink->outputs[output], record, now_ns)) {
+            sink->room_comes = sink->outputs[output].pool.freed_count > 0;
             return true;
         }
     }

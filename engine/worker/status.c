@@ -27,12 +27,12 @@ struct status {
     pthread_t thread;
 };
 
-static bool read_line(int fd, char *line, size_t room)
+static bool read_line(int fd, int stop_fd, char *line, size_t room)
 {
     size_t used = 0;
     while (used + 1 < room) {
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        if (poll(&ready, 1, CLIENT_WAIT_MS) <= 0) {
+        struct pollfd ready[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
+        if (poll(ready, 2, CLIENT_WAIT_MS) <= 0 || ready[1].revents != 0) {
             return false;
         }
         ssize_t r = recv(fd, line + used, room - 1 - used, MSG_DONTWAIT);
@@ -70,13 +70,14 @@ static void send_line(int fd, const char *text)
 static cJSON *forward(struct status *status, enum channel_kind kind)
 {
     const struct channel_message message = channel_message_of(kind, 0, 0);
+    const struct board *board = status->worker->board;
+    /* Looked at before it is asked for: a configuration with an error is done in no time. */
+    uint64_t done = board == NULL ? 0 : __atomic_load_n(&board->reloads_done, __ATOMIC_ACQUIRE);
     int r = channel_send(status->worker->channel_fd, &message, 1000);
     cJSON *answer = cJSON_CreateObject();
     if (r < 0) {
         (void)cJSON_AddStringToObject(answer, "error", "the supervisor does not answer");
     } else {
-        const struct board *board = status->worker->board;
-        uint64_t done = board == NULL ? 0 : __atomic_load_n(&board->reloads_done, __ATOMIC_ACQUIRE);
         (void)cJSON_AddNumberToObject(answer, "reloads", (double)done);
     }
     return answer;
@@ -111,7 +112,7 @@ static cJSON *answer_to(struct status *status, const char *line)
 static void serve(struct status *status, int client)
 {
     char line[REQUEST_BYTES_MAX];
-    while (read_line(client, line, sizeof(line))) {
+    while (read_line(client, status->stop_fd, line, sizeof(line))) {
         cJSON *answer = answer_to(status, line);
         char *text = cJSON_PrintUnformatted(answer);
         cJSON_Delete(answer);
@@ -178,13 +179,20 @@ int status_open(struct worker *worker, int control_fd)
     return r;
 }
 
+void status_stop(struct status *status)
+{
+    const uint64_t one = 1;
+    if (status != NULL) {
+        (void)!write(status->stop_fd, &one, sizeof(one));
+    }
+}
+
 void status_close(struct status *status)
 {
     if (status == NULL) {
         return;
     }
-    const uint64_t one = 1;
-    (void)!write(status->stop_fd, &one, sizeof(one));
+    status_stop(status);
     (void)pthread_join(status->thread, NULL);
     hold_close(status->hold);
     free(status);

@@ -8,10 +8,13 @@
 
 enum { MESSAGES_EACH_TIME = 64, SEND_WAIT_MS = 1000 };
 
-int worker_keep_file(void *owner, uint32_t queue, int fd)
+int worker_keep_file(void *owner, uint32_t queue, int fd, bool only)
 {
     const struct worker *worker = owner;
-    struct channel_message message = channel_message_of(CHANNEL_FILE, queue, 0);
+    const struct hold_queue *named = &worker->hold->queues[queue];
+    const struct channel_file file = {.dev = named->dev, .ino = named->ino};
+    struct channel_message message = channel_message_of(CHANNEL_FILE, queue, only);
+    memcpy(message.text, &file, sizeof(file));
     message.fds[0] = fd;
     return channel_send(worker->channel_fd, &message, SEND_WAIT_MS);
 }
@@ -39,9 +42,7 @@ static void child_ended(struct worker *worker, const struct channel_message *mes
     if (pipe >= worker->hold->shape.pipes_count || !worker->pipe_is_open[pipe]) {
         return;
     }
-    pipe_child_ended(&worker->pipes[pipe]);
-    worker->pipes[pipe].hungry = true;
-    worker->pipes[pipe].at_end |= message->number == 1;
+    pipe_child_ended(&worker->pipes[pipe], message->number == 1);
     worker->more = true;
 }
 
@@ -93,6 +94,7 @@ static void quiet(struct worker *worker)
         }
     }
     worker->phase = WORKER_QUIETING;
+    worker->quiet_passes = 0; /* one at least, which takes what the sockets gave */
     worker->stop_ns = worker_monotonic_ns() + QUIET_MS_MAX * UINT64_C(1000000);
 }
 
@@ -101,6 +103,9 @@ static void stop(struct worker *worker, const struct channel_message *message)
     uint64_t deadline_ns = worker_monotonic_ns() + message->number;
     if (worker->phase == WORKER_QUIET) {
         memcpy(&worker->stop_outputs, message->text, sizeof(worker->stop_outputs));
+        for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+            worker->outputs[i].fenced = (worker->stop_outputs >> i & 1) == 0;
+        }
         worker->phase = WORKER_STOPPING;
     } else {
         worker->stop_outputs = UINT64_MAX;

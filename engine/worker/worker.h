@@ -47,7 +47,8 @@ struct sink {
     struct router *router;
     struct output *outputs; /* YARDER_OUTPUTS_MAX */
     uint32_t outputs_count;
-    uint64_t blocking; /* outputs whose policy can block */
+    uint64_t blocking; /* outputs that may ask a record to wait */
+    bool room_comes;   /* the one that waits does so for nothing but the commit */
     struct hold *hold;
     struct input *inputs;
     struct route_verdict verdicts[YARDER_BATCH_RECORDS];
@@ -141,6 +142,9 @@ int worker_run(const struct worker_options *options);
 
 /* Outputs of the old configuration (a bit each) that the new one does not continue. */
 uint64_t handover_left(const struct daemon_config *old, const struct daemon_config *config);
+/* Those of the new configuration that continue the given ones of the old. */
+uint64_t handover_continued(
+    const struct daemon_config *old, const struct daemon_config *config, uint64_t outputs);
 
 /* setup.c */
 YARDER_MUST_USE int worker_setup(struct worker *worker, const struct worker_options *options);
@@ -178,11 +182,11 @@ uint32_t sink_place(
 /* talk.c */
 void worker_stop_reading(struct worker *worker, bool keep_streams);
 void worker_listen(struct worker *worker);
-int worker_keep_file(void *worker, uint32_t queue, int fd);
+int worker_keep_file(void *worker, uint32_t queue, int fd, bool only);
 void worker_forget_file(void *worker, uint32_t queue);
 
 /* handover.c */
-void handover_give(struct worker *worker);
+void handover_give(struct worker *worker, uint64_t busy);
 
 /* quarantine.c */
 uint32_t careful_limit(const struct worker *worker, uint32_t records);
@@ -193,6 +197,8 @@ void careful_begin(struct worker *worker);
 
 /* status.c */
 YARDER_MUST_USE int status_open(struct worker *worker, int control_fd);
+/* No more questions: they are the next worker's to answer. Does not wait. */
+void status_stop(struct status *status);
 void status_close(struct status *status);
 
 #endif

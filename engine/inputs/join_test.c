@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: a long record that comes in parts is made whole, whoever dies between two of them. Method:
+ * random threads of random processes interleave their parts; between two calls the worker may
+ * commit, or die and be followed by one that loads the commit. JOIN_SEED replays a run.
+ */
+#include "inputs/join.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+enum { LIMIT = 64 << 10, PART_BYTES = 9000, WRITERS = 12, STEPS = 30000, FIELDS = 3 };
+
+static uint64_t random_state;
+
+static uint32_t below(uint32_t count)
+{
+    random_state += UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t z = random_state;
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    return (uint32_t)((z ^ (z >> 31)) % count);
+}
+
+/* A thread on its way through a long record. */
+struct writer {
+    uint64_t region;
+    uint32_t tid;
+    uint16_t serial, part, parts;
+    uint32_t text_bytes;
+};
+
+struct scene {
+    int fd;
+    struct hold *hold;
+    struct writer writers[WRITERS], committed[WRITERS];
+};
+
+static void scene_open(struct scene *scene)
+{
+    const struct hold_shape shape = {.joins_count = JOINS_COUNT, .join_bytes = JOIN_BYTES};
+    *scene = (struct scene){.fd = -1};
+    assert_int_equal(hold_create(&shape, &scene->fd), 0);
+    assert_int_equal(hold_open(&scene->hold, scene->fd), 0);
+    assert_int_equal(hold_load(scene->hold), 0);
+}
+
+static void scene_close(struct scene *scene)
+{
+    hold_close(scene->hold);
+    (void)close(scene->fd);
+}
+
+static char text_byte(const struct writer *writer, uint32_t at)
+{
+    return (char)('a' + (writer->tid * 7 + writer->serial * 3u + at / 100) % 26);
+}
+
+/* The next part as the ring reader gives it; text and fields are static. */
+static struct ring_record part_of(const struct writer *writer, uint32_t bytes)
+{
+    static char text[PART_BYTES];
+    static char value[16];
+    static struct yarder_field fields[FIELDS];
+    for (uint32_t i = 0; i < bytes; i++) {
+        text[i] = text_byte(writer, writer->text_bytes + i);
+    }
+    (void)snprintf(value, sizeof(value), "%u", writer->serial);
+    struct ring_record part = {.part = writer->part,
+        .serial = writer->serial,
+        .continues = writer->part > 0,
+        .more = writer->part + 1 < writer->parts,
+        .record = {.text = {text, bytes},
+            .logger = {"app.long", 8},
+            .tid = writer->tid,
+            .level = YARDER_LEVEL_ERROR,
+            .time_ns = writer->serial}};
+    if (writer->part == 0) {
+        for (uint32_t i = 0; i < FIELDS; i++) {
+            fields[i] = (struct yarder_field){
+                .key = {"key", 1 + i}, .value = {value, strlen(value)}, .type = YARDER_FIELD_TEXT};
+        }
+        part.record.fields = fields;
+        part.record.fields_count = FIELDS;
+    }
+    return part;
+}
+
+static void check_record(
+    const struct writer *writer, const struct yarder_record *record, uint32_t bytes)
+{
+    uint32_t kept = (uint32_t)yarder_min(bytes, LIMIT);
+    assert_int_equal(record->text.length, kept);
+    for (uint32_t i = 0; i < kept; i += 1 + i / 50) {
+        assert_int_equal(record->text.at[i], text_byte(writer, i));
+    }
+    assert_int_equal((record->flags & YARDER_FLAG_TRUNCATED) != 0, kept < bytes);
+    assert_int_equal(record->logger.length, 8);
+    assert_memory_equal(record->logger.at, "app.long", 8);
+    assert_int_equal(record->level, YARDER_LEVEL_ERROR);
+    assert_int_equal(record->time_ns, writer->serial);
+    char value[16];
+    (void)snprintf(value, sizeof(value), "%u", writer->serial);
+    assert_int_equal(record->fields_count, FIELDS);
+    for (uint32_t i = 0; i < FIELDS; i++) {
+        assert_int_equal(record->fields[i].key.length, 1 + i);
+        assert_memory_equal(record->fields[i].key.at, "key", 1 + i);
+        assert_int_equal(record->fields[i].value.length, strlen(value));
+        assert_memory_equal(record->fields[i].value.at, value, strlen(value));
+    }
+}
+
+static void begin(struct writer *writer)
+{
+    writer->serial++;
+    writer->part = 0;
+    writer->parts = (uint16_t)(2 + below(10));
+    writer->text_bytes = 0;
+}
+
+static void step(struct scene *scene, struct writer *writer)
+{
+    uint32_t bytes = 1 + below(PART_BYTES - 1);
+    const struct ring_record part = part_of(writer, bytes);
+    if (part.more) {
+        assert_int_equal(join_put(scene->hold, writer->region, LIMIT, &part), 0);
+        writer->part++;
+        writer->text_bytes += bytes;
+        if (below(60) == 0) {
+            begin(writer); /* its thread gave it up */
+        }
+        return;
+    }
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = {0};
+    uint32_t tries = below(3); /* it must wait: asked again, nothing has changed */
+    for (uint32_t i = 0; i <= tries; i++) {
+        assert_int_equal(join_last(scene->hold, writer->region, LIMIT, &part, fields, &record), 0);
+        check_record(writer, &record, writer->text_bytes + bytes);
+    }
+    join_free(scene->hold, writer->region, writer->tid);
+    begin(writer);
+}
+
+static void commit(struct scene *scene)
+{
+    hold_commit(scene->hold);
+    memcpy(scene->committed, scene->writers, sizeof(scene->writers));
+    if (below(5) != 0) { /* else killed before it */
+        join_settle(scene->hold);
+    }
+}
+
+/* The rings give all parts since the commit again. */
+static void crash(struct scene *scene)
+{
+    hold_close(scene->hold);
+    assert_int_equal(hold_open(&scene->hold, scene->fd), 0);
+    assert_int_equal(hold_load(scene->hold), 0);
+    join_settle(scene->hold);
+    memcpy(scene->writers, scene->committed, sizeof(scene->writers));
+}
+
+static void parts_become_one_record_across_deaths(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        scene.writers[i] = (struct writer){.region = 1 + i / 4, .tid = 100 + i % 4};
+        begin(&scene.writers[i]);
+    }
+    commit(&scene);
+    for (unsigned i = 0; i < STEPS; i++) {
+        /* A record that ends frees a join for good only with the next commit. */
+        step(&scene, &scene.writers[below(WRITERS)]);
+        if (below(2) == 0) {
+            commit(&scene);
+            join_settle(scene.hold);
+        }
+        if (below(30) == 0) {
+            crash(&scene);
+        }
+    }
+    scene_close(&scene);
+}
+
+static void what_has_no_beginning_is_told(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct writer writer = {.region = 5, .tid = 9, .serial = 1, .part = 1, .parts = 4};
+    struct ring_record part = part_of(&writer, 10);
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = {0};
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &part), -ENOENT);
+    writer.part = 0;
+    part = part_of(&writer, 10);
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &part), 0);
+    writer.part = 2; /* one is missing */
+    part = part_of(&writer, 10);
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &part), -ENOENT);
+    writer.part = 3;
+    part = part_of(&writer, 10);
+    assert_int_equal(join_last(scene.hold, 5, LIMIT, &part, fields, &record), -ENOENT);
+    writer.part = 1;
+    writer.serial = 2; /* of another record */
+    part = part_of(&writer, 10);
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &part), -ENOENT);
+    assert_int_equal(join_put(scene.hold, 6, LIMIT, &part), -ENOENT);
+    scene_close(&scene);
+}
+
+static void there_are_so_many_and_freed_ones_wait_for_the_commit(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct writer writer = {.region = 5, .serial = 1, .parts = 4};
+    for (uint32_t i = 0; i < JOINS_COUNT; i++) {
+        writer.tid = i;
+        const struct ring_record part = part_of(&writer, 10);
+        assert_int_equal(join_put(scene.hold, 5, LIMIT, &part), 0);
+    }
+    writer.tid = JOINS_COUNT;
+    const struct ring_record one_more = part_of(&writer, 10);
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &one_more), -ENOSPC);
+    join_free(scene.hold, 5, 3);
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &one_more), -ENOSPC);
+    hold_commit(scene.hold);
+    join_settle(scene.hold);
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &one_more), 0);
+    scene_close(&scene);
+}
+
+static void orphans_of_a_process_come_out(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct writer writer = {.region = 5, .serial = 1, .parts = 4};
+    for (uint32_t i = 0; i < 5; i++) {
+        writer.tid = i;
+        writer.region = i == 4 ? 6 : 5;
+        const struct ring_record part = part_of(&writer, 100);
+        assert_int_equal(join_put(scene.hold, writer.region, LIMIT, &part), 0);
+    }
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = {0};
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(join_orphan(scene.hold, 5, fields, &record), 0);
+        assert_int_equal(record.flags, YARDER_FLAG_PARTIAL);
+        writer.tid = record.tid;
+        record.flags = 0;
+        check_record(&writer, &record, 100);
+        join_free(scene.hold, 5, record.tid);
+    }
+    assert_int_equal(join_orphan(scene.hold, 5, fields, &record), -ENOENT);
+    assert_int_equal(join_orphan(scene.hold, 0, fields, &record), -ENOENT);
+    assert_int_equal(join_orphan(scene.hold, 6, fields, &record), 0);
+    scene_close(&scene);
+}
+
+/* record-max was lowered by a reload while a record was on its way: it is cut, nothing more. */
+static void a_smaller_limit_in_the_middle_of_a_record(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct writer writer = {.region = 5, .tid = 1, .serial = 1, .parts = 3};
+    struct ring_record part = part_of(&writer, PART_BYTES - 1);
+    assert_int_equal(join_put(scene.hold, 5, YARDER_RECORD_BYTES_MAX, &part), 0);
+    writer.part = 1;
+    writer.text_bytes = PART_BYTES - 1;
+    part = part_of(&writer, PART_BYTES - 1);
+    assert_int_equal(join_put(scene.hold, 5, 1000, &part), 0);
+    writer.part = 2;
+    part = part_of(&writer, 10);
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = {0};
+    assert_int_equal(join_last(scene.hold, 5, 1000, &part, fields, &record), 0);
+    assert_int_equal(record.text.length, PART_BYTES - 1);
+    assert_true((record.flags & YARDER_FLAG_TRUNCATED) != 0);
+    assert_int_equal(record.fields_count, FIELDS);
+    scene_close(&scene);
+}
+
+int main(void)
+{
+    const char *seed = getenv("JOIN_SEED");
+    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
+    print_message("JOIN_SEED=%llu\n", (unsigned long long)random_state);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_become_one_record_across_deaths),
+        cmocka_unit_test(what_has_no_beginning_is_told),
+        cmocka_unit_test(there_are_so_many_and_freed_ones_wait_for_the_commit),
+        cmocka_unit_test(orphans_of_a_process_come_out),
+        cmocka_unit_test(a_smaller_limit_in_the_middle_of_a_record),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

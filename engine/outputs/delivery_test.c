@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: every record that an output took stands in its file whole, once and in order, whatever
+ * happens to the worker, the file and the disk; what does not is counted. Method: the output over
+ * real files, its worker killed between any two steps of a pass. DELIVERY_SEED replays a run.
+ */
+#include "outputs/delivery_fixture.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum { LONG_BYTES = 60000, ROUNDS = 1500 };
+
+static uint64_t random_state;
+
+static uint32_t below(uint32_t count)
+{
+    random_state += UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t z = random_state;
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    return (uint32_t)((z ^ (z >> 31)) % count);
+}
+
+/* Record `number`: itself, its length and as many bytes; some are longer than a buffer. */
+static size_t text_of_number(uint64_t number, char *text)
+{
+    uint32_t mixed = (uint32_t)(number * 2654435761u) >> 8;
+    uint32_t spare = mixed % 97 == 0 ? LONG_BYTES - mixed % 30000 : mixed % 300;
+    int head = snprintf(text, 40, "%llu %u ", (unsigned long long)number, spare);
+    memset(text + head, 'a' + (int)(number % 26), spare);
+    return (size_t)head + spare;
+}
+
+/* The number of the next record is part of the commit, as a ring's cursor is. */
+static void put_next(struct world *world)
+{
+    static char text[LONG_BYTES + 100];
+    size_t bytes = text_of_number(world->hold->router->accepted, text);
+    const struct yarder_record record = {.text = {text, bytes}};
+    if (!output_blocks(&world->output, &record, world->now_ns)) {
+        world_put(world, text, bytes, NULL);
+        world->hold->router->accepted++;
+    }
+}
+
+/* Reads on in a file from record *next; strangers' lines begin with '#'. Half lines: counted. */
+static uint32_t check_file(const struct world *world, const char *name, uint64_t *next)
+{
+    static char wanted[LONG_BYTES + 100];
+    size_t bytes = 0;
+    uint32_t torn = 0;
+    const char *at = world_content(world, name, &bytes);
+    const char *end = at + bytes;
+    while (at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        assert_non_null(newline); /* no file ends in half a line */
+        size_t length = text_of_number(*next, wanted);
+        if (*at == '#') {
+            at = newline + 1;
+        } else if ((size_t)(newline - at) == length && memcmp(at, wanted, length) == 0) {
+            (*next)++;
+            at = newline + 1;
+        } else { /* torn: the beginning of the next record, with a stranger's line behind it */
+            const char *strange = memchr(at, '#', (size_t)(newline - at));
+            size_t piece = (size_t)((strange != NULL ? strange : newline) - at);
+            assert_true(piece <= length && memcmp(at, wanted, piece) == 0);
+            torn++;
+            at = strange != NULL ? strange : newline + 1;
+        }
+    }
+    return torn;
+}
+
+static void check_ledger(const struct world *world)
+{
+    const struct hold_output *counts = &world->hold->outputs[0];
+    uint64_t dropped = 0;
+    for (int i = 0; i < HOLD_DROPPED_REASONS; i++) {
+        dropped += counts->dropped[i];
+    }
+    assert_int_equal(
+        counts->copies, counts->delivered + dropped + counts->dead + hold_held(world->hold, 0));
+}
+
+/* A kill in the middle of a write: only a part of the sealed batch reached the file. */
+static void tear(const struct world *world)
+{
+    struct stat status;
+    struct hold *seen = NULL;
+    assert_int_equal(hold_open(&seen, world->hold_fd), 0);
+    assert_int_equal(hold_load(seen), 0);
+    const struct hold_queue *queue = &seen->queues[0];
+    const char *path = world_path(world, "log");
+    if (queue->seal_bytes > 0 && stat(path, &status) == 0 && status.st_ino == queue->ino &&
+        (uint64_t)status.st_size == queue->expected_size + queue->seal_bytes) {
+        off_t size = (off_t)(queue->expected_size + below(queue->seal_bytes + 1));
+        assert_int_equal(truncate(path, size), 0);
+    }
+    hold_close(seen);
+}
+
+struct chances { /* one in so many; 0: never */
+    uint32_t die, foreign, rename;
+};
+
+static bool happens(uint32_t chance)
+{
+    return chance != 0 && below(chance) == 0;
+}
+
+/* A pass, which may end early in a death. */
+static void mortal_pass(struct world *world, const struct chances *chances)
+{
+    world_reap(world);
+    bool dies = happens(chances->die);
+    for (uint32_t puts = below(30); puts > 0 && !(dies && below(60) == 0); puts--) {
+        put_next(world);
+    }
+    check_ledger(world);
+    if (!dies || below(2) == 0) {
+        world_commit(world, below(2) == 0);
+    }
+    if (below(2) == 0) {
+        world_wait(world);
+    }
+    if (dies) {
+        world_die(world);
+        if (below(2) == 0) {
+            tear(world);
+        }
+        world_start(world);
+    }
+}
+
+static void live(struct world *world, const struct chances *chances)
+{
+    uint32_t files = 0;
+    uint32_t lines = 0;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        mortal_pass(world, chances);
+        bool there = access(world_path(world, "log"), F_OK) == 0;
+        if (there && happens(chances->foreign)) {
+            char line[32];
+            (void)snprintf(line, sizeof(line), "#%u\n", lines++);
+            world_append(world, "log", line);
+        }
+        if (there && happens(chances->rename)) {
+            char name[32];
+            (void)snprintf(name, sizeof(name), "log.%u", files++);
+            assert_int_equal(rename(world_path(world, "log"), world_path(world, name)), 0);
+        }
+    }
+    world_deliver(world);
+    uint64_t next = 0;
+    uint32_t torn = 0;
+    for (uint32_t i = 0; i < files; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "log.%u", i);
+        torn += check_file(world, name, &next);
+    }
+    torn += check_file(world, "log", &next);
+    const struct hold_output *counts = &world->hold->outputs[0];
+    assert_int_equal(next, world->hold->router->accepted);
+    assert_int_equal(counts->delivered, next);
+    assert_int_equal(counts->copies, next);
+    assert_int_equal(counts->uncertain, 0);
+    assert_true(torn <= counts->torn);
+    check_ledger(world);
+    print_message("%llu records, %u files, %u strange lines, %u half lines, torn %llu\n",
+        (unsigned long long)next, files + 1, lines, torn, (unsigned long long)counts->torn);
+}
+
+static void run(const struct chances chances)
+{
+    struct world world;
+    world_init(&world, 1, 12);
+    world_start(&world);
+    live(&world, &chances);
+    world_end(&world);
+}
+
+static void records_reach_the_file(void **state)
+{
+    (void)state;
+    run((struct chances){0});
+}
+
+static void a_worker_that_dies_again_and_again(void **state)
+{
+    (void)state;
+    run((struct chances){.die = 3});
+}
+
+static void beside_a_stranger(void **state)
+{
+    (void)state;
+    run((struct chances){.foreign = 4});
+    run((struct chances){.die = 6, .foreign = 9});
+}
+
+static void renamed_under_way(void **state)
+{
+    (void)state;
+    run((struct chances){.rename = 40});
+    run((struct chances){.die = 8, .rename = 50});
+}
+
+/* USR1 may follow a rename in the middle of a record: it stands whole in the new file. */
+static void reopened_inside_a_record(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 1, 12);
+    world_start(&world);
+    static char text[LONG_BYTES];
+    memset(text, 'x', sizeof(text));
+    world_put(&world, text, sizeof(text), NULL);
+    while (!queue_record_open(&world.hold->queues[0])) {
+        world_reap(&world);
+        world_commit(&world, true);
+        world_wait(&world);
+    }
+    assert_int_equal(rename(world_path(&world, "log"), world_path(&world, "old")), 0);
+    output_reopen(&world.output);
+    world_deliver(&world);
+    size_t bytes = 0;
+    const char *content = world_content(&world, "log", &bytes);
+    assert_int_equal(bytes, sizeof(text) + 1);
+    assert_memory_equal(content, text, sizeof(text));
+    assert_int_equal(world.hold->outputs[0].torn, 1);
+    assert_int_equal(world.hold->outputs[0].delivered, 1);
+    assert_int_equal(world.kept[0][1].fd, -1); /* the old file is nobody's any more */
+    world_end(&world);
+}
+
+static void a_disk_that_is_full_for_a_while(void **state)
+{
+    (void)state;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct world world;
+    world_init(&world, 1, 12);
+    world_start(&world);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit small = {.rlim_cur = 100000, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const struct chances never = {0};
+    for (unsigned i = 0; i < 2000; i++) { /* two seconds of its clock */
+        mortal_pass(&world, &never);
+        world_wait(&world);
+    }
+    const struct hold_output *counts = &world.hold->outputs[0];
+    assert_true(counts->errors >= 3 && counts->errors < 20); /* tried again, with pauses */
+    assert_true(counts->errors >= world.complaints);
+    assert_true(hold_held(world.hold, 0) > 0);
+    uint64_t deadline_ns = output_deadline_ns(&world.output);
+    assert_true(deadline_ns == UINT64_MAX || deadline_ns > world.now_ns - 2000000);
+    world_die(&world); /* and nothing is lost with the worker */
+    world_start(&world);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    world_deliver(&world);
+    uint64_t next = 0;
+    assert_int_equal(check_file(&world, "log", &next), 0);
+    assert_int_equal(next, world.hold->router->accepted);
+    world_end(&world);
+}
+
+static void a_file_that_was_cut(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 1, 12);
+    world_start(&world);
+    world_put(&world, "before", 6, NULL);
+    world_deliver(&world);
+    assert_int_equal(truncate(world_path(&world, "log"), 0), 0);
+    world_put(&world, "after", 5, NULL);
+    world_deliver(&world);
+    size_t bytes = 0;
+    assert_string_equal(world_content(&world, "log", &bytes), "after\n");
+    assert_int_equal(world.hold->outputs[0].cut, 1);
+    /* Cut while a batch was on its way: given again, and that is said. */
+    world_put(&world, "one", 3, NULL);
+    world_put(&world, "two", 3, NULL);
+    world_commit(&world, true);
+    world_die(&world);
+    assert_int_equal(truncate(world_path(&world, "log"), 0), 0);
+    world_start(&world);
+    world_deliver(&world);
+    assert_string_equal(world_content(&world, "log", &bytes), "one\ntwo\n");
+    assert_int_equal(world.hold->outputs[0].uncertain, 2);
+    check_ledger(&world);
+    world_end(&world);
+}
+
+/* Only to write: what stands there cannot be compared, so it is given again and counted. */
+static void a_file_that_cannot_be_read(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 1, 12);
+    world_start(&world);
+    world_put(&world, "before", 6, NULL);
+    world_deliver(&world);
+    world_put(&world, "again", 5, NULL);
+    world_commit(&world, true);
+    world_die(&world);
+    int write_only = open(world_path(&world, "log"), O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(write_only >= 0);
+    (void)close(world.kept[0][0].fd);
+    world.kept[0][0].fd = write_only;
+    world_start(&world);
+    world_deliver(&world);
+    size_t bytes = 0;
+    assert_string_equal(world_content(&world, "log", &bytes), "before\nagain\nagain\n");
+    assert_int_equal(world.hold->outputs[0].uncertain, 1);
+    world_end(&world);
+}
+
+int main(void)
+{
+    const char *seed = getenv("DELIVERY_SEED");
+    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
+    print_message("DELIVERY_SEED=%llu\n", (unsigned long long)random_state);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(records_reach_the_file),
+        cmocka_unit_test(a_worker_that_dies_again_and_again),
+        cmocka_unit_test(beside_a_stranger),
+        cmocka_unit_test(renamed_under_way),
+        cmocka_unit_test(reopened_inside_a_record),
+        cmocka_unit_test(a_disk_that_is_full_for_a_while),
+        cmocka_unit_test(a_file_that_was_cut),
+        cmocka_unit_test(a_file_that_cannot_be_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
