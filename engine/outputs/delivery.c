@@ -169,9 +169,8 @@ static bool seal_slot(struct output *output, struct output_slot *slot, uint64_t 
     if (!due) {
         return false;
     }
-    if ((queue->flags & HOLD_QUEUE_BROKEN) != 0 && queue_record_open(queue)) {
-        queue_rewind(queue);
-        output->counts->torn++;
+    if ((queue->flags & HOLD_QUEUE_BROKEN) != 0) {
+        slot_begin_again(output, slot);
     }
     queue->flags &= ~(uint32_t)HOLD_QUEUE_BROKEN;
     slot->job.bytes = queue_seal(&output->pool, queue);

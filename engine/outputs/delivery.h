@@ -143,7 +143,7 @@ bool output_seal(struct output *output, uint64_t now_ns, bool drain);
 void output_settle(struct output *output);
 void output_submit(struct output *output, uint64_t now_ns);
 
-/* Every file follows its path at the next write (USR1). */
+/* Every file follows its path: at once, or at the next write if one is due (USR1). */
 void output_reopen(struct output *output);
 
 /* When it wants to be called again; UINT64_MAX: when something happens. */

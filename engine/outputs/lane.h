@@ -82,6 +82,7 @@ struct lane_job {
     bool truncate;    /* OPEN: empty the file, once its lock is ours (first open of the daemon) */
     bool record_open; /* the bytes continue a record: do not follow a rename now */
     bool reopen;      /* follow a rename even so (USR1); the same file is not opened twice */
+    bool close_line;  /* WRITE: first a newline, if the file ends in half a line */
     uint64_t expected_size; /* of the file right before the write; regular files */
     uint64_t dev, ino;      /* of fd; a WRITE asks the descriptor itself */
     void *owner;
@@ -96,7 +97,8 @@ struct lane_job {
     int sync_error;   /* the bytes stand, but could not be forced to the disk (fsync=batch), or
                          close reported a lost write: negative errno, said once */
     int owner_error;  /* a new file was made, but not given to its owner: negative errno */
-    bool line_closed; /* OPEN, MOVED: the file ended in half a line, a newline was put behind it */
+    bool line_closed; /* OPEN, MOVED: the file ended in half a line, a newline was put behind it.
+                         WRITE: the same, and `size` counts it */
     bool regular;     /* OPEN, MOVED: the promise holds; false: FIFO, terminal, device */
     bool locked_elsewhere; /* OPEN, MOVED failed: another description holds the lock; error is
                               -EAGAIN */

@@ -42,6 +42,24 @@ void lane_file_failed(struct lane_job *job, const char *call, int error)
     job->error = error;
 }
 
+int lane_file_close_line(struct lane_files *files, int fd, off_t size, bool *closed)
+{
+    char last = '\n';
+    *closed = false;
+    if (size == 0) {
+        return 0;
+    }
+    lane_enter(files, "write");
+    ssize_t r = pread(fd, &last, 1, size - 1);
+    if (r == 1 && last != '\n') {
+        r = write(fd, "\n", 1);
+        *closed = r == 1;
+    }
+    r = r < 0 && errno != EBADF ? -errno : 0; /* EBADF: opened for writing only */
+    lane_leave(files);
+    return (int)r;
+}
+
 /* Opening */
 
 static void open_stdio(struct lane_files *files, struct lane_job *job)
@@ -251,8 +269,16 @@ static void write_file(struct lane_files *files, struct lane_job *job)
     job->size = regular ? (uint64_t)ours.st_size : 0;
     bool cut = regular && job->size < job->expected_size;
     bool grown = regular && job->size > job->expected_size;
+    r = 0;
     if (cut || (grown && job->record_open)) {
         job->answer = LANE_RESIZED;
+        return;
+    }
+    if (regular && job->close_line) {
+        r = lane_file_close_line(files, job->fd, ours.st_size, &job->line_closed);
+    }
+    if (r < 0) {
+        lane_file_failed(job, "write", r);
     } else if (regular) {
         write_regular(files, job);
     } else {

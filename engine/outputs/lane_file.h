@@ -41,6 +41,10 @@ void lane_file_open(struct lane_files *files, struct lane_job *job);
 void lane_file_write(struct lane_files *files, struct lane_job *job);
 void lane_file_close(struct lane_files *files, struct lane_job *job);
 
+/* Puts a newline behind a file that ends in half a line, which doing it again does not do again. */
+YARDER_MUST_USE int lane_file_close_line(
+    struct lane_files *files, int fd, off_t size, bool *closed);
+
 /* Sets a failed answer; error is negative. */
 void lane_file_failed(struct lane_job *job, const char *call, int error);
 

@@ -194,20 +194,9 @@ static int empty(struct lane_files *files, struct opened *opened)
  */
 static int close_line(struct lane_files *files, struct lane_job *job, struct opened *opened)
 {
-    char last = '\n';
-    if (opened->status.st_size == 0) {
-        return 0;
-    }
-    lane_enter(files, "write");
-    ssize_t r = pread(opened->fd, &last, 1, opened->status.st_size - 1);
-    if (r == 1 && last != '\n') {
-        r = write(opened->fd, "\n", 1);
-        job->line_closed = r == 1;
-        opened->status.st_size += r == 1;
-    }
-    r = r < 0 && errno != EBADF ? -errno : 0; /* EBADF: opened for writing only */
-    lane_leave(files);
-    return (int)r;
+    int r = lane_file_close_line(files, opened->fd, opened->status.st_size, &job->line_closed);
+    opened->status.st_size += job->line_closed;
+    return r;
 }
 
 /* What a regular file gets that others do not. 0, or -errno with the failed call. */

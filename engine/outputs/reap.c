@@ -37,15 +37,6 @@ static void failed(struct output *output, struct output_slot *slot, uint64_t now
     }
 }
 
-/* The beginning of a record stands where its end cannot follow: it is written again whole. */
-static void begin_again(struct output *output, struct output_slot *slot)
-{
-    if (queue_record_open(slot->queue)) {
-        queue_rewind(slot->queue);
-        output->counts->torn++;
-    }
-}
-
 /* The path's file is open as job->fd: from now on records go there. */
 static void follow(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
@@ -55,7 +46,7 @@ static void follow(struct output *output, struct output_slot *slot, uint64_t now
     uint64_t ino = job->regular ? job->ino : 0;
     output->counts->torn += job->line_closed;
     if (queue->dev != dev || queue->ino != ino || queue->expected_size != job->size) {
-        begin_again(output, slot);
+        slot_begin_again(output, slot);
     }
     slot->fd = job->fd;
     queue->dev = dev;
@@ -117,7 +108,7 @@ static void resized(struct output *output, struct output_slot *slot)
     } else {
         output->counts->cut++;
     }
-    begin_again(output, slot);
+    slot_begin_again(output, slot);
     queue->expected_size = slot->job.size;
 }
 
@@ -141,14 +132,16 @@ static void written(struct output *output, struct output_slot *slot, uint64_t no
     const struct lane_job *job = &slot->job;
     struct hold_queue *queue = slot->queue;
     bool whole = job->written == queue->seal_bytes;
-    bool foreign = queue->ino != 0 && job->size != queue->expected_size + job->written;
+    uint64_t ours = (uint64_t)job->written + job->line_closed;
+    bool foreign = queue->ino != 0 && job->size != queue->expected_size + ours;
     if (job->reopen) { /* the path was looked at since it was asked for */
         queue->flags &= ~(uint32_t)HOLD_QUEUE_REOPEN;
     }
     if (cut_in_two(job, foreign)) {
         queue_unseal(queue);
-        begin_again(output, slot);
+        slot_begin_again(output, slot);
     } else if (job->bytes_count > 0) {
+        queue->flags &= ~(uint32_t)(job->written > 0 ? HOLD_QUEUE_HALF : 0);
         delivered(output, slot, job->written);
     }
     output->counts->foreign += foreign; /* another process appended before us */

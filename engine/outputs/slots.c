@@ -44,6 +44,8 @@ void slot_submit(struct output *output, struct output_slot *slot, enum lane_requ
     slot->job.path = hold_queue_name(output->hold, slot->queue_index);
     slot->job.fd = slot->fd;
     slot->job.record_open = queue_record_open(slot->queue);
+    slot->job.close_line =
+        !queue_record_open(slot->queue) && (slot->queue->flags & HOLD_QUEUE_HALF) != 0;
     slot->job.reopen = (slot->queue->flags & HOLD_QUEUE_REOPEN) != 0;
     slot->job.expected_size = slot->queue->expected_size;
     slot->job.dev = slot->queue->dev;
@@ -63,6 +65,15 @@ void slot_submit_close(struct output *output, struct output_slot *slot, int fd)
     slot->close_under_way = true;
     output->under_way++;
     lane_submit(output->lane, &slot->close_job);
+}
+
+void slot_begin_again(struct output *output, struct output_slot *slot)
+{
+    if (queue_record_open(slot->queue)) {
+        queue_rewind(slot->queue);
+        slot->queue->flags |= HOLD_QUEUE_HALF;
+        output->counts->torn++;
+    }
 }
 
 void slot_give_again(struct output *output, struct output_slot *slot)

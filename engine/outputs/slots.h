@@ -24,6 +24,9 @@ bool slot_comes(const struct output *output, uint64_t now_ns);
 /* Closes files that got nothing for idle-close, or the quietest one when slots run short. */
 void slots_retire(struct output *output, uint64_t now_ns);
 
+/* The beginning of a record stands where its end cannot follow: it is written again whole. */
+void slot_begin_again(struct output *output, struct output_slot *slot);
+
 /* Hands a job to the lane. */
 void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request);
 void slot_submit_close(struct output *output, struct output_slot *slot, int fd);

@@ -56,6 +56,7 @@ enum hold_queue_flag {
     HOLD_QUEUE_ACTIVE = 1 << 0,
     HOLD_QUEUE_BROKEN = 1 << 1, /* the piece in the file is not its end: rewind to base first */
     HOLD_QUEUE_REOPEN = 1 << 2, /* follow the path at the next write */
+    HOLD_QUEUE_HALF = 1 << 3,   /* a record begins again: the file may end in half a line of it */
 };
 
 struct hold_queue {

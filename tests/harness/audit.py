@@ -11,7 +11,8 @@ import zlib
 from dataclasses import dataclass, field
 
 EXAMPLES_MAX = 10
-PADDING = b"abcdefghijklmnopqrstuvwxyz" * 2600
+RECORD_BYTES_MAX = 1 << 20
+PADDING = b"abcdefghijklmnopqrstuvwxyz" * (RECORD_BYTES_MAX // 26 + 2)
 _RECORD = rb"([A-Za-z0-9_.-]+) (\d{1,18}) ([0-9a-f]{8}) ([a-z]*)"
 
 
@@ -58,14 +59,16 @@ class Audit:
     expected: how many records each source has made, as {source: count}, numbered from 0.
     prefix:   pattern of what the output's format puts before a record.
     let_pass: pattern of whole lines that are no records, such as the note of a gap.
+    unordered: sources that nobody keeps in order, such as one record for each connection.
     """
 
-    def __init__(self, expected, prefix=b"", let_pass=None):
+    def __init__(self, expected, prefix=b"", let_pass=None, unordered=()):
         self.report_ = Report()
         self._seen = {source.encode(): bytearray(count) for source, count in expected.items()}
         self._last = dict.fromkeys(self._seen, -1)
         self._record = re.compile(b"(?:" + prefix + b")" + _RECORD)
         self._let_pass = re.compile(let_pass) if let_pass else None
+        self._unordered = {source.encode() for source in unordered}
 
     def _example(self, kind, what):
         if len(self.report_.examples) < EXAMPLES_MAX:
@@ -102,7 +105,7 @@ class Audit:
             self._example("twice", line[:60])
             return
         seen[number] = 1
-        if number < self._last[source]:
+        if number < self._last[source] and source not in self._unordered:
             report.out_of_order += 1
             self._example(f"out of order, after {self._last[source]}", line[:60])
         self._last[source] = max(self._last[source], number)
@@ -120,6 +123,11 @@ class Audit:
             else:
                 self._torn(line)
         return self
+
+    def gaps(self):
+        """Of each source: what is missing between the first record that came and the last."""
+        return {source.decode(): seen.strip(b"\0").count(0)
+                for source, seen in self._seen.items()}
 
     def report(self):
         for source, seen in self._seen.items():

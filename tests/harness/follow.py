@@ -23,6 +23,7 @@ class _Followed:
         self.path = path
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.content = bytearray()
+        self.line_count = 0
         self.position = 0
         self.since_cut = 0  # where in content the file's present byte 0 stands
 
@@ -40,6 +41,7 @@ class _Followed:
             self._restart()
         while chunk := os.pread(self.fd, READ_BYTES, self.position):
             self.content += chunk
+            self.line_count += chunk.count(b"\n")
             self.position += len(chunk)
 
     def _restart(self):
@@ -121,7 +123,13 @@ class Follower:
 
     def line_count(self):
         with self._lock:
-            return sum(followed.content.count(b"\n") for followed in self._followed.values())
+            return sum(followed.line_count for followed in self._followed.values())
+
+    def tail(self, size=1 << 16):
+        """The last bytes of the file that was met last."""
+        with self._lock:
+            last = list(self._followed.values())[-1:]
+            return bytes(last[0].content[-size:]) if last else b""
 
     def wait_for_lines(self, count, seconds):
         wait_until(lambda: self.line_count() >= count, seconds,

@@ -47,8 +47,20 @@ def named(status, name):
     raise AssertionError(f"{name} is not in the status")
 
 
-def wait_settled(yarder, received, seconds):
-    """Waits until `received` records came in and no output holds any; returns that status.
+def wait_for(yarder, says, seconds=20):
+    """Waits for a status of which says(status) is true, and returns it."""
+    last = {}
+
+    def said():
+        last.update(yarder.status())
+        return says(last)
+
+    wait_until(said, seconds, lambda: f"another status than {last}")
+    return last
+
+
+def wait_settled(yarder, received, seconds, but=()):
+    """Waits until `received` records came in and no output (but those) holds any; that status.
 
     Each answer on the way is checked too: the equations hold while records move.
     """
@@ -58,7 +70,8 @@ def wait_settled(yarder, received, seconds):
         last.update(yarder.status())
         assert_balanced(last)
         came = sum(one["received"] for one in last["inputs"])
-        return came >= received and held(last) == 0
+        waits = sum(one["held"] for one in last["outputs"] if one["name"] not in but)
+        return came >= received and waits == 0
 
     wait_until(settled, seconds, lambda: f"{received} records received and none held: {last}")
     return last
