@@ -2,7 +2,7 @@
 /* What the daemon says when it starts: where it listens, where records go, what to type next. */
 #include <string.h>
 
-#include "control/workers.h"
+#include "control/supervisor_private.h"
 
 static void show_input(const struct input_config *input, const char *run_dir)
 {

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "control/config_build.h"
 #include "control/config_keys.h"
+#include "control/config_private.h"
 
 /* What config_load gives out is the first member. */
 struct config_owner {

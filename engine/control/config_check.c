@@ -5,7 +5,7 @@
 #include <sys/un.h>
 
 #include "codec/encode.h"
-#include "control/config_build.h"
+#include "control/config_private.h"
 
 enum { WHY_BYTES = 512 };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "control/config_build.h"
+#include "control/config_private.h"
 
 static const struct yarder_option *input_row(size_t index, uint32_t *kinds)
 {

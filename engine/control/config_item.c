@@ -2,7 +2,7 @@
 /* Inputs, outputs and loggers under construction: from lines, from sections, option by option. */
 #include <string.h>
 
-#include "control/config_build.h"
+#include "control/config_private.h"
 
 static const struct config_table *table_of(enum settings_section section)
 {

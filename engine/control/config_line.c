@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "control/config_build.h"
+#include "control/config_private.h"
 
 static bool is_blank(char byte)
 {

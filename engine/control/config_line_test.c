@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "control/config_build.h"
+#include "control/config_private.h"
 
 struct row {
     const char *line;

@@ -2,7 +2,7 @@
 /* Sections, single options of the command line, and the one place where an option is applied. */
 #include <string.h>
 
-#include "control/config_build.h"
+#include "control/config_private.h"
 
 /* Whether a setting speaks of this item's section, or of its name on the command line. */
 static bool is_member(const struct setting *setting, const struct setting *header)

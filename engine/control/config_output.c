@@ -2,7 +2,7 @@
 /* Outputs: their targets, and what holds when nobody said otherwise. */
 #include <string.h>
 
-#include "control/config_build.h"
+#include "control/config_private.h"
 
 static const struct yarder_option *output_row(size_t index, uint32_t *kinds)
 {

@@ -2,7 +2,7 @@
 /* Route lines, native and uWSGI's, and what the router is made of. */
 #include <string.h>
 
-#include "control/config_build.h"
+#include "control/config_private.h"
 
 /* Native: names are separated by any blanks and the pattern may be quoted; uWSGI: one space. */
 static bool split(struct config_builder *builder, const struct setting *setting, bool native,

@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "control/config_build.h"
 #include "control/config_keys.h"
+#include "control/config_private.h"
 
 static const char *const built_kinds[] = {"file", "stdio", "fd"};
 static const char *const later_kinds[] = {"socket", "syslog", "rsyslog", "redislog", "mongodblog",

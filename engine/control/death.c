@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "control/workers.h"
+#include "control/supervisor_private.h"
 #include "os/crash.h"
 
 static const uint64_t second_ns = 1000000000ull;

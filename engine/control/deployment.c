@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "control/workers.h"
+#include "control/supervisor_private.h"
 
 static int pack(struct deployment *deployment)
 {

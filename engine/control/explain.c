@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "control/config_build.h"
 #include "control/config_keys.h"
+#include "control/config_private.h"
 #include "outputs/option_words.h"
 
 /* The options of an input or output that hold something, a few to a line. */

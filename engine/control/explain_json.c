@@ -2,8 +2,8 @@
 /* Names are those of the configuration: an option's value stands under the option's name. */
 #include <string.h>
 
-#include "control/config_build.h"
 #include "control/config_keys.h"
+#include "control/config_private.h"
 #include "control/explain.h"
 
 /* Whether all that was asked for could be had; one answer for the whole document. */

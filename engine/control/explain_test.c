@@ -5,7 +5,7 @@
  */
 #include <dirent.h>
 
-#include "control/config_build.h"
+#include "control/config_private.h"
 #include "control/config_scene.h"
 #include "control/explain.h"
 #include "control/help.h"

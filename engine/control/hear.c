@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "control/workers.h"
+#include "control/supervisor_private.h"
 
 enum { MESSAGES_EACH_TIME = 256 };
 

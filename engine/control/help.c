@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "codec/encode.h"
-#include "control/config_build.h"
 #include "control/config_keys.h"
+#include "control/config_private.h"
 
 static const char *default_of(const struct yarder_option *option)
 {

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "codec/encode.h"
-#include "control/config_build.h"
 #include "control/config_keys.h"
+#include "control/config_private.h"
 #include "control/help.h"
 
 /* Text with what is special to man's format escaped; a line never begins with it here. */

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "control/workers.h"
+#include "control/supervisor_private.h"
 
 static const uint64_t candidate_wait_ns = 30000000000ull;
 

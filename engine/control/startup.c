@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control/workers.h"
+#include "control/supervisor_private.h"
 #include "os/memory.h"
 
 static int fail(const char *what, int error)

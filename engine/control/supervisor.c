@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control/workers.h"
+#include "control/supervisor_private.h"
 #include "os/memory.h"
 
 void supervisor_say(const char *format, ...)

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control/workers.h"
+#include "control/supervisor_private.h"
 
 enum { SEND_WAIT_MS = 5000, CHANNEL_FD = 3, CHANNEL_BUFFER_BYTES = 1 << 20 };
 

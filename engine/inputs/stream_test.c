@@ -63,43 +63,57 @@ static struct stream_input *open_pair(struct input *input, int *other)
     return stream;
 }
 
+static const char sent[] = "first\nsecond line\n\nthird\r\nfourth is the last one\nunfinished";
+static const char *const lines[] = {
+    "first", "second line", "third", "fourth is the last one", "unfinished"};
+
+/* Frames one chunk in batches of `limit`; returns how many lines were seen so far. */
+static uint32_t frame_chunk(
+    struct stream_input *stream, const struct io_chunk *chunk, uint32_t limit, uint32_t seen)
+{
+    for (uint32_t at = 0; at < chunk->bytes_count;) {
+        batch_begin(limit);
+        stream_frame(stream, chunk, &at, batch);
+        for (uint32_t i = 0; i < batch->count; i++) {
+            assert_text(&batch->records[i], lines[seen++]);
+            assert_int_equal(batch->records[i].pid, getpid());
+            assert_int_equal(batch->records[i].input, 3);
+        }
+    }
+    return seen;
+}
+
+static void cut_into(uint32_t size, uint32_t limit)
+{
+    const struct input_config config = {.kind = INPUT_UNIX, .framing = FRAME_AUTO};
+    struct input input = input_of(&config);
+    int other = -1;
+    struct stream_input *stream = open_pair(&input, &other);
+    uint32_t seen = 0;
+    for (uint32_t from = 0; from < sizeof(sent) - 1; from += size) {
+        const struct io_chunk chunk = {.bytes = sent + from,
+            .bytes_count = (uint32_t)yarder_min(size, sizeof(sent) - 1 - from)};
+        seen = frame_chunk(stream, &chunk, limit, seen);
+    }
+    assert_int_equal(seen, 4);
+    batch_begin(limit);
+    stream_finish(stream, true, batch); /* the unfinished one, once */
+    assert_int_equal(batch->count, 1);
+    assert_text(&batch->records[0], lines[4]);
+    batch_begin(limit);
+    stream_finish(stream, true, batch);
+    assert_int_equal(batch->count, 0);
+    stream_close(stream);
+    (void)close(other);
+}
+
 /* Lines in chunks of every size, with batches of every limit. */
 static void lines_however_they_are_cut(void **state)
 {
     (void)state;
-    static const char sent[] = "first\nsecond line\n\nthird\r\nfourth is the last one\nunfinished";
-    static const char *const wanted[] = {
-        "first", "second line", "third", "fourth is the last one", "unfinished"};
-    const struct input_config config = {.kind = INPUT_UNIX, .framing = FRAME_AUTO};
     for (uint32_t size = 1; size < sizeof(sent); size++) {
         for (uint32_t limit = 1; limit < 4; limit++) {
-            struct input input = input_of(&config);
-            int other = -1;
-            struct stream_input *stream = open_pair(&input, &other);
-            uint32_t seen = 0;
-            for (uint32_t from = 0; from < sizeof(sent) - 1; from += size) {
-                const struct io_chunk chunk = {.bytes = sent + from,
-                    .bytes_count = (uint32_t)yarder_min(size, sizeof(sent) - 1 - from)};
-                for (uint32_t at = 0; at < chunk.bytes_count;) {
-                    batch_begin(limit);
-                    stream_frame(stream, &chunk, &at, batch);
-                    for (uint32_t i = 0; i < batch->count; i++) {
-                        assert_text(&batch->records[i], wanted[seen++]);
-                        assert_int_equal(batch->records[i].pid, getpid());
-                        assert_int_equal(batch->records[i].input, 3);
-                    }
-                }
-            }
-            assert_int_equal(seen, 4);
-            batch_begin(limit);
-            stream_finish(stream, true, batch);
-            assert_int_equal(batch->count, 1);
-            assert_text(&batch->records[0], wanted[4]);
-            batch_begin(limit);
-            stream_finish(stream, true, batch);
-            assert_int_equal(batch->count, 0);
-            stream_close(stream);
-            (void)close(other);
+            cut_into(size, limit);
         }
     }
 }

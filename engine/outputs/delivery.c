@@ -8,7 +8,7 @@
 
 #include "base/limits.h"
 #include "os/identity.h"
-#include "outputs/slots.h"
+#include "outputs/delivery_private.h"
 
 enum { BATCH_BYTES_MIN = 64 << 10, SCRATCH_FACTOR = 8 };
 

@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "outputs/lane_file.h"
+#include "outputs/lane_private.h"
 #include "outputs/lane_uring.h"
 
 enum { STACK_BYTES = 128 << 10, NAME_BYTES = 16, NS_PER_S = 1000 * 1000 * 1000 };

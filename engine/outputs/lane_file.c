@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Look, append, close. Opening by path is lane_path.c; what is owed to the disk is lane_sync.c. */
-#include "outputs/lane_file.h"
+#include "outputs/lane_private.h"
 
 #include <errno.h>
 #include <fcntl.h>

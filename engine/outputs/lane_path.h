@@ -2,7 +2,7 @@
 #ifndef YARDER_OUTPUTS_LANE_PATH_H
 #define YARDER_OUTPUTS_LANE_PATH_H
 
-#include "outputs/lane_file.h"
+#include "outputs/lane_private.h"
 
 /*
  * Opens or creates job->path for appending, locks it if it is a regular file, and puts fd, dev,

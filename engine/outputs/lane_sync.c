@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "outputs/lane_file.h"
+#include "outputs/lane_private.h"
 
 int lane_sync_file(struct lane_files *files, int fd)
 {

@@ -2,7 +2,7 @@
 /* Rendering records into queues, and what happens when there is no room. */
 #include <string.h>
 
-#include "outputs/slots.h"
+#include "outputs/delivery_private.h"
 
 /* The text and a newline, and nothing to look at. */
 static bool is_plain(const struct output *output, const struct yarder_record *record)

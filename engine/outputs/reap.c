@@ -5,7 +5,7 @@
 
 #include "os/crash.h"
 #include "os/memory.h"
-#include "outputs/slots.h"
+#include "outputs/delivery_private.h"
 
 static const uint64_t backoff_first_ns = 50ull * 1000 * 1000;
 static const uint64_t backoff_most_ns = 2000ull * 1000 * 1000;

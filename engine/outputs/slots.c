@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outputs/slots.h"
+#include "outputs/delivery_private.h"
 
 #include <stdarg.h>
 #include <string.h>

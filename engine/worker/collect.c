@@ -3,7 +3,7 @@
  * Records out of rings and pipes into the queues. Both can be taken again: a record that must wait
  * stays where it is, and the place that the commit stores is right before it.
  */
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 enum { PASS_BYTES = 1 << 20, TAKES_EACH = 4 };
 

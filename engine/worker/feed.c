@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 enum { SOURCES_EACH_PASS = 256, CHUNKS_EACH_PASS = 64, ACCEPTS_EACH_TIME = 64 };
 

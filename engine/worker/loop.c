@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "os/memory.h"
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 static const uint64_t nap_ns = 500ull * 1000;
 static const uint64_t quiet_after_ns = 10ull * 1000 * 1000;

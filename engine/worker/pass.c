@@ -6,7 +6,7 @@
  */
 #include "os/crash.h"
 #include "os/memory.h"
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 static void reap(struct worker *worker)
 {

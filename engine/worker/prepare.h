@@ -3,7 +3,7 @@
 #ifndef YARDER_WORKER_PREPARE_H
 #define YARDER_WORKER_PREPARE_H
 
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 enum {
     WORKER_SOURCES_MAX = 16384,

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 enum { CAREFUL_RECORDS = 2000 };
 

@@ -5,7 +5,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 /* One object from a snapshot; NULL when there is no memory. outputs may be NULL (nobody at work).
  */

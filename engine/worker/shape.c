@@ -4,7 +4,7 @@
 
 #include "codec/encode.h"
 #include "ring/region.h"
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 enum {
     BUFFER_BYTES_MAX = 1 << 20,

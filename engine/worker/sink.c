@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 #include "os/memory.h"
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 /* The configured policy, or the default: one output alone holds its inputs back, others do not. */
 static uint64_t block_limit_ns(

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "worker/report.h"
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 enum { REQUEST_BYTES_MAX = 4096, CLIENT_WAIT_MS = 2000, STACK_BYTES = 512 << 10 };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/worker.h"
+#include "worker/worker_private.h"
 
 enum { MESSAGES_EACH_TIME = 64, SEND_WAIT_MS = 1000 };
 

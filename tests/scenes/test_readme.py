@@ -45,7 +45,7 @@ def test_make_run_takes_and_gives(tmp_path):
         make = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output,
                                 stderr=output, start_new_session=True)
     try:
-        wait_until(lambda: "try      yarder send" in said.read_text(), 300, "the banner of make run")
+        wait_until(lambda: "try      yarder send" in said.read_text(), 300, "make run's banner")
         send = subprocess.run(["yarder", "send", "hello"], env=environment, timeout=20)
         assert send.returncode == 0
         log = tmp_path / "state" / "yarder.log"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a lane does with files: each function makes calls that may hang, so only its thread calls.
  */
-#ifndef YARDER_OUTPUTS_LANE_FILE_H
-#define YARDER_OUTPUTS_LANE_FILE_H
+#ifndef YARDER_OUTPUTS_LANE_PRIVATE_H
+#define YARDER_OUTPUTS_LANE_PRIVATE_H
 
 #include <sys/stat.h>
 

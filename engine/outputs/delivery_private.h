@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which queue a record goes to: the file that its path names. Private to room outputs. */
-#ifndef YARDER_OUTPUTS_SLOTS_H
-#define YARDER_OUTPUTS_SLOTS_H
+#ifndef YARDER_OUTPUTS_DELIVERY_PRIVATE_H
+#define YARDER_OUTPUTS_DELIVERY_PRIVATE_H
 
 #include "outputs/delivery.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Worker processes as the supervisor sees them. Private to room control. */
-#ifndef YARDER_CONTROL_WORKERS_H
-#define YARDER_CONTROL_WORKERS_H
+/* The supervisor and its worker processes. Private to room control. */
+#ifndef YARDER_CONTROL_SUPERVISOR_PRIVATE_H
+#define YARDER_CONTROL_SUPERVISOR_PRIVATE_H
 
 #include "control/children.h"
 #include "control/config.h"

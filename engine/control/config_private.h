@@ -8,8 +8,8 @@
  * An item is an input, output or logger under construction. First all items are made, then the
  * options of sections and of the command line are applied, for `type` may stand below them.
  */
-#ifndef YARDER_CONTROL_CONFIG_BUILD_H
-#define YARDER_CONTROL_CONFIG_BUILD_H
+#ifndef YARDER_CONTROL_CONFIG_PRIVATE_H
+#define YARDER_CONTROL_CONFIG_PRIVATE_H
 
 #include "base/text.h"
 #include "control/config.h"

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker: one writer thread that takes records from every input, routes them, renders them
+ * into the queues of the hold, commits, and lets the lanes write. Private to room worker.
+ *
+ *   setup.c    messages up to GO, recovery from the commit
+ *   loop.c     wait, pass, sleep
+ *   pass.c     reap, collect, seal, commit, publish, submit
+ *   collect.c  rings and pipes      feed.c  connections and datagrams
+ *   sink.c     route and put
+ *   talk.c     messages of the supervisor while at work
+ *   handover.c the old and the new worker at a reload
+ *   status.c   the control thread
+ */
+#ifndef YARDER_WORKER_WORKER_PRIVATE_H
+#define YARDER_WORKER_WORKER_PRIVATE_H
+
+#include "inputs/pipe.h"
+#include "inputs/pipe_index.h"
+#include "inputs/ring_input.h"
+#include "inputs/stream.h"
+#include "outputs/delivery.h"
+#include "worker/board.h"
+#include "worker/channel.h"
+#include "worker/config.h"
+#include "worker/worker.h"
+
+/* What an io_source of the worker belongs to. */
+enum source_owner {
+    SOURCE_CHANNEL,
+    SOURCE_LANES,
+    SOURCE_LISTENER,
+    SOURCE_STREAM,
+    SOURCE_DATAGRAM,
+    SOURCE_PIPE,
+    SOURCE_DOORBELL
+};
+
+struct listener_input {
+    struct io_source source;
+    struct input *input;
+    uint32_t connections;
+};
+
+/* The router and the outputs behind it. */
+struct sink {
+    struct router *router;
+    struct output *outputs; /* YARDER_OUTPUTS_MAX */
+    uint32_t outputs_count;
+    uint64_t blocking; /* outputs that may ask a record to wait */
+    bool room_comes;   /* the one that waits does so for nothing but the commit */
+    struct hold *hold;
+    struct input *inputs;
+    struct route_verdict verdicts[YARDER_BATCH_RECORDS];
+    const char *crash_text; /* tests: a record with this text is our bug */
+};
+
+/* A chunk on its way through framing: records of it may wait for room. */
+struct feed {
+    struct io_source *source; /* NULL: nothing under way */
+    struct io_chunk chunk;
+    uint32_t at;     /* bytes framed */
+    uint32_t placed; /* records of the batch that were placed */
+    bool ended;      /* the connection is to be closed when all is placed */
+};
+
+enum worker_phase {
+    WORKER_PREPARING, /* messages up to GO */
+    WORKER_RUNNING,
+    WORKER_QUIETING, /* a reload: no more reading, writes finish */
+    WORKER_QUIET,    /* handed over: the other one has the lease */
+    WORKER_STOPPING, /* draining until stop_ns */
+};
+
+/* After three crashes in the same pass: one record at a time, so that the killer is known. */
+struct careful {
+    bool on;
+    bool set_aside;   /* the first record of `input` is the suspect: to quarantine with it */
+    uint64_t suspect; /* see hold_header.suspect_input */
+    uint32_t left;    /* records still to be taken one by one */
+};
+
+struct worker {
+    const struct daemon_config *config;
+    struct hold *hold;
+    struct io *io;
+    struct sink sink;
+    struct output outputs[YARDER_OUTPUTS_MAX];
+    struct input inputs[YARDER_INPUTS_MAX];
+    struct listener_input listeners[YARDER_INPUTS_MAX]; /* by input; fd -1: none */
+    struct datagram_input datagrams[YARDER_INPUTS_MAX];
+    struct pipe_input pipes[YARDER_PIPES_MAX];
+    bool pipe_is_open[YARDER_PIPES_MAX];
+    struct stream_input *streams;
+    struct ring_input *rings;
+    struct ring_clock clock;
+    struct ring_take *take;
+    struct batch *batch;
+    struct feed feed;
+    struct careful careful;
+
+    int channel_fd;
+    int hold_fd;
+    struct io_source channel_source;
+    struct io_source lanes_source; /* the eventfd that lanes write to */
+    uint32_t sleeps;               /* lanes look here before they write to it */
+    struct output_services services;
+    const struct board *board;
+    struct status *status; /* the control thread */
+
+    enum worker_phase phase;
+    uint64_t stop_ns;          /* monotonic: leave then, delivered or not */
+    uint64_t stop_outputs;     /* outputs still to be delivered in QUIET */
+    uint64_t now_ns;           /* monotonic, once a pass */
+    uint64_t active_ns;        /* when something was last taken */
+    uint64_t done_regions[16]; /* to be told to the supervisor after the next commit */
+    uint32_t done_regions_count;
+    bool more;           /* an input has more to take right away */
+    bool blocked;        /* a record waits for room: nothing else is taken */
+    bool dirty;          /* the private state differs from the stored commit */
+    bool wait_for_first; /* a unix datagram socket with a short queue: never wait for several */
+    bool ended_told;
+    uint32_t quiet_passes;
+    uint64_t last_call_ns; /* half of the time for draining: then no more is taken */
+    bool last_call;        /* STOP came: what is already there is taken, then no more */
+    bool orphaned;         /* the supervisor has gone */
+    bool first_start;
+};
+
+/* setup.c */
+YARDER_MUST_USE int worker_setup(struct worker *worker, const struct worker_options *options);
+YARDER_MUST_USE int worker_add_region(struct worker *worker, struct channel_message *message);
+YARDER_MUST_USE int worker_add_stream(
+    struct worker *worker, uint32_t input, int fd, struct stream_input **out);
+void worker_drop_stream(struct worker *worker, struct stream_input *stream);
+uint64_t worker_monotonic_ns(void);
+
+/* loop.c */
+YARDER_MUST_USE int worker_loop(struct worker *worker);
+/* A line on standard error, for the operator. */
+void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
+void worker_complain(void *worker, const char *line);
+
+/* pass.c */
+void worker_pass(struct worker *worker);
+void worker_commit(struct worker *worker);
+bool worker_delivered(const struct worker *worker, uint64_t outputs);
+
+/* collect.c */
+void collect(struct worker *worker);
+/* feed.c: feed_flush answers whether what is under way found room. */
+bool feed_flush(struct worker *worker);
+/* Sources are paused: what they gave before is taken. Answers whether all found room. */
+bool feed_leftovers(struct worker *worker);
+void feed_sources(struct worker *worker);
+
+/* sink.c: places records in turn; answers how many: fewer than count when one must wait. */
+YARDER_MUST_USE int sink_open(
+    struct sink *sink, struct worker *worker, char *why, size_t why_bytes);
+uint32_t sink_place(
+    struct sink *sink, const struct yarder_record *records, uint32_t count, uint64_t now_ns);
+
+/* talk.c */
+void worker_stop_reading(struct worker *worker, bool keep_streams);
+void worker_listen(struct worker *worker);
+int worker_keep_file(void *worker, uint32_t queue, int fd, bool only);
+void worker_forget_file(void *worker, uint32_t queue);
+
+/* handover.c */
+void handover_give(struct worker *worker, uint64_t busy);
+
+/* quarantine.c */
+uint32_t careful_limit(const struct worker *worker, uint32_t records);
+void careful_before(struct worker *worker, uint64_t suspect);
+bool careful_is_killer(struct worker *worker, uint64_t suspect, const struct yarder_record *record);
+void careful_after_commit(struct worker *worker);
+void careful_begin(struct worker *worker);
+
+/* status.c */
+YARDER_MUST_USE int status_open(struct worker *worker, int control_fd);
+/* No more questions: they are the next worker's to answer. Does not wait. */
+void status_stop(struct status *status);
+void status_close(struct status *status);
+
+#endif
