@@ -327,6 +327,16 @@ void workers_serve(struct supervisor *supervisor)
             supervisor_say("a worker cannot be started: %s; trying again", strerror(-r));
             supervisor->restart_ns = supervisor->now_ns + second_ns;
         }
+        if (r < 0 && supervisor->worker.pid != 0) { /* half told: its death brings the next */
+            supervisor->restart_ns = 0;
+            (void)kill(supervisor->worker.pid, SIGKILL);
+        }
+    }
+    if (supervisor->worker.stage == STAGE_QUIETING && supervisor->worker.kill_ns != 0 &&
+        supervisor->now_ns >= supervisor->worker.kill_ns) {
+        supervisor_say("the worker does not become quiet; it is replaced");
+        supervisor->worker.kill_ns = 0;
+        (void)kill(supervisor->worker.pid, SIGKILL);
     }
     for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
         struct worker_process *process = &supervisor->leaving[i];

@@ -5,7 +5,7 @@
 
 #include "control/config_keys.h"
 #include "control/config_private.h"
-#include "outputs/option_words.h"
+#include "outputs/output_private.h"
 
 /* The options of an input or output that hold something, a few to a line. */
 static void print_options(

@@ -6,7 +6,7 @@
 #include <strings.h>
 
 #include "base/text.h"
-#include "outputs/option_words.h"
+#include "outputs/output_private.h"
 
 static int refuse(char *why, const char *expected)
 {

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "control/option_set.h"
-#include "outputs/option_words.h"
 #include "outputs/output.h"
+#include "outputs/output_private.h"
 
 struct all {
     bool yes;

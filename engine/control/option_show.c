@@ -4,8 +4,8 @@
 
 #include "base/text.h"
 #include "control/option_set.h"
-#include "outputs/option_words.h"
 #include "outputs/output.h"
+#include "outputs/output_private.h"
 
 static const char *show_levels(const struct yarder_levels *levels, char *at)
 {
@@ -74,7 +74,7 @@ static const char *stream_name(uint8_t stream)
     return stream == YARDER_STREAM_STDERR ? "stderr" : "stdout";
 }
 
-/* The forms of outputs/option_words.h, known by who reads them. */
+/* The forms of outputs/output_private.h, known by who reads them. */
 static const char *show_special(const struct yarder_option *option, const void *field, char *at)
 {
     char size[OPTION_FORMAT_BYTES];

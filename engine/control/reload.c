@@ -13,6 +13,7 @@
 #include "control/supervisor_private.h"
 
 static const uint64_t candidate_wait_ns = 30000000000ull;
+static const uint64_t quiet_wait_ns = 15000000000ull; /* it sets itself 2 s */
 
 static void finish(struct supervisor *supervisor, const char *error)
 {
@@ -131,6 +132,7 @@ void reload_ready(struct supervisor *supervisor)
     if (supervisor->worker.stage == STAGE_RUNNING &&
         worker_tell(&supervisor->worker, CHANNEL_QUIET, 0, 0) == 0) {
         supervisor->worker.stage = STAGE_QUIETING;
+        supervisor->worker.kill_ns = supervisor->now_ns + quiet_wait_ns;
     }
     /* A worker that is dead or dying tells by its death: see death.c. */
 }

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "control/config_keys.h"
-#include "control/settings_list.h"
+#include "control/settings_private.h"
 
 int settings_make(struct settings **out)
 {

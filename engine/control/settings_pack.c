@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "control/settings.h"
-#include "control/settings_list.h"
+#include "control/settings_private.h"
 
 enum { PACK_MAGIC = 0x59524453 /* "YRDS" */, PACK_VERSION = 1 };
 

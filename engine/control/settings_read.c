@@ -5,7 +5,7 @@
 
 #include "control/config_keys.h"
 #include "control/settings.h"
-#include "control/settings_list.h"
+#include "control/settings_private.h"
 #include "control/settings_stack.h"
 
 struct reader {

@@ -2,7 +2,7 @@
 /* What is replaced inside a value while it is read. */
 #include <string.h>
 
-#include "control/settings_list.h"
+#include "control/settings_private.h"
 
 /* A value under construction, at most as long as a line may be. */
 struct builder {

@@ -8,13 +8,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+enum { KERNEL_SIGSET_BYTES = 8, KERNEL_ACTION_BYTES = 64 };
 
 /* Between fork and exec: async-signal-safe calls only. Returns the errno that stopped it. */
 static int become(const struct spawn_request *request, int report_fd)
 {
+    static const char by_default[KERNEL_ACTION_BYTES]; /* SIG_DFL is 0 */
     for (int number = 1; number < NSIG; number++) {
-        (void)signal(number, SIG_DFL); /* refused for KILL and STOP: those are default anyway */
+        /* libc keeps its hands off 32 and 33, which a parent can ignore all the same; KILL and STOP
+           are refused and default anyway. */
+        (void)syscall(SYS_rt_sigaction, number, &by_default, NULL, KERNEL_SIGSET_BYTES);
     }
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd < 0 || setpgid(0, 0) < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||

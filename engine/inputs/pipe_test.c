@@ -385,6 +385,7 @@ static void without_splice_it_is_read(void **state)
     for (unsigned i = 0; i < 2000; i++) {
         program_writes(&scene, below(100));
         worker_passes(&scene, below(4) == 0);
+        assert_true(scene.pipe.direct);
         commit(&scene);
         if (below(5) == 0) { /* between two passes a death costs nothing even so */
             worker_dies(&scene);
@@ -394,11 +395,11 @@ static void without_splice_it_is_read(void **state)
     while (scene.placed < scene.written) {
         worker_passes(&scene, false);
     }
-    assert_true(scene.pipe.direct);
     (void)close(scene.source[1]);
-    scene.pipe.hungry = true;
-    assert_int_equal(pipe_intake(&scene.pipe), 0);
-    assert_true(scene.pipe.at_end);
+    while (!scene.pipe.at_end) { /* what is left is half a line at the most */
+        worker_passes(&scene, false);
+    }
+    assert_int_equal(scene.placed, scene.written);
     splice_works = true;
     scene.source[1] = -1;
     scene_close(&scene);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outputs/option_words.h"
+#include "outputs/output_private.h"
 
 #include <errno.h>
 

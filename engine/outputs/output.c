@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "outputs/option_words.h"
+#include "outputs/output_private.h"
 
 /* clang-format off: a table */
 const char *const output_kind_names[OUTPUT_KINDS] = {"file", "stdio", "null"};

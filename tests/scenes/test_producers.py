@@ -219,19 +219,25 @@ def log_paced(one, source, counts):
 
 
 def check_gaps(path, name, count):
-    """Wherever numbers jump stands how many are missing, and nowhere else. Returns their sum."""
-    expected, gap, missing = 0, 0, 0
+    """Each missing record is told, never too early, nearly always right where it is missing: a
+    thread that moves to another ring leaves the gap to the next record of the full one. Returns
+    how many are missing."""
+    expected = told = missing = at_place = 0
     with open(path, "rb") as lines:
         for line in lines:
             match = GAP.match(line)
             if match:
-                gap += int(match[1])
+                told += int(match[1])
                 continue
             source, number, _ = line.split(b" ", 2)
-            assert source == name and int(number) - expected == gap, (line[:60], expected, gap)
-            missing += gap
-            expected, gap = int(number) + 1, 0
-    assert expected == count and gap == 0
+            jump = int(number) - expected
+            assert source == name and jump >= 0, line[:60]
+            at_place += jump if told == missing + jump else 0
+            missing += jump
+            assert told <= missing, (line[:60], told, missing)
+            expected = int(number) + 1
+    assert expected == count and told == missing
+    assert at_place >= 0.5 * missing
     return missing
 
 

@@ -167,7 +167,8 @@ def test_foreign_lines_in_our_file(yarder, folder, kills):
     output = ledger.named(status, "all")
     torn, lines = untangled(folder / "all")
     report = audit.Audit(counts).lines(lines).report()
-    print(f"kills {kills}: {status['workers_crashed']}, {torn} pieces: {counts}, {output}, {report}")
+    crashed = status["workers_crashed"]
+    print(f"kills {kills}: {crashed}, {torn} pieces: {counts}, {output}, {report}")
     report.assert_clean()
     assert torn <= status["workers_crashed"]
     assert output["foreign"] > 10 and ledger.lost(status) == 0 and output["uncertain"] == 0

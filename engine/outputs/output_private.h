@@ -3,8 +3,8 @@
  * Values as users write them: sizes and durations, and the word[:argument] forms, each of which is
  * the `parse` of a row in the output option table.
  */
-#ifndef YARDER_OUTPUTS_OPTION_WORDS_H
-#define YARDER_OUTPUTS_OPTION_WORDS_H
+#ifndef YARDER_OUTPUTS_OUTPUT_PRIVATE_H
+#define YARDER_OUTPUTS_OUTPUT_PRIVATE_H
 
 #include "base/base.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between the files that make settings; nobody else includes it. */
-#ifndef YARDER_CONTROL_SETTINGS_LIST_H
-#define YARDER_CONTROL_SETTINGS_LIST_H
+#ifndef YARDER_CONTROL_SETTINGS_PRIVATE_H
+#define YARDER_CONTROL_SETTINGS_PRIVATE_H
 
 #include "base/text.h"
 #include "control/settings.h"
