@@ -179,8 +179,10 @@ static void parts(void **state)
         }
         assert_int_equal(yarder_log_bytes(0, YARDER_LEVEL_ERROR, text, sizes[i]), YARDER_APPENDED);
         flushed();
+        (void)pthread_mutex_lock(&daemon_state.lock);
         assert_int_equal(daemon_state.joined_bytes, sizes[i]);
         assert_int_equal(daemon_state.joined_sum, sum);
+        (void)pthread_mutex_unlock(&daemon_state.lock);
     }
     char *formatted = malloc(50000);
     assert_non_null(formatted);

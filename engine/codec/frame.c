@@ -13,7 +13,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "codec/frame_head.h"
+#include "codec/frame_private.h"
 
 enum {
     LINE_SPARE_BYTES = 2,       /* CR and LF may follow a line of the full length */

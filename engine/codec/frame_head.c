@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "codec/frame_head.h"
+#include "codec/frame_private.h"
 
 #include <assert.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "codec/syslog_parse.h"
+#include "codec/syslog_private.h"
 
 enum {
     TAG_BYTES_MAX = 128,

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "codec/syslog_parse.h"
+#include "codec/syslog_private.h"
 
 static bool is_printable(char byte)
 {

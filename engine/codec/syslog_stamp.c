@@ -2,7 +2,7 @@
 /* The stamps of syslog. The minute last seen is remembered, so a stamp costs its seconds only. */
 #include <string.h>
 
-#include "codec/syslog_parse.h"
+#include "codec/syslog_private.h"
 
 enum {
     ISO_MINUTE_BYTES = 16, /* yyyy-mm-ddThh:mm */

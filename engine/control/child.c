@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "control/child.h"
+#include "control/children_private.h"
 
 #include <errno.h>
 #include <fcntl.h>

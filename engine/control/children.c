@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "control/child.h"
+#include "control/children_private.h"
 #include "control/spawn.h"
 
 enum { EVENTS_MAX = 1024, FAILURES_MAX = 16 };

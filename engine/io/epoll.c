@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "io/loop.h"
+#include "io/io_private.h"
 #include "io/pool.h"
 
 enum {

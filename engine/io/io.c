@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "io/loop.h"
+#include "io/io_private.h"
 
 int io_base_open(struct io *io, const struct io_ops *ops, const struct io_options *options)
 {

@@ -12,7 +12,7 @@
 #ifndef YARDER_IO_POOL_H
 #define YARDER_IO_POOL_H
 
-#include "io/loop.h"
+#include "io/io_private.h"
 
 enum pool_place { POOL_FREE, POOL_LENT, POOL_QUEUED, POOL_HELD };
 

@@ -17,7 +17,7 @@
 
 #include <liburing.h>
 
-#include "io/loop.h"
+#include "io/io_private.h"
 #include "io/pool.h"
 
 struct uring_slot {

@@ -2,7 +2,7 @@
 /* Twin of uring.c for a build without liburing. */
 #include <errno.h>
 
-#include "io/loop.h"
+#include "io/io_private.h"
 
 int uring_open(struct io **out, const struct io_options *options, char *why, size_t why_bytes)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the first bytes of a frame say about it; private to the room. */
-#ifndef YARDER_CODEC_FRAME_HEAD_H
-#define YARDER_CODEC_FRAME_HEAD_H
+#ifndef YARDER_CODEC_FRAME_PRIVATE_H
+#define YARDER_CODEC_FRAME_PRIVATE_H
 
 #include "codec/frame.h"
 

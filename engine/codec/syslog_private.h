@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the two syslog formats share; private to the room. */
-#ifndef YARDER_CODEC_SYSLOG_PARSE_H
-#define YARDER_CODEC_SYSLOG_PARSE_H
+#ifndef YARDER_CODEC_SYSLOG_PRIVATE_H
+#define YARDER_CODEC_SYSLOG_PRIVATE_H
 
 #include <string.h>
 

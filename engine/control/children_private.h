@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One child of an exec input with its pipes; what becomes of it is decided in children.c. */
-#ifndef YARDER_CONTROL_CHILD_H
-#define YARDER_CONTROL_CHILD_H
+#ifndef YARDER_CONTROL_CHILDREN_PRIVATE_H
+#define YARDER_CONTROL_CHILDREN_PRIVATE_H
 
 #include "control/children.h"
 

@@ -5,8 +5,8 @@
  * of the epoll loop; the io_uring loop puts only READY sources there and polls the set as one
  * descriptor, so no listener is ever registered with the ring, and level-triggering comes free.
  */
-#ifndef YARDER_IO_LOOP_H
-#define YARDER_IO_LOOP_H
+#ifndef YARDER_IO_IO_PRIVATE_H
+#define YARDER_IO_IO_PRIVATE_H
 
 #include <sys/epoll.h>
 
