@@ -14,14 +14,23 @@
 
 enum { KERNEL_SIGSET_BYTES = 8, KERNEL_ACTION_BYTES = 64 };
 
+/*
+ * libc keeps its hands off its own two signals, which a parent can ignore all the same. Only after
+ * the last setuid: libc itself may need the second one for that.
+ */
+static void forget_hidden_signals(void)
+{
+    static const char by_default[KERNEL_ACTION_BYTES]; /* SIG_DFL is 0 */
+    for (int number = 32; number <= 33; number++) {
+        (void)syscall(SYS_rt_sigaction, number, by_default, NULL, KERNEL_SIGSET_BYTES);
+    }
+}
+
 /* Between fork and exec: async-signal-safe calls only. Returns the errno that stopped it. */
 static int become(const struct spawn_request *request, int report_fd)
 {
-    static const char by_default[KERNEL_ACTION_BYTES]; /* SIG_DFL is 0 */
     for (int number = 1; number < NSIG; number++) {
-        /* libc keeps its hands off 32 and 33, which a parent can ignore all the same; KILL and STOP
-           are refused and default anyway. */
-        (void)syscall(SYS_rt_sigaction, number, &by_default, NULL, KERNEL_SIGSET_BYTES);
+        (void)signal(number, SIG_DFL); /* refused for KILL and STOP: those are default anyway */
     }
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd < 0 || setpgid(0, 0) < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
@@ -37,6 +46,7 @@ static int become(const struct spawn_request *request, int report_fd)
     if (assumed < 0) {
         return -assumed;
     }
+    forget_hidden_signals();
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
