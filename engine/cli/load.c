@@ -21,7 +21,7 @@ volatile sig_atomic_t send_stopped;
 struct sender {
     const struct send_plan *plan;
     struct send_tally *tally;
-    char source[SEQUENCE_SOURCE_BYTES_MAX + 1];
+    struct sequence sequence; /* plan->sequence */
 };
 
 static int64_t now_ns(void)
@@ -51,8 +51,7 @@ static bool wait_due(struct send_road *road, int64_t start_ns, uint64_t number, 
 }
 
 /* The text of one record, in `room` or elsewhere. */
-static const char *make_text(
-    const struct sender *sender, uint64_t number, char *room, size_t *bytes)
+static const char *make_text(struct sender *sender, uint64_t number, char *room, size_t *bytes)
 {
     const struct send_plan *plan = sender->plan;
     if (plan->text != NULL) {
@@ -60,7 +59,7 @@ static const char *make_text(
         return plan->text;
     }
     if (plan->sequence != NULL) {
-        *bytes = sequence_write(room, sender->source, number, plan->size_bytes);
+        *bytes = sequence_write(&sender->sequence, room, number);
     } else {
         *bytes = plan->size_bytes;
     }
@@ -234,6 +233,21 @@ static void add(struct send_tally *sum, const struct send_tally *one)
     sum->unflushed = sum->unflushed || one->unflushed;
 }
 
+/* Several senders are sources of their own. */
+static void open_sequence(struct sender *sender, size_t index, size_t count)
+{
+    const struct send_plan *plan = sender->plan;
+    if (plan->sequence == NULL) {
+        return;
+    }
+    char source[SEQUENCE_SOURCE_BYTES_MAX + 1];
+    (void)snprintf(source, sizeof(source), "%.56s", plan->sequence);
+    if (count > 1) {
+        (void)snprintf(source, sizeof(source), "%.56s-%zu", plan->sequence, index);
+    }
+    sequence_open(&sender->sequence, source, plan->size_bytes);
+}
+
 int send_load(const struct send_plan *plan, struct send_tally *tally)
 {
     size_t count = (size_t)plan->processes * plan->threads;
@@ -250,12 +264,7 @@ int send_load(const struct send_plan *plan, struct send_tally *tally)
     for (size_t i = 0; i < count; i++) {
         senders[i].plan = plan;
         senders[i].tally = &tallies[i];
-        const char *source = plan->sequence != NULL ? plan->sequence : "";
-        if (count == 1) {
-            (void)snprintf(senders[i].source, sizeof(senders[i].source), "%s", source);
-        } else {
-            (void)snprintf(senders[i].source, sizeof(senders[i].source), "%.56s-%zu", source, i);
-        }
+        open_sequence(&senders[i], i, count);
     }
     int r = run_processes(plan, senders);
     *tally = (struct send_tally){0};

@@ -10,6 +10,7 @@
 #ifndef YARDER_CLI_SEQUENCE_H
 #define YARDER_CLI_SEQUENCE_H
 
+#include "api/record.h"
 #include "base/base.h"
 
 enum {
@@ -18,16 +19,37 @@ enum {
     SEQUENCE_HEAD_BYTES_MAX = SEQUENCE_SOURCE_BYTES_MAX + 32, /* what a record has at the least */
 };
 
+/*
+ * One sender's records. Its padding repeats with the number, so its checksums are worked out once
+ * and joined to that of the head: a record costs little more than its copy, and a load can go as
+ * fast as what it is to measure.
+ */
+struct sequence {
+    char source[SEQUENCE_SOURCE_BYTES_MAX + 1];
+    size_t size;              /* of a record, in bytes, or as many as it takes without padding */
+    size_t padding_bytes;     /* what the words below are for; SIZE_MAX: nothing yet */
+    uint32_t padding_crc[26]; /* by its first letter, begun with 0 */
+    uint32_t shift[4][256];   /* what so many bytes do to a checksum before them */
+};
+
 /* One of a process' threads builds the tables, before any other makes records. */
 void sequence_init(void);
 
 /* 1 to SEQUENCE_SOURCE_BYTES_MAX of letters, digits, '_', '.', '-'. */
 bool sequence_source_is_good(const char *source);
 
+/* The source is good; size at most SEQUENCE_RECORD_BYTES_MAX. */
+void sequence_open(struct sequence *sequence, const char *source, size_t size);
+
 /*
- * Writes a record of `size` bytes, or as many as it takes without padding, to `at`, which has room
- * for the larger of `size` and SEQUENCE_HEAD_BYTES_MAX. Returns its bytes.
+ * Writes a record to `at`, which has room for the larger of `size` and SEQUENCE_HEAD_BYTES_MAX.
+ * Returns its bytes.
  */
-size_t sequence_write(char *at, const char *source, uint64_t number, size_t size);
+size_t sequence_write(struct sequence *sequence, char *at, uint64_t number);
+
+/*
+ * Reads a record back. false: it is none, or not whole. The source is a text inside of it.
+ */
+bool sequence_read(struct yarder_text record, struct yarder_text *source, uint64_t *number);
 
 #endif

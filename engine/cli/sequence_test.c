@@ -11,6 +11,22 @@
 
 #include <cmocka.h>
 
+static void check_read(char *record, size_t bytes, const char *source, uint64_t number)
+{
+    struct yarder_text name;
+    uint64_t read = 0;
+    assert_true(sequence_read((struct yarder_text){record, bytes}, &name, &read));
+    assert_int_equal(read, number);
+    assert_int_equal(name.length, strlen(source));
+    assert_memory_equal(name.at, source, name.length);
+    for (size_t i = 0; i < bytes && bytes < 200; i++) { /* any one byte another, or one less */
+        record[i] ^= 1;
+        assert_false(sequence_read((struct yarder_text){record, bytes}, &name, &read));
+        record[i] ^= 1;
+        assert_false(sequence_read((struct yarder_text){record, i}, &name, &read));
+    }
+}
+
 static void test_known_records(void **state)
 {
     (void)state;
@@ -29,9 +45,12 @@ static void test_known_records(void **state)
     };
     char at[256];
     for (size_t i = 0; i < YARDER_COUNT_OF(known); i++) {
-        size_t bytes = sequence_write(at, known[i].source, known[i].number, known[i].size);
+        struct sequence sequence;
+        sequence_open(&sequence, known[i].source, known[i].size);
+        size_t bytes = sequence_write(&sequence, at, known[i].number);
         assert_int_equal(bytes, strlen(known[i].record));
         assert_memory_equal(at, known[i].record, bytes);
+        check_read(at, bytes, known[i].source, known[i].number);
     }
 }
 
@@ -47,7 +66,7 @@ static uint32_t plain_crc32(uint32_t crc, const char *at, size_t length)
     return ~crc;
 }
 
-static void check(const char *record, size_t bytes, const char *source, uint64_t number)
+static void check(char *record, size_t bytes, const char *source, uint64_t number)
 {
     char head[SEQUENCE_HEAD_BYTES_MAX];
     char checksum[9];
@@ -58,6 +77,7 @@ static void check(const char *record, size_t bytes, const char *source, uint64_t
     uint32_t crc = plain_crc32(plain_crc32(0, head, (size_t)head_bytes), padding, padding_bytes);
     (void)snprintf(checksum, sizeof(checksum), "%08x", crc);
     assert_memory_equal(record + head_bytes, checksum, 8);
+    check_read(record, bytes, source, number);
     for (size_t i = 0; i < padding_bytes; i++) {
         assert_int_equal(padding[i], 'a' + (char)((number + i) % 26));
     }
@@ -67,14 +87,30 @@ static void test_all_sizes(void **state)
 {
     (void)state;
     static char at[SEQUENCE_RECORD_BYTES_MAX];
+    struct sequence sequence;
     for (size_t size = 1; size <= 400; size++) {
-        size_t bytes = sequence_write(at, "source_1", size * 7919, size);
+        sequence_open(&sequence, "source_1", size);
+        size_t bytes = sequence_write(&sequence, at, size * 7919);
         assert_true(bytes == size || bytes > size);
         check(at, bytes, "source_1", size * 7919);
     }
-    assert_int_equal(
-        sequence_write(at, "x", 5, SEQUENCE_RECORD_BYTES_MAX), SEQUENCE_RECORD_BYTES_MAX);
+    sequence_open(&sequence, "x", SEQUENCE_RECORD_BYTES_MAX);
+    assert_int_equal(sequence_write(&sequence, at, 5), SEQUENCE_RECORD_BYTES_MAX);
     check(at, SEQUENCE_RECORD_BYTES_MAX, "x", 5);
+}
+
+/* A sender's own run: the number grows by a digit now and then, and the padding shrinks. */
+static void test_run(void **state)
+{
+    (void)state;
+    struct sequence sequence;
+    sequence_open(&sequence, "run", 90);
+    for (uint64_t number = 0; number < 1200; number++) {
+        char at[SEQUENCE_HEAD_BYTES_MAX];
+        size_t bytes = sequence_write(&sequence, at, number);
+        assert_int_equal(bytes, 90);
+        check(at, bytes, "run", number);
+    }
 }
 
 static void test_sources(void **state)
@@ -91,7 +127,9 @@ static void test_sources(void **state)
     longest[SEQUENCE_SOURCE_BYTES_MAX] = '\0';
     assert_true(sequence_source_is_good(longest));
     char at[SEQUENCE_HEAD_BYTES_MAX];
-    assert_in_range(sequence_write(at, longest, UINT64_MAX, 1), 1, SEQUENCE_HEAD_BYTES_MAX);
+    struct sequence sequence;
+    sequence_open(&sequence, longest, 1);
+    assert_in_range(sequence_write(&sequence, at, UINT64_MAX), 1, SEQUENCE_HEAD_BYTES_MAX);
 }
 
 int main(void)
@@ -99,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_records),
         cmocka_unit_test(test_all_sizes),
+        cmocka_unit_test(test_run),
         cmocka_unit_test(test_sources),
     };
     sequence_init();
