@@ -3,6 +3,7 @@
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 BENCH_ARGUMENTS ?=
+ENDTOEND_ARGUMENTS ?=
 CONFIG ?=
 
 meson = /usr/bin/meson
@@ -13,7 +14,7 @@ room_files = $(wildcard meson.build meson_options.txt engine/*/meson.build)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help setup setup-needed build run test check tidy format bench fuzz soak torture
-.PHONY: install clean
+.PHONY: endtoend install clean
 .DEFAULT_GOAL = build
 
 help:
@@ -24,6 +25,7 @@ help:
 	@echo 'make check    the quick part of it: unit tests, corpora, tidy'
 	@echo 'make tidy     the rules of the source alone; make format: clang-format over all of it'
 	@echo 'make bench    benchmarks into build/reports/ (BENCH_ARGUMENTS=--benchmark_filter=...)'
+	@echo 'make endtoend from a producer to the landing: rates, CPU, losses (ENDTOEND_ARGUMENTS=...)'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make soak     the long scenes; make torture: kill and fault at random'
 	@echo 'make install  into PREFIX=$(PREFIX), below DESTDIR'
@@ -66,6 +68,11 @@ bench: setup
 	    [ -f "$$bench" ] || continue; \
 	    "$$bench" --benchmark_out=build/reports/$${bench##*/}.json $(BENCH_ARGUMENTS) || exit 1; \
 	done
+
+endtoend: setup
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build/reports
+	$(python) bench/endtoend.py --json build/reports/endtoend.json $(ENDTOEND_ARGUMENTS)
 
 # What a target finds stays in build-fuzz/found/, what it learned in build-fuzz/learned/.
 fuzz: setup
