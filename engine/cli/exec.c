@@ -84,7 +84,7 @@ static bool is_shown(const struct daemon_config *config)
 
 struct own {
     char run_dir[YARDER_PATH_BYTES_MAX]; /* made for this run; "": the user named one */
-    struct source_setting added[8];
+    struct source_setting added[12];
     size_t added_count;
 };
 
@@ -136,6 +136,7 @@ static void add_settings(struct cli *cli, const struct exec_options *options, co
     struct arena *arena = &cli->arena;
     add(own, "input", arena_format(arena, "command exec:%s", quote_command(arena, cli->words)));
     add(own, "input", "command.restart=never");
+    add(own, "input", "command.stdin=inherit");
     add(own, "input", arena_format(arena, "command.tag=%s", tag));
     if (!options->no_tee && !options->quiet && !is_shown(base->config)) {
         add(own, "output", "shown-stdout stdio:stdout,input=command,stream=stdout,on-full=block");
@@ -221,8 +222,7 @@ const struct command command_exec = {
              "to outputs of their own, without any daemon. Signals are passed on, and the status "
              "is the\n"
              "command's (128 and more: the signal that ended it). Without a daemon it runs all the "
-             "same.\n"
-             "With outputs of its own the command's standard input is /dev/null.\n",
+             "same.\n",
     .examples = "  yarder exec -- ./service --port 8080\n"
                 "  yarder exec --output file:/tmp/build.log -- make all\n",
     .options = exec_table,

@@ -110,6 +110,7 @@ int child_new(struct child **out, const struct input_config *input, const struct
         return -ENOMEM;
     }
     child->kind = input->kind;
+    child->inherits = input->program_stdin == INPUT_STDIN_INHERIT;
     child->exit_status = -1;
     child->state = CHILD_WAITING;
     for (int i = 0; i < 2; i++) {
@@ -153,7 +154,8 @@ bool child_is(const struct child *child, const struct input_config *input)
 {
     return child->kind == input->kind &&
            (child->kind == INPUT_STDIN ||
-               (strcmp(child->name, input->name) == 0 &&
+               (child->inherits == (input->program_stdin == INPUT_STDIN_INHERIT) &&
+                   strcmp(child->name, input->name) == 0 &&
                    strcmp(child->command, input->target == NULL ? "" : input->target) == 0 &&
                    same_arguments(child->arguments, input->arguments)));
 }

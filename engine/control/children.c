@@ -298,6 +298,7 @@ static void start(struct children *children, struct child *child, uint64_t now_n
         .arguments = child->arguments,
         .environment = children->options.environment,
         .identity = &children->options.identity,
+        .stdin_fd = child->inherits ? children->options.stdin_fd : -1,
         .stdout_fd = child->source[0].write,
         .stderr_fd = child->source[1].write,
     };

@@ -34,7 +34,7 @@ struct children_options {
     char *const
         *environment; /* of the programs, as execve takes it; borrowed until children_close */
     struct identity identity; /* whom they run as */
-    int stdin_fd;             /* source of a stdin input; borrowed, never closed or changed */
+    int stdin_fd; /* of a stdin input, and of programs that inherit it; borrowed, never closed */
 };
 
 /* Descriptors 0 to 2 are open (to anything) before this. 0 or -ENOMEM. */

@@ -15,6 +15,7 @@ struct child {
     enum input_kind kind;
     char *name;
     char *command;
+    bool inherits;              /* the daemon's standard input */
     char **arguments;           /* NULL: sh -c command */
     struct pipe_ends source[2]; /* stdout, stderr; none for stdin */
     struct pipe_ends staging[2];
@@ -39,7 +40,7 @@ YARDER_MUST_USE int child_new(
     struct child **out, const struct input_config *input, const struct identity *identity);
 void child_free(struct child *child);
 
-/* Whether this configured input is that child: kind, name and command. */
+/* Whether this configured input is that child: kind, name, command, standard input. */
 bool child_is(const struct child *child, const struct input_config *input);
 
 /* What is in its pipes now. */

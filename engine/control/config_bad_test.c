@@ -153,6 +153,8 @@ static const struct {
     {"input = ring\ninput = a ring\n", "y.conf:2: the same ring is at y.conf:1 already\n"},
     {"input = unix:s\ninput = unix:./s\n",
         "y.conf:2: the same unix:/work/s is at y.conf:1 already\n"},
+    {"input = stdin\n[input x]\ntype = exec\nto = cat\nstdin = inherit\n",
+        "y.conf:2: standard input is read by stdin at y.conf:1 already\n"},
 };
 
 static void test_bad(void **state)

@@ -136,6 +136,25 @@ static void check_unique(struct config_builder *builder)
     }
 }
 
+/* Two that read the standard input would each get a part of it. */
+static void check_stdin(struct config_builder *builder)
+{
+    const struct config_item *reader = NULL;
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        const struct config_item *item = &builder->items[i];
+        const struct input_config *input = item->target;
+        if (item->table != &config_input_table || item->broken ||
+            (input->kind != INPUT_STDIN && input->program_stdin != INPUT_STDIN_INHERIT)) {
+            continue;
+        }
+        if (reader != NULL && (item->kind != INPUT_STDIN || reader->kind != INPUT_STDIN)) {
+            report_error(builder->report, item->where, "standard input is read by %s at %s already",
+                reader->name, reader->where);
+        }
+        reader = item;
+    }
+}
+
 static const char *route_name(const struct config_item *item)
 {
     const struct output_config *output = item->target;
@@ -287,6 +306,7 @@ void config_check(struct config_builder *builder)
         check_route(builder, &builder->config->routes[i]);
     }
     check_unique(builder);
+    check_stdin(builder);
     check_reach(builder);
     check_limits(builder);
 }

@@ -26,14 +26,26 @@ static void forget_hidden_signals(void)
     }
 }
 
+/* All signals are blocked: taking the terminal from the background does not stop us. */
+static int take_stdin(int fd)
+{
+    int opened = fd < 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC) : fd;
+    if (opened < 0 || dup2(opened, STDIN_FILENO) < 0) {
+        return -1;
+    }
+    if (fd >= 0 && isatty(STDIN_FILENO) == 1) {
+        (void)tcsetpgrp(STDIN_FILENO, getpgrp()); /* refused: it is not ours to give */
+    }
+    return 0;
+}
+
 /* Between fork and exec: async-signal-safe calls only. Returns the errno that stopped it. */
 static int become(const struct spawn_request *request, int report_fd)
 {
     for (int number = 1; number < NSIG; number++) {
         (void)signal(number, SIG_DFL); /* refused for KILL and STOP: those are default anyway */
     }
-    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null_fd < 0 || setpgid(0, 0) < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
+    if (setpgid(0, 0) < 0 || take_stdin(request->stdin_fd) < 0 ||
         dup2(request->stdout_fd, STDOUT_FILENO) < 0 ||
         dup2(request->stderr_fd, STDERR_FILENO) < 0) {
         return errno;

@@ -10,14 +10,16 @@ struct spawn_request {
     char *const *arguments;   /* an argv looked up in $PATH; NULL: none */
     char *const *environment; /* ends with NULL */
     const struct identity *identity;
+    int stdin_fd;  /* -1: /dev/null */
     int stdout_fd; /* both above 2 */
     int stderr_fd;
 };
 
 /*
- * Starts it in its own process group, with default signals, standard input from /dev/null and no
- * other descriptors. It does not die with us. Returns once the program runs: 0; or -errno of the
- * step that failed (-ENOENT, -EACCES: of the program itself), with the process reaped.
+ * Starts it in its own process group, with default signals and no other descriptors. One that is
+ * given a terminal to read gets it as its foreground. It does not die with us. Returns once the
+ * program runs: 0; or -errno of the step that failed (-ENOENT, -EACCES: of the program itself),
+ * with the process reaped.
  */
 YARDER_MUST_USE int spawn(pid_t *out, const struct spawn_request *request);
 

@@ -18,6 +18,7 @@ static const char *const parse_choices[] = {"raw", "syslog", NULL};
 static const char *const framing_choices[] = {"auto", "lf", "nul", "octets", "length4", NULL};
 static const char *const record_kind_choices[] = {"log", "request", NULL};
 static const char *const socket_type_choices[] = {"dgram", "stream", NULL};
+static const char *const stdin_choices[] = {"null", "inherit", NULL};
 static const char *const restart_choices[] = {"always", "on-failure", "never", NULL};
 
 enum {
@@ -76,6 +77,9 @@ const struct input_option input_options[] = {
     {{"restart-delay", YARDER_OPTION_DURATION, FIELD(restart_delay_ns), "1s", 0, UINT64_MAX, NULL,
          NULL, "TIME",
          "pause before it is started again; doubles up to a minute while it fails at once"},
+        EXEC},
+    {{"stdin", YARDER_OPTION_CHOICE, FIELD(program_stdin), "null", 0, 0, stdin_choices, NULL,
+         "null|inherit", "standard input of the command: none, or the daemon's own"},
         EXEC},
     {{"size", YARDER_OPTION_BYTES, FIELD(ring_bytes), NULL, 64 << 10, 1ull << 32, NULL, NULL,
          "SIZE", "ring memory of each producer process; else the daemon's ring-memory"},

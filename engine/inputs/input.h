@@ -27,6 +27,9 @@ enum input_parse { INPUT_PARSE_RAW, INPUT_PARSE_SYSLOG };
 /* What becomes of an exec child that has ended. */
 enum input_restart { INPUT_RESTART_ALWAYS, INPUT_RESTART_ON_FAILURE, INPUT_RESTART_NEVER };
 
+/* What an exec child reads: nothing, or what the daemon was given. */
+enum input_stdin { INPUT_STDIN_NULL, INPUT_STDIN_INHERIT };
+
 enum input_socket_type { INPUT_SOCKET_DATAGRAM, INPUT_SOCKET_STREAM };
 
 /* One input as configured. Texts belong to the configuration's arena. */
@@ -51,6 +54,7 @@ struct input_config {
 
     int restart; /* enum input_restart; exec */
     uint64_t restart_delay_ns;
+    int program_stdin; /* enum input_stdin; exec */
 
     uint64_t ring_bytes; /* ring: memory of each producer process; 0: the daemon's ring-memory */
 

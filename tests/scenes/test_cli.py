@@ -246,26 +246,30 @@ def test_exec_does_not_follow_what_the_command_left_writing():
     assert result.returncode == 0 and result.stdout.count(b"y\n") > 1000
 
 
-def test_exec_and_the_terminal():
-    """A signal of the terminal reaches the command once, not once more through us."""
+@pytest.mark.parametrize("own", [False, True])
+def test_exec_and_the_terminal(own, folder):
+    """A signal of the terminal reaches the command once, not once more through us; what is typed
+    is the command's to read."""
     code = ("import signal, sys, time; n = [0]\n"
             "def count(*_): n[0] += 1\n"
             "signal.signal(signal.SIGINT, count)\n"
             "print('ready', flush=True)\n"
+            "print('read', input(), flush=True)\n"
             "while n[0] == 0: time.sleep(0.01)\n"
             "time.sleep(0.3); print('times', n[0], flush=True)")
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["YARDER_RUN_DIR"] = "/nonexistent"
-        os.execv(str(program()), ["yarder", "exec", "-t", "x", "--", sys.executable, "-c", code])
+        output = ["--output", f"file:{folder}/own.log"] if own else []
+        os.execv(str(program()),
+                 ["yarder", "exec", "-t", "x", *output, "--", sys.executable, "-c", code])
     said = b""
-    typed = False
+    typing = [(b"ready", b"a word\n"), (b"read a word", b"\x03")]
     try:
         while chunk := os.read(terminal, 4096):
             said += chunk
-            if b"ready" in said and not typed:
-                typed = True
-                os.write(terminal, b"\x03")
+            if typing and typing[0][0] in said:
+                os.write(terminal, typing.pop(0)[1])
     except OSError:
         pass  # the terminal's last user is gone
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -283,6 +287,15 @@ def test_exec_with_its_own_output(folder):
     assert result.stdout == b"one it's ${env:HOME} a=b, c\n"
     assert result.stderr == b"two\n"
     assert sorted(out.read_text().splitlines()) == ["one it's ${env:HOME} a=b, c", "two"]
+
+
+def test_exec_with_its_own_output_reads_standard_input(folder):
+    out = folder / "own.log"
+    with subprocess.Popen(["seq", "20000"], stdout=subprocess.PIPE) as numbers:
+        result = cli("exec", "--quiet", "--output", f"file:{out}", "--", "cat",
+                     stdin=numbers.stdout)
+    assert result.returncode == 0, result
+    assert out.read_text().split() == [str(number) for number in range(1, 20001)]
 
 
 def test_exec_with_its_own_output_can_be_silent(folder):
