@@ -45,10 +45,15 @@ static void calm_down(struct supervisor *supervisor)
     }
 }
 
-/* At once while workers get something done between their deaths; else with growing pauses. */
+/*
+ * At once while workers get something done between their deaths, else with growing pauses: one that
+ * is killed at each start, for want of memory say, is no crash of its own doing.
+ */
 static void plan_restart(struct supervisor *supervisor, const struct worker_process *dead)
 {
-    bool progress = dead->deployment->hold->header->crash_count <= 1;
+    bool lived = deployment_generation(dead->deployment) != dead->generation ||
+                 supervisor->now_ns - dead->started_ns >= second_ns;
+    bool progress = lived && dead->deployment->hold->header->crash_count <= 1;
     bool first = progress || supervisor->restart_pause_ns == 0;
     supervisor->restart_pause_ns =
         first ? pause_first_ns : yarder_min(supervisor->restart_pause_ns * 2, pause_most_ns);
@@ -313,7 +318,7 @@ static void look_for_stuck(struct supervisor *supervisor)
 /* From its first commit on nothing of the deployment before is asked for any more. */
 static bool has_committed(const struct deployment *deployment)
 {
-    return __atomic_load_n(&deployment->hold->header->generation, __ATOMIC_ACQUIRE) > 1;
+    return deployment_generation(deployment) > 1;
 }
 
 void workers_serve(struct supervisor *supervisor)

@@ -101,6 +101,11 @@ void deployment_close(struct deployment *deployment)
     free(deployment);
 }
 
+uint64_t deployment_generation(const struct deployment *deployment)
+{
+    return __atomic_load_n(&deployment->hold->header->generation, __ATOMIC_ACQUIRE);
+}
+
 void deployment_keep(
     struct deployment *deployment, uint32_t queue, int fd, const struct channel_file *file)
 {

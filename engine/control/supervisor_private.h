@@ -48,10 +48,11 @@ struct worker_process {
     pid_t pid;
     int channel_fd;
     uint64_t started_ns;
-    uint64_t kill_ns;   /* when it is killed if it has not gone */
-    uint64_t zombie_ns; /* since when its leader is dead, while it cannot be reaped */
-    uint64_t left;      /* outputs of its deployment that it still delivers, leaving */
-    uint64_t fences;    /* outputs of `current` that wait until it is gone: it is in a call */
+    uint64_t generation; /* of the hold when it started */
+    uint64_t kill_ns;    /* when it is killed if it has not gone */
+    uint64_t zombie_ns;  /* since when its leader is dead, while it cannot be reaped */
+    uint64_t left;       /* outputs of its deployment that it still delivers, leaving */
+    uint64_t fences;     /* outputs of `current` that wait until it is gone: it is in a call */
     struct deployment *deployment;
 };
 
@@ -83,6 +84,8 @@ struct supervisor {
 /* deployment.c: reads the sources and lays a hold out for them. 0; -EINVAL with the report. */
 YARDER_MUST_USE int deployment_open(struct deployment **out,
     const struct supervisor_options *options, const char *program, struct config_report *report);
+/* Commits so far, by whatever worker. */
+uint64_t deployment_generation(const struct deployment *deployment);
 void deployment_close(struct deployment *deployment);
 /* Takes the descriptor. */
 void deployment_keep(

@@ -90,6 +90,7 @@ static int spawn(struct supervisor *supervisor, struct worker_process *process)
     process->pid = pid;
     process->channel_fd = pair[0];
     process->started_ns = supervisor->now_ns;
+    process->generation = deployment_generation(process->deployment);
     return 0;
 }
 
@@ -187,8 +188,7 @@ int worker_start(struct supervisor *supervisor, struct worker_process *process,
 static int tell_before(struct supervisor *supervisor, struct worker_process *process)
 {
     const struct deployment *before = supervisor->before;
-    bool fresh =
-        __atomic_load_n(&process->deployment->hold->header->generation, __ATOMIC_ACQUIRE) <= 1;
+    bool fresh = deployment_generation(process->deployment) <= 1;
     if (before == NULL || !fresh) {
         return 0;
     }

@@ -6,6 +6,7 @@ end of connections that broke, and nowhere else. A reader that follows the file 
 """
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,20 @@ def test_kills_while_blocked(yarder, folder):
             balloon.unlink()
             scene.killer.wait_progress(10_000)
             scene.end()
+
+
+def test_killed_at_each_start(yarder, folder):
+    """As for want of memory: the pauses grow, and nothing that was sent is lost."""
+    one = yarder("input = ring\noutput = all file:{folder}/all\n")
+    one.cli("send", "--sequence", "a", "--count", "100", "--block")
+    killed = set()
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        for pid in set(one.worker_pids()) - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        time.sleep(0.0005)
+    assert 3 <= len(killed) <= 20  # without growing pauses there are many more
+    one.cli("send", "--sequence", "b", "--count", "100", "--block")
+    ledger.wait_settled(one, 200, SETTLE_SECONDS)
+    audit([folder / "all"], {"a": 100, "b": 100}).assert_clean()
