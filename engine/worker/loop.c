@@ -7,6 +7,7 @@
  *   quiet                                sleep deeply; the first record of a process rings
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -102,6 +103,25 @@ static int nap(struct worker *worker, uint64_t timeout_ns)
     return io_wait(worker->io, timeout_ns, !worker->wait_for_first);
 }
 
+/*
+ * A record waits for room, which a lane makes. Sources that nobody may read now stay readable: no
+ * use in asking them. An output may also be waiting for time to pass, hence the limit.
+ */
+static void wait_for_room(struct worker *worker)
+{
+    __atomic_store_n(&worker->sleeps, 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in sleep_until */
+    if (!lanes_answered(worker)) {
+        struct pollfd lanes = {.fd = worker->lanes_source.fd, .events = POLLIN};
+        const struct timespec pause = {.tv_nsec = (long)nap_ns};
+        uint64_t count = 0;
+        if (ppoll(&lanes, 1, &pause, NULL) == 1) {
+            (void)!read(lanes.fd, &count, sizeof(count));
+        }
+    }
+    __atomic_store_n(&worker->sleeps, 0, __ATOMIC_RELAXED);
+}
+
 static int wait_for_more(struct worker *worker)
 {
     uint64_t now_ns = worker->now_ns;
@@ -110,9 +130,7 @@ static int wait_for_more(struct worker *worker)
         return 0;
     }
     if (worker->blocked) {
-        /* Sources that nobody may read stay readable: no use in asking them. */
-        const struct timespec pause = {.tv_nsec = (long)nap_ns};
-        (void)nanosleep(&pause, NULL);
+        wait_for_room(worker);
         return 0;
     }
     uint64_t deadline = deadline_ns(worker);
