@@ -5,7 +5,8 @@
  */
 #include "worker/worker_private.h"
 
-enum { PASS_BYTES = 1 << 20, TAKES_EACH = 4 };
+/* A pass is short, so that lanes get their work and no kind of inputs keeps the others waiting. */
+enum { TURN_BYTES = 1 << 20, TAKES_EACH = 4 };
 
 enum { SUSPECT_RING = 1, SUSPECT_PIPE = 2 };
 static uint64_t suspect_of(uint64_t kind, uint64_t number)
@@ -31,7 +32,9 @@ static bool place_gap(
         .input = behind->input,
         .level = YARDER_LEVEL_WARNING,
         .facility = YARDER_FACILITY_NONE};
-    return sink_place(&worker->sink, &gap, 1, worker->now_ns) == 1;
+    bool placed = sink_place(&worker->sink, &gap, 1, worker->now_ns) == 1;
+    worker->dirty |= placed;
+    return placed;
 }
 
 /* One part of a long record. false: it must wait. */
@@ -122,14 +125,16 @@ static bool collect_ring(struct worker *worker, struct ring_input *ring)
             limit == 0 ? 0 : ring_input_take(ring, &worker->clock, worker->take, limit, &more);
         if (count == 0) {
             worker->more |= more;
+            worker->dirty |= ring->taken; /* over what is no record: its room is given back */
             return true;
         }
-        worker->dirty = true;
         careful_before(worker, suspect);
         if (set_aside(worker, ring, suspect)) {
+            worker->dirty = true;
             continue;
         }
         uint32_t placed = place_ring(worker, ring, count);
+        worker->dirty |= placed > 0;
         if (placed < count) {
             ring_input_rewind(ring, worker->take, placed, count);
             return false;
@@ -137,6 +142,9 @@ static bool collect_ring(struct worker *worker, struct ring_input *ring)
         if (!more || worker->careful.on) {
             worker->more |= more;
             return true;
+        }
+        if (worker->sink.budget_bytes <= 0) {
+            break;
         }
     }
     worker->more = true;
@@ -147,6 +155,10 @@ static bool collect_ring(struct worker *worker, struct ring_input *ring)
 static bool retire_ring(struct worker *worker, struct ring_input *ring)
 {
     if (!ring->dead && !region_reader_idle(ring->reader)) {
+        return true;
+    }
+    if (ring->taken) { /* not before its tails are published: else a kill takes the last again */
+        worker->more = true;
         return true;
     }
     struct yarder_field fields[YARDER_FIELDS_MAX];
@@ -169,13 +181,30 @@ static bool retire_ring(struct worker *worker, struct ring_input *ring)
     if (!ring->doorbell_ended) {
         io_remove(worker->io, &ring->doorbell);
     }
-    uint64_t id = ring->id;
     ring_input_store(ring);
-    ring_input_close(ring, true);
+    ring->next = worker->retired;
+    worker->retired = ring;
     worker->dirty = true;
-    /* The supervisor keeps the region until this commit is stored: see worker_commit. */
-    worker->done_regions[worker->done_regions_count++] = id;
     return true;
+}
+
+/* The list begins with this ring from now on. */
+static void begin_with_ring(struct worker *worker, struct ring_input *ring)
+{
+    if (worker->rings == ring) {
+        return;
+    }
+    struct ring_input **link = &worker->rings;
+    while (*link != ring) {
+        link = &(*link)->next;
+    }
+    *link = NULL;
+    struct ring_input *last = ring;
+    while (last->next != NULL) {
+        last = last->next;
+    }
+    last->next = worker->rings;
+    worker->rings = ring;
 }
 
 static bool collect_rings(struct worker *worker)
@@ -184,12 +213,14 @@ static bool collect_rings(struct worker *worker)
     struct ring_input *next = NULL;
     for (struct ring_input *ring = worker->rings; ring != NULL; ring = next) {
         next = ring->next;
-        if (!collect_ring(worker, ring)) {
-            return false;
-        }
-        bool room = worker->done_regions_count < YARDER_COUNT_OF(worker->done_regions);
-        if (ring->gone && room && !retire_ring(worker, ring)) {
-            return false;
+        int64_t budget = worker->sink.budget_bytes;
+        bool spent = budget <= 0;
+        if (spent || !collect_ring(worker, ring) || (ring->gone && !retire_ring(worker, ring))) {
+            /* Who got something before it had to wait lets the next one begin. */
+            bool got = worker->sink.budget_bytes < budget && next != NULL;
+            begin_with_ring(worker, got ? next : ring);
+            worker->more |= spent;
+            return spent;
         }
     }
     return true;
@@ -207,17 +238,18 @@ static bool place_pipe(struct worker *worker, struct pipe_input *pipe)
             pipe->unframed = worker->batch->limit == 0;
             break;
         }
-        worker->dirty = true;
         careful_before(worker, suspect);
         if (careful_is_killer(worker, suspect, &worker->batch->records[0])) {
+            worker->dirty = true;
             return true;
         }
         uint32_t placed = sink_place(&worker->sink, worker->batch->records, count, worker->now_ns);
+        worker->dirty |= placed > 0;
         if (placed < count) {
             pipe_rewind(pipe, placed);
             return false;
         }
-        if (worker->careful.on) {
+        if (worker->careful.on || worker->sink.budget_bytes <= 0) {
             worker->more = true;
             break;
         }
@@ -266,27 +298,58 @@ static bool collect_pipe(struct worker *worker, struct pipe_input *pipe)
 static bool collect_pipes(struct worker *worker)
 {
     uint32_t count = worker->hold->shape.pipes_count;
+    uint32_t first = worker->first_pipe;
     for (uint32_t i = 0; i < count; i++) {
-        struct pipe_input *pipe = &worker->pipes[i];
-        if (worker->pipe_is_open[i] && !pipe->finished && !collect_pipe(worker, pipe)) {
-            return false;
+        uint32_t index = (first + i) % count;
+        struct pipe_input *pipe = &worker->pipes[index];
+        if (!worker->pipe_is_open[index] || pipe->finished) {
+            continue;
+        }
+        bool spent = worker->sink.budget_bytes <= 0;
+        if (spent || !collect_pipe(worker, pipe)) {
+            worker->first_pipe = index;
+            worker->more |= spent;
+            return spent;
         }
     }
     return true;
 }
 
+static bool collect_turn(struct worker *worker, enum collect_turn turn)
+{
+    worker->sink.budget_bytes = TURN_BYTES;
+    switch (turn) {
+    case TURN_RINGS:
+        return collect_rings(worker);
+    case TURN_PIPES:
+        return collect_pipes(worker);
+    case TURN_SOCKETS:
+    case TURNS:
+        break;
+    }
+    if (careful_limit(worker, 1) == 0) {
+        worker->more = true; /* a suspect is under way: no other record shares this pass with it */
+        worker_listen(worker);
+        return true;
+    }
+    return feed_sources(worker);
+}
+
 void collect(struct worker *worker)
 {
     worker->more = false;
+    enum collect_turn first = worker->careful.on ? TURN_RINGS : worker->turn;
     /* What a connection gave before comes first; while it waits, nothing else is taken. */
-    bool room = feed_flush(worker) && collect_rings(worker) && collect_pipes(worker);
+    bool room = feed_flush(worker);
+    worker->turn = room ? (first + 1) % TURNS : TURN_SOCKETS;
+    for (uint32_t i = 0; i < TURNS && room; i++) {
+        enum collect_turn turn = (first + i) % TURNS;
+        room = collect_turn(worker, turn);
+        bool got = worker->sink.budget_bytes < TURN_BYTES;
+        worker->turn = room ? worker->turn : (turn + got) % TURNS;
+    }
     worker->blocked = !room;
-    if (room && careful_limit(worker, 1) == 0) {
-        worker->more = true; /* a suspect is under way: no other record shares this pass with it */
-        worker_listen(worker);
-    } else if (room) {
-        feed_sources(worker);
-    } else {
+    if (!room) {
         worker_listen(worker);
     }
 }

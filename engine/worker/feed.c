@@ -107,6 +107,9 @@ static bool feed_source(struct worker *worker, struct io_source *source)
         if (last) {
             return true;
         }
+        if (worker->sink.budget_bytes <= 0) {
+            break; /* it stays in the loop's list of ready ones */
+        }
     }
     worker->more = true;
     return true;
@@ -211,18 +214,19 @@ static void ready_source(struct worker *worker, struct io_source *source)
     }
 }
 
-void feed_sources(struct worker *worker)
+bool feed_sources(struct worker *worker)
 {
-    for (unsigned i = 0; i < SOURCES_EACH_PASS; i++) {
+    for (unsigned i = 0; i < SOURCES_EACH_PASS && worker->sink.budget_bytes > 0; i++) {
         struct io_source *source = io_next(worker->io);
         if (source == NULL) {
-            return;
+            return true;
         }
         if (source->kind == IO_READY) {
             ready_source(worker, source);
         } else if (!feed_source(worker, source)) {
-            return;
+            return false;
         }
     }
     worker->more = true;
+    return true;
 }

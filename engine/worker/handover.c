@@ -77,6 +77,15 @@ static void force_leftovers(struct worker *worker)
     worker->dirty = true;
 }
 
+static void close_rings(struct ring_input **list)
+{
+    while (*list != NULL) {
+        struct ring_input *ring = *list;
+        *list = ring->next;
+        ring_input_close(ring, false);
+    }
+}
+
 void handover_give(struct worker *worker, uint64_t busy)
 {
     status_stop(worker->status);
@@ -104,11 +113,8 @@ void handover_give(struct worker *worker, uint64_t busy)
         worker_commit(worker);
     }
     /* Producers ring, and wait, for whoever has the lease: not for us any more. */
-    while (worker->rings != NULL) {
-        struct ring_input *ring = worker->rings;
-        worker->rings = ring->next;
-        ring_input_close(ring, false);
-    }
+    close_rings(&worker->rings);
+    close_rings(&worker->retired);
     struct channel_message baton = channel_message_of(CHANNEL_BATON, 0, 0);
     baton.pid = (uint32_t)getpid();
     baton.fds[0] = baton_fd;

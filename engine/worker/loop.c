@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -16,25 +15,11 @@
 #include "worker/worker_private.h"
 
 static const uint64_t nap_ns = 500ull * 1000;
+static const uint64_t unfenced_ns = 5ull * 1000 * 1000;
+static const uint64_t room_pause_most_ns = 8ull * 1000 * 1000;
 static const uint64_t quiet_after_ns = 10ull * 1000 * 1000;
 /* A client that could not register for membarrier delays only itself, so long. */
 static const uint64_t sleep_most_ns = 100ull * 1000 * 1000;
-
-void worker_complain(void *worker, const char *line)
-{
-    worker_say(worker, "%s", line);
-}
-
-void worker_say(struct worker *worker, const char *format, ...)
-{
-    (void)worker;
-    char line[512];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    (void)fprintf(stderr, "yarder: %s\n", line);
-}
 
 uint64_t worker_monotonic_ns(void)
 {
@@ -88,8 +73,10 @@ static int sleep_until(struct worker *worker, uint64_t timeout_ns, enum ring_sle
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with the lanes' fence before they look */
     rings_sleep(worker, state);
     bool woken = lanes_answered(worker);
-    if (state == RING_DEEP && worker->rings != NULL) {
-        woken = ring_membarrier() < 0 || !rings_idle(worker) || woken;
+    if (state == RING_DEEP && worker->rings != NULL && worker->phase == WORKER_RUNNING) {
+        /* Without it a producer's bell can be missed: it is not waited for long. */
+        timeout_ns = ring_membarrier() < 0 ? yarder_min(timeout_ns, unfenced_ns) : timeout_ns;
+        woken = !rings_idle(worker) || woken;
     }
     int r = io_wait(worker->io, woken ? 0 : timeout_ns, false);
     __atomic_store_n(&worker->sleeps, 0, __ATOMIC_RELAXED);
@@ -100,26 +87,33 @@ static int sleep_until(struct worker *worker, uint64_t timeout_ns, enum ring_sle
 static int nap(struct worker *worker, uint64_t timeout_ns)
 {
     rings_sleep(worker, RING_LIGHT);
-    return io_wait(worker->io, timeout_ns, !worker->wait_for_first);
+    int r = io_wait(worker->io, timeout_ns, !worker->wait_for_first);
+    rings_sleep(worker, RING_AWAKE); /* appends look no further than at this word */
+    return r;
 }
 
 /*
- * A record waits for room, which a lane makes. Sources that nobody may read now stay readable: no
- * use in asking them. An output may also be waiting for time to pass, hence the limit.
+ * A record waits for room, which a lane makes. Sources that nobody may read now stay readable: they
+ * are no reason to wake. Time may also make room, by the output's policy: it is looked at again soon,
+ * and less soon as long as nothing happens.
  */
-static void wait_for_room(struct worker *worker)
+static int wait_for_room(struct worker *worker)
 {
     __atomic_store_n(&worker->sleeps, 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in sleep_until */
-    if (!lanes_answered(worker)) {
-        struct pollfd lanes = {.fd = worker->lanes_source.fd, .events = POLLIN};
-        const struct timespec pause = {.tv_nsec = (long)nap_ns};
+    struct pollfd ready[] = {{.fd = worker->lanes_source.fd, .events = POLLIN},
+        {.fd = worker->channel_fd, .events = POLLIN}};
+    const struct timespec pause = {.tv_nsec = (long)worker->room_pause_ns};
+    worker->room_pause_ns = yarder_min(worker->room_pause_ns * 2, room_pause_most_ns);
+    if (lanes_answered(worker) || ppoll(ready, YARDER_COUNT_OF(ready), &pause, NULL) > 0) {
+        worker->room_pause_ns = nap_ns;
+    }
+    if ((ready[0].revents & POLLIN) != 0) {
         uint64_t count = 0;
-        if (ppoll(&lanes, 1, &pause, NULL) == 1) {
-            (void)!read(lanes.fd, &count, sizeof(count));
-        }
+        (void)!read(ready[0].fd, &count, sizeof(count));
     }
     __atomic_store_n(&worker->sleeps, 0, __ATOMIC_RELAXED);
+    return io_wait(worker->io, 0, false); /* the sockets' turn may be next */
 }
 
 static int wait_for_more(struct worker *worker)
@@ -130,9 +124,9 @@ static int wait_for_more(struct worker *worker)
         return 0;
     }
     if (worker->blocked) {
-        wait_for_room(worker);
-        return 0;
+        return wait_for_room(worker);
     }
+    worker->room_pause_ns = nap_ns;
     uint64_t deadline = deadline_ns(worker);
     if (worker->more || worker->dirty || worker->last_call) {
         return io_wait(worker->io, 0, false);

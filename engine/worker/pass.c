@@ -46,16 +46,22 @@ static void publish(struct worker *worker)
     }
 }
 
-/* One that cannot be told now is told after a later commit. */
-static void tell_done_regions(struct worker *worker)
+/*
+ * The supervisor may free a region once the commit says that all of it was taken. Its place in the
+ * hold is given up by a later commit: until the supervisor knows, a new worker is offered the
+ * region again and must find how far it was taken. One that cannot be told now is told later.
+ */
+static void give_regions_back(struct worker *worker)
 {
-    while (worker->done_regions_count > 0) {
-        uint64_t id = worker->done_regions[worker->done_regions_count - 1];
-        const struct channel_message done = channel_message_of(CHANNEL_REGION_DONE, 0, id);
-        if (channel_send(worker->channel_fd, &done, 100) < 0) {
+    while (worker->retired != NULL) {
+        struct ring_input *ring = worker->retired;
+        const struct channel_message done = channel_message_of(CHANNEL_REGION_DONE, 0, ring->id);
+        if (channel_send(worker->channel_fd, &done, 0) < 0) {
             return;
         }
-        worker->done_regions_count--;
+        worker->retired = ring->next;
+        ring_input_close(ring, true);
+        worker->dirty = true;
     }
 }
 
@@ -77,7 +83,7 @@ void worker_commit(struct worker *worker)
         output_settle(&worker->outputs[i]);
     }
     join_settle(worker->hold);
-    tell_done_regions(worker);
+    give_regions_back(worker);
 }
 
 void worker_pass(struct worker *worker)

@@ -219,6 +219,26 @@ static void open_regions(struct worker *worker, struct preparation *preparation)
     preparation->regions_count = 0;
 }
 
+static bool is_offered(const struct worker *worker, uint64_t region)
+{
+    const struct ring_input *ring = worker->rings;
+    while (ring != NULL && ring->id != region) {
+        ring = ring->next;
+    }
+    return ring != NULL;
+}
+
+/* Regions that the supervisor has freed, after a commit that still had a place for them. */
+static void forget_freed_regions(struct worker *worker)
+{
+    for (uint32_t i = 0; i < *worker->hold->regions_used; i++) {
+        struct hold_region *region = hold_region_at(worker->hold, i);
+        if (region->id != 0 && !is_offered(worker, region->id)) {
+            *region = (struct hold_region){0};
+        }
+    }
+}
+
 /* What nobody claimed: files of queues that the commit does not name, old ones among them. */
 static void drop_rest(struct preparation *preparation)
 {
@@ -260,6 +280,7 @@ int preparation_inputs(struct worker *worker, struct preparation *preparation)
         return r;
     }
     open_regions(worker, preparation);
+    forget_freed_regions(worker);
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
         worker->outputs[i].fenced = (preparation->fenced >> i & 1) != 0;
     }

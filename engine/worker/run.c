@@ -112,5 +112,6 @@ int worker_run(const struct worker_options *options)
     for (uint32_t i = 0; i < worker.sink.outputs_count; i++) {
         (void)output_close(&worker.outputs[i], lane_wait_ns);
     }
+    worker_say_close(&worker);
     return r < 0 ? 1 : 0;
 }

@@ -123,6 +123,7 @@ static int prepare(struct worker *worker, struct preparation *preparation)
         return r;
     }
     ring_clock_open(&worker->clock);
+    worker_say_open(worker);
     const struct channel_message ready = channel_message_of(CHANNEL_READY, 0, 0);
     return channel_send(worker->channel_fd, &ready, 1000);
 }

@@ -5,6 +5,8 @@
 #include "os/memory.h"
 #include "worker/worker_private.h"
 
+enum { RECORD_BYTES = 64 }; /* what a record costs beside its text, for the budget */
+
 /* The configured policy, or the default: one output alone holds its inputs back, others do not. */
 static uint64_t block_limit_ns(
     const struct daemon_config *config, const struct output_config *output)
@@ -111,6 +113,7 @@ uint32_t sink_place(
         if (YARDER_UNLIKELY(sink->crash_text != NULL)) {
             crash_if_planted(sink, record);
         }
+        sink->budget_bytes -= (int64_t)record->text.length + RECORD_BYTES;
         input_count(&sink->inputs[record->input], record);
         fate_count(sink->hold->router, verdict);
         for (uint64_t left = verdict->outputs; left != 0; left &= left - 1) {

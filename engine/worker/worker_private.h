@@ -8,6 +8,7 @@
  *   pass.c     reap, collect, seal, commit, publish, submit
  *   collect.c  rings and pipes      feed.c  connections and datagrams
  *   sink.c     route and put
+ *   say.c      words for the operator, by a thread of their own
  *   talk.c     messages of the supervisor while at work
  *   handover.c the old and the new worker at a reload
  *   status.c   the control thread
@@ -52,8 +53,12 @@ struct sink {
     struct hold *hold;
     struct input *inputs;
     struct route_verdict verdicts[YARDER_BATCH_RECORDS];
+    int64_t budget_bytes;   /* of the kind of inputs being collected, in this pass */
     const char *crash_text; /* tests: a record with this text is our bug */
 };
+
+/* Kinds of inputs take turns: one that had to wait and got nothing goes first in the next pass. */
+enum collect_turn { TURN_RINGS, TURN_PIPES, TURN_SOCKETS, TURNS };
 
 /* A chunk on its way through framing: records of it may wait for room. */
 struct feed {
@@ -92,7 +97,10 @@ struct worker {
     struct pipe_input pipes[YARDER_PIPES_MAX];
     bool pipe_is_open[YARDER_PIPES_MAX];
     struct stream_input *streams;
-    struct ring_input *rings;
+    struct ring_input *rings;   /* the first is asked first */
+    struct ring_input *retired; /* drained for good: their regions go back after a commit */
+    enum collect_turn turn;
+    uint32_t first_pipe; /* asked first */
     struct ring_clock clock;
     struct ring_take *take;
     struct batch *batch;
@@ -107,23 +115,23 @@ struct worker {
     struct output_services services;
     const struct board *board;
     struct status *status; /* the control thread */
+    struct say *say;
 
     enum worker_phase phase;
-    uint64_t stop_ns;          /* monotonic: leave then, delivered or not */
-    uint64_t stop_outputs;     /* outputs still to be delivered in QUIET */
-    uint64_t now_ns;           /* monotonic, once a pass */
-    uint64_t active_ns;        /* when something was last taken */
-    uint64_t done_regions[16]; /* to be told to the supervisor after the next commit */
-    uint32_t done_regions_count;
-    bool more;           /* an input has more to take right away */
-    bool blocked;        /* a record waits for room: nothing else is taken */
-    bool dirty;          /* the private state differs from the stored commit */
-    bool wait_for_first; /* a unix datagram socket with a short queue: never wait for several */
+    uint64_t stop_ns;      /* monotonic: leave then, delivered or not */
+    uint64_t stop_outputs; /* outputs still to be delivered in QUIET */
+    uint64_t now_ns;       /* monotonic, once a pass */
+    uint64_t active_ns;    /* when something was last taken */
+    bool more;             /* an input has more to take right away */
+    bool blocked;          /* a record waits for room: nothing else is taken */
+    bool dirty;            /* the private state differs from the stored commit */
+    bool wait_for_first;   /* a unix datagram socket with a short queue: never wait for several */
     bool ended_told;
     uint32_t quiet_passes;
-    uint64_t last_call_ns; /* half of the time for draining: then no more is taken */
-    bool last_call;        /* STOP came: what is already there is taken, then no more */
-    bool orphaned;         /* the supervisor has gone */
+    uint64_t room_pause_ns; /* of the next wait for room */
+    uint64_t last_call_ns;  /* half of the time for draining: then no more is taken */
+    bool last_call;         /* STOP came: what is already there is taken, then no more */
+    bool orphaned;          /* the supervisor has gone */
     bool first_start;
 };
 
@@ -137,8 +145,6 @@ uint64_t worker_monotonic_ns(void);
 
 /* loop.c */
 YARDER_MUST_USE int worker_loop(struct worker *worker);
-/* A line on standard error, for the operator. */
-void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
 void worker_complain(void *worker, const char *line);
 
 /* pass.c */
@@ -152,7 +158,8 @@ void collect(struct worker *worker);
 bool feed_flush(struct worker *worker);
 /* Sources are paused: what they gave before is taken. Answers whether all found room. */
 bool feed_leftovers(struct worker *worker);
-void feed_sources(struct worker *worker);
+/* false: a record must wait. */
+bool feed_sources(struct worker *worker);
 
 /* sink.c: places records in turn; answers how many: fewer than count when one must wait. */
 YARDER_MUST_USE int sink_open(
@@ -175,6 +182,15 @@ void careful_before(struct worker *worker, uint64_t suspect);
 bool careful_is_killer(struct worker *worker, uint64_t suspect, const struct yarder_record *record);
 void careful_after_commit(struct worker *worker);
 void careful_begin(struct worker *worker);
+
+/*
+ * say.c: a line on standard error, for the operator. Never waits: who reads it may have stopped.
+ * Before worker_say_open, and when a thread cannot be had, it is written at once.
+ */
+void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
+void worker_say_open(struct worker *worker);
+/* Waits a moment for what is still to be said. */
+void worker_say_close(struct worker *worker);
 
 /* status.c */
 YARDER_MUST_USE int status_open(struct worker *worker, int control_fd);

@@ -67,7 +67,8 @@ def test_full_disk_blocks_and_goes_on(small, yarder, kills):
     full = tries(one)
     assert producer.is_alive(), "the producer does not wait"
     assert 0 < full["delivered"] < count and full["held"] > 0
-    assert said(one, "No space left") == 1 + kills  # one a minute from each worker
+    # One a minute from each worker; one that is killed may take its word with it.
+    assert 1 <= said(one, "No space left") <= 1 + kills
     balloon.unlink()
     producer.join(20)
     assert not producer.is_alive()

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the worker has to say goes to standard error by a thread of its own: who reads that may have
+ * stopped (a full pipe, a terminal held by Ctrl-S, a file on a disk that hangs), and no record must
+ * wait with it.
+ *
+ *        taken              put            one slot for each line, slot = counter % LINES_MAX;
+ *     ...[line][line][line]....            `put` is the writer's, `taken` the thread's
+ *
+ * What finds no slot is counted, and said when there is one.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker/worker_private.h"
+
+enum { LINES_MAX = 64, LINE_BYTES = 512, STACK_BYTES = 64 << 10, CLOSE_WAIT_MS = 200 };
+
+struct say {
+    uint32_t put;    /* release in worker_say pairs with acquire in the thread */
+    uint32_t taken;  /* release in the thread pairs with acquire in worker_say */
+    uint32_t unsaid; /* the writer's: lines that found no slot */
+    sem_t lines_there;
+    pthread_t thread;
+    char lines[LINES_MAX][LINE_BYTES];
+};
+
+static void write_line(const char *line)
+{
+    char whole[LINE_BYTES + 16];
+    int length = snprintf(whole, sizeof(whole), "yarder: %s\n", line);
+    (void)!write(
+        STDERR_FILENO, whole, (size_t)length); /* no stream: a stuck one could not be left */
+}
+
+static void *run(void *argument)
+{
+    struct say *say = argument;
+    (void)pthread_setname_np(pthread_self(), "yarder-say");
+    for (;;) {
+        while (sem_wait(&say->lines_there) < 0) {
+        }
+        uint32_t taken = say->taken;
+        if (taken == __atomic_load_n(&say->put, __ATOMIC_ACQUIRE)) {
+            return NULL; /* a post without a line: leave */
+        }
+        write_line(say->lines[taken % LINES_MAX]);
+        __atomic_store_n(&say->taken, taken + 1, __ATOMIC_RELEASE);
+    }
+}
+
+/* Whether there was a slot. */
+static bool hand_over(struct say *say, const char *line)
+{
+    uint32_t taken = __atomic_load_n(&say->taken, __ATOMIC_ACQUIRE);
+    if (say->put - taken == LINES_MAX) {
+        return false;
+    }
+    (void)snprintf(say->lines[say->put % LINES_MAX], LINE_BYTES, "%s", line);
+    __atomic_store_n(&say->put, say->put + 1, __ATOMIC_RELEASE);
+    (void)sem_post(&say->lines_there);
+    return true;
+}
+
+void worker_say(struct worker *worker, const char *format, ...)
+{
+    char line[LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    struct say *say = worker->say;
+    if (say == NULL) {
+        write_line(line);
+        return;
+    }
+    if (say->unsaid > 0) {
+        char gap[LINE_BYTES];
+        (void)snprintf(
+            gap, sizeof(gap), "%u lines before this one could not be said in time", say->unsaid);
+        say->unsaid = hand_over(say, gap) ? 0 : say->unsaid;
+    }
+    say->unsaid += hand_over(say, line) ? 0 : 1;
+}
+
+void worker_complain(void *worker, const char *line)
+{
+    worker_say(worker, "%s", line);
+}
+
+void worker_say_open(struct worker *worker)
+{
+    YARDER_OWN_HEAP struct say *say = calloc(1, sizeof(*say));
+    pthread_attr_t attributes;
+    if (say == NULL || sem_init(&say->lines_there, 0, 0) < 0 ||
+        pthread_attr_init(&attributes) != 0) {
+        return;
+    }
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int error = pthread_create(&say->thread, &attributes, run, say);
+    (void)pthread_attr_destroy(&attributes);
+    worker->say = error == 0 ? yarder_heap_take(&say) : NULL;
+}
+
+void worker_say_close(struct worker *worker)
+{
+    struct say *say = worker->say;
+    if (say == NULL) {
+        return;
+    }
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += CLOSE_WAIT_MS * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)sem_post(&say->lines_there);
+    if (pthread_timedjoin_np(say->thread, NULL, &until) != 0) {
+        return; /* stuck in a write: it ends with the process */
+    }
+    worker->say = NULL;
+    (void)sem_destroy(&say->lines_there);
+    free(say);
+}
