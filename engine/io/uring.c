@@ -193,7 +193,10 @@ static bool arm(struct uring *uring, struct uring_slot *slot)
     if (sqe == NULL) {
         return false;
     }
-    if (source->kind == IO_STREAM) {
+    if (source->kind == IO_STREAM && slot->is_unix) {
+        /* A multishot one can miss that the other side has closed (seen on 6.18). */
+        io_uring_prep_recv(sqe, source->fd, NULL, 0, 0);
+    } else if (source->kind == IO_STREAM) {
         io_uring_prep_recv_multishot(sqe, source->fd, NULL, 0, 0);
     } else {
         struct msghdr *header = slot->is_unix ? &uring->header_unix : &uring->header;
