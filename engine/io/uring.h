@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The io_uring loop. Every stream has a recv armed (multishot, save on unix sockets), every datagram socket a multishot
- * recvmsg; the kernel puts what comes into buffers of the loop's two rings of buffers and says so
- * in the completion queue. READY sources stand in the epoll set, which one poll request watches.
+ * The io_uring loop. Every stream has a recv armed (multishot, save on unix sockets), every
+ * datagram socket a multishot recvmsg; the kernel puts what comes into buffers of the loop's two
+ * rings of buffers and says so in the completion queue. READY sources stand in the epoll set, which
+ * one poll request watches.
  *
  *      slot:   IDLE --arm--> ARMED --last completion--> IDLE (queued to be armed again, paused,
  *                              | disarm: cancel, wait         or finished)

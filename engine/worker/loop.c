@@ -94,8 +94,8 @@ static int nap(struct worker *worker, uint64_t timeout_ns)
 
 /*
  * A record waits for room, which a lane makes. Sources that nobody may read now stay readable: they
- * are no reason to wake. Time may also make room, by the output's policy: it is looked at again soon,
- * and less soon as long as nothing happens.
+ * are no reason to wake. Time may also make room, by the output's policy: it is looked at again
+ * soon, and less soon as long as nothing happens.
  */
 static int wait_for_room(struct worker *worker)
 {

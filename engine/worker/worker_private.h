@@ -185,11 +185,11 @@ void careful_begin(struct worker *worker);
 
 /*
  * say.c: a line on standard error, for the operator. Never waits: who reads it may have stopped.
- * Before worker_say_open, and when a thread cannot be had, it is written at once.
+ * Before worker_say_open, and when a thread cannot be had, it is written at once. worker_say_close
+ * waits a moment for what is still to be said.
  */
 void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
 void worker_say_open(struct worker *worker);
-/* Waits a moment for what is still to be said. */
 void worker_say_close(struct worker *worker);
 
 /* status.c */
