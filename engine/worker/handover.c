@@ -2,8 +2,8 @@
 /*
  * A reload, seen from both workers. The old one gives its connections away: their descriptors as
  * messages, each with its place in the baton, where what it had not framed of it stands. The new
- * one takes the state of the old hold into its own: counters and places by the inputs' and outputs'
- * names, what queues still hold for outputs that stay (queue_move.c).
+ * one takes the state of the old hold into its own: an address or a file goes on whatever it is
+ * called now, with its counters and what waits for it (queue_move.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -127,21 +127,43 @@ void handover_give(struct worker *worker, uint64_t busy)
     crash_point("handover-told");
 }
 
-static uint32_t input_named(const struct daemon_config *config, const char *name)
+static bool is_same_source(const struct input_config *a, const struct input_config *b)
+{
+    return a->kind == b->kind && strcmp(a->target, b->target) == 0 &&
+           (a->kind != INPUT_EXEC || strcmp(a->name, b->name) == 0);
+}
+
+static uint32_t same_source(const struct daemon_config *config, const struct input_config *input)
 {
     for (uint32_t i = 0; i < config->inputs_count; i++) {
-        if (strcmp(config->inputs[i].name, name) == 0) {
+        if (is_same_source(&config->inputs[i], input)) {
             return i;
         }
     }
     return HOLD_NONE;
 }
 
-/* Takes the descriptor. */
-static int take_stream(
-    struct worker *worker, const struct baton_entry *entry, const char *unframed, int fd)
+/*
+ * The input of `config` that goes on with an old one: at the same address, whatever its name, or of
+ * the same name at an address that is new. HOLD_NONE: none.
+ */
+static uint32_t input_continued(const struct daemon_config *config, const struct daemon_config *old,
+    const struct input_config *input)
 {
-    uint32_t input = input_named(worker->config, entry->input);
+    uint32_t same = same_source(config, input);
+    for (uint32_t i = 0; i < config->inputs_count && same == HOLD_NONE; i++) {
+        const struct input_config *other = &config->inputs[i];
+        if (strcmp(other->name, input->name) == 0 && same_source(old, other) == HOLD_NONE) {
+            same = i;
+        }
+    }
+    return same;
+}
+
+/* Takes the descriptor. */
+static int take_stream(struct worker *worker, uint32_t input, const struct baton_entry *entry,
+    const char *unframed, int fd)
+{
     if (input == HOLD_NONE || worker->listeners[input].source.fd < 0) {
         (void)close(fd); /* its input left the configuration, or takes no connections any more */
         return 0;
@@ -159,6 +181,17 @@ static int take_stream(
         worker_drop_stream(worker, stream);
     }
     return r;
+}
+
+static uint32_t stream_continued(
+    const struct daemon_config *config, const struct daemon_config *old, const char *name)
+{
+    for (uint32_t i = 0; old != NULL && i < old->inputs_count; i++) {
+        if (strcmp(old->inputs[i].name, name) == 0) {
+            return input_continued(config, old, &old->inputs[i]);
+        }
+    }
+    return HOLD_NONE;
 }
 
 int handover_take_streams(struct worker *worker, struct preparation *preparation)
@@ -184,7 +217,8 @@ int handover_take_streams(struct worker *worker, struct preparation *preparation
         if (size - at < entry.unframed_bytes) {
             continue;
         }
-        if (take_stream(worker, &entry, baton + at, yarder_fd_take(&stream->fd)) < 0) {
+        uint32_t input = stream_continued(worker->config, preparation->old_config, entry.input);
+        if (take_stream(worker, input, &entry, baton + at, yarder_fd_take(&stream->fd)) < 0) {
             worker_say(worker, "a connection of input %s could not be taken over", entry.input);
         }
     }
@@ -192,14 +226,17 @@ int handover_take_streams(struct worker *worker, struct preparation *preparation
     return 0;
 }
 
-/* The output of `config` that goes on with what `output` had waiting; HOLD_NONE: none. */
+/*
+ * The output of `config` that goes on with what `output` had waiting: the one of the same file,
+ * whatever its name (two lanes never share one), else the one of the same name. HOLD_NONE: none.
+ */
 static uint32_t output_continued(
     const struct daemon_config *config, const struct output_config *output)
 {
     for (uint32_t i = 0; i < config->outputs_count; i++) {
         const struct output_config *other = &config->outputs[i];
-        if (strcmp(other->name, output->name) == 0 && other->kind == output->kind &&
-            strcmp(other->target, output->target) == 0) {
+        if (other->kind == output->kind && strcmp(other->target, output->target) == 0 &&
+            (other->kind == OUTPUT_FILE || strcmp(other->name, output->name) == 0)) {
             return i;
         }
     }
@@ -283,6 +320,16 @@ static void take_regions(struct worker *worker, const struct hold *old)
     }
 }
 
+static void say_left(struct worker *worker, uint32_t output, uint64_t records)
+{
+    if (records > 0) {
+        worker_say(worker,
+            "output %s: %llu records waited for more files than its max-open allows now: they are "
+            "dropped and counted",
+            worker->config->outputs[output].name, (unsigned long long)records);
+    }
+}
+
 int handover_take(struct worker *worker, struct preparation *preparation)
 {
     const struct daemon_config *old_config = preparation->old_config;
@@ -306,7 +353,7 @@ int handover_take(struct worker *worker, struct preparation *preparation)
     }
     *worker->hold->router = *old->router;
     for (uint32_t i = 0; i < old_config->inputs_count; i++) {
-        uint32_t to = input_named(worker->config, old_config->inputs[i].name);
+        uint32_t to = input_continued(worker->config, old_config, &old_config->inputs[i]);
         if (to != HOLD_NONE) {
             take_input(worker, preparation, old, i, to);
         }
@@ -317,7 +364,10 @@ int handover_take(struct worker *worker, struct preparation *preparation)
     for (uint32_t i = 0; i < old_config->outputs_count && r == 0; i++) {
         uint32_t to = output_continued(worker->config, &old_config->outputs[i]);
         if (to != HOLD_NONE) {
+            uint64_t *left = &worker->hold->outputs[to].dropped[HOLD_DROPPED_LEFT];
+            uint64_t before = old->outputs[i].dropped[HOLD_DROPPED_LEFT];
             r = queues_move(old, i, worker->hold, to, preparation->queue_from);
+            say_left(worker, to, *left - before);
         }
     }
     hold_close(old);

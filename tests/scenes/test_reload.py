@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from harness import audit as audit_module
 from harness import ledger, load, processes, senders
 from harness.audit import Audit, audit
 from harness.mounts import Freezable
@@ -367,3 +368,48 @@ def test_term_right_after_an_output_left(yarder, folder):
     content = records_in_pipe(folder / "fifo", 1000)
     Audit({"a": 1000}).lines(content.splitlines(keepends=True)).report().assert_clean()
     assert daemon.process.wait(10) == 0, daemon.stderr()
+
+
+NAMES = ("a", "b", "c")
+
+
+@pytest.mark.parametrize("reloads, step", [(2, 1), (7, 1), (6, 2)])
+def test_names_change_and_files_stay(yarder, folder, reloads, step):
+    """Each file and each address goes on under another name, at once and again: nothing is lost,
+    and what a connection was in the middle of is finished."""
+    def text(turn):
+        name = [NAMES[(i + turn * step) % 3] for i in range(3)]
+        return (f"input = {name[0]}in ring\ninput = {name[1]}in unix:{{folder}}/in,socket=stream\n"
+                f"output = {name[0]} file:{{folder}}/0.log\n"
+                f"output = {name[1]} file:{{folder}}/1.log\n")
+
+    daemon = yarder(text(0))
+    with load.RingProducer(daemon, "ring", 5000) as ring, \
+            senders.unix_stream(folder / "in", b"") as sender:
+        for turn in range(1, reloads + 1):
+            record = audit_module.make("stream", turn - 1)
+            sender.send(record[:50])
+            daemon.write_config(text(turn))
+            daemon.cli("reload")
+            sender.send(record[50:] + b"\n")
+        counts = {**ring.end(), "stream": reloads}
+    status = ledger.wait_settled(daemon, sum(counts.values()), SETTLE_SECONDS)
+    assert ledger.lost(status) == 0
+    for number in range(2):
+        audit([folder / f"{number}.log"], counts).assert_clean()
+
+
+def test_fewer_files_than_have_records(yarder, folder):
+    """max-open is lowered while more files wait: what cannot be kept is counted, and told."""
+    config = "input = unix:{folder}/in,parse=syslog\noutput = t file:{folder}/to/${tag},flush=1h,"
+    daemon = yarder(config + "max-open=10\n")
+    with senders.unix_datagram(folder / "in") as sender:
+        for number in range(55):
+            sender.send(b"<13>Nov 21 01:02:03 t%d: x" % (number % 5))
+            if number == 4:  # what was there when a file was opened is written at once
+                ledger.wait_settled(daemon, 5, SETTLE_SECONDS)
+    ledger.wait_for(daemon, lambda status: ledger.named(status, "t")["held"] == 50)
+    daemon.write_config(config + "max-open=2\n")
+    daemon.cli("reload")
+    daemon.wait_for_stderr("output t: 30 records waited for more files", 10)
+    assert ledger.named(daemon.status(), "t")["dropped"]["left"] == 30
