@@ -64,7 +64,9 @@ void batch_add(struct batch *batch, struct input *input, const struct frame_span
     } else {
         record->text = span->text;
     }
-    record->flags |= span->flags | (origin->network ? (uint32_t)YARDER_FLAG_NETWORK : 0u);
+    /* syslog is a line for each message, by whatever road: a daemon may pass strangers' text on */
+    bool one_line = origin->network || input->config->parse == INPUT_PARSE_SYSLOG;
+    record->flags |= span->flags | (one_line ? (uint32_t)YARDER_FLAG_NETWORK : 0u);
     record->peer = origin->peer;
     record->stream = (uint8_t)origin->stream;
     record->kind = (uint8_t)input->config->record_kind;
