@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The router on batches of 256 records of 199 bytes, made of common log lines. Items are records.
- *   patterns/N    N routes to loggers that no record matches but for a tenth of them the first
+ *   patterns/N    N routes to loggers; a tenth of the records match the first, the others none
+ *   misses/N      the same routes, and no record has what one of them needs
+ *   hostile/N     the same routes on records that are made of what they almost match
  *   selectors     level, kind, tag and logger conditions on four outputs, no pattern
  *   plain         one output that takes everything
  */
@@ -36,23 +38,41 @@ const std::array<const char *, 8> shapes = {"(HTTP/1.\\d 5%02u)",
     "^\\S+ \\S+ sshd%u", "Failed password %u for (invalid user )?\\S+ from", "timeout after %u ms",
     "segfault at [0-9a-f]+ ip %u"};
 
+const std::array<const char *, 6> near_misses = {"HTTP/1.1 50 HTTP/1.1 5",
+    "listen queue 1 of sock ", " code= code=x", "worker 7 respawne ", "Failed password 1 fo ",
+    "timeout after 9 m "};
+
+enum class kind { log, miss, hostile };
+
+std::string text_of(kind what, size_t i)
+{
+    const auto &pieces = what == kind::hostile ? near_misses : lines;
+    std::string text;
+    while (text.size() < record_bytes) {
+        text += pieces[(i + text.size()) % pieces.size()];
+        text += ' ';
+    }
+    text.resize(record_bytes);
+    for (size_t at = 0;
+         what == kind::miss && (at = text.find("HTTP/1", at)) != std::string::npos;) {
+        text.replace(at, 6, "http/1");
+    }
+    if (what == kind::log && i % 10 == 0) {
+        text.replace(90, 12, "HTTP/1.1 500");
+    }
+    return text;
+}
+
 struct batch {
     std::vector<std::string> texts;
     std::vector<yarder_record> records;
     std::vector<route_verdict> verdicts;
 
-    batch()
+    explicit batch(kind what)
         : texts(YARDER_BATCH_RECORDS), records(YARDER_BATCH_RECORDS), verdicts(YARDER_BATCH_RECORDS)
     {
         for (size_t i = 0; i < texts.size(); i++) {
-            while (texts[i].size() < record_bytes) {
-                texts[i] += lines[(i + texts[i].size()) % lines.size()];
-                texts[i] += ' ';
-            }
-            texts[i].resize(record_bytes);
-            if (i % 10 == 0) {
-                texts[i].replace(90, 12, "HTTP/1.1 500");
-            }
+            texts[i] = text_of(what, i);
             records[i] = {};
             records[i].text = {texts[i].data(), texts[i].size()};
             records[i].level = i % 8 == 0 ? YARDER_LEVEL_ERROR : YARDER_LEVEL_INFO;
@@ -63,9 +83,9 @@ struct batch {
     }
 };
 
-void run(benchmark::State &state, const route_spec &spec)
+void run(benchmark::State &state, const route_spec &spec, kind what = kind::log)
 {
-    batch work;
+    batch work(what);
     router *router = nullptr;
     char why[256];
     if (router_open(&router, &spec, why, sizeof(why)) != 0) {
@@ -88,7 +108,7 @@ void run(benchmark::State &state, const route_spec &spec)
     state.SetBytesProcessed(state.iterations() * YARDER_BATCH_RECORDS * int64_t{record_bytes});
 }
 
-void patterns(benchmark::State &state)
+void routes(benchmark::State &state, kind what)
 {
     auto count = static_cast<uint32_t>(state.range(0));
     std::vector<std::string> texts;
@@ -96,7 +116,7 @@ void patterns(benchmark::State &state)
         char text[128];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        (void)snprintf(text, sizeof(text), shapes[i % shapes.size()], i / 8 % 100);
+        (void)snprintf(text, sizeof(text), shapes[i % shapes.size()], i / 8);
 #pragma GCC diagnostic pop
         texts.emplace_back(text);
     }
@@ -114,7 +134,22 @@ void patterns(benchmark::State &state)
     spec.outputs_count = outputs.size();
     spec.routes = routes.data();
     spec.routes_count = count;
-    run(state, spec);
+    run(state, spec, what);
+}
+
+void patterns(benchmark::State &state)
+{
+    routes(state, kind::log);
+}
+
+void misses(benchmark::State &state)
+{
+    routes(state, kind::miss);
+}
+
+void hostile(benchmark::State &state)
+{
+    routes(state, kind::hostile);
 }
 
 void selectors(benchmark::State &state)
@@ -150,5 +185,7 @@ void plain(benchmark::State &state)
 
 BENCHMARK(plain);
 BENCHMARK(selectors);
-BENCHMARK(patterns)->Arg(1)->Arg(3)->Arg(10)->Arg(100);
+BENCHMARK(patterns)->Arg(1)->Arg(2)->Arg(3)->Arg(5)->Arg(10)->Arg(30)->Arg(100)->Arg(1000);
+BENCHMARK(misses)->Arg(1)->Arg(3)->Arg(10)->Arg(100)->Arg(1000);
+BENCHMARK(hostile)->Arg(1)->Arg(3)->Arg(10)->Arg(100)->Arg(1000);
 BENCHMARK_MAIN();

@@ -69,26 +69,23 @@ static int build_rule(struct router *router, const struct route_spec *spec,
         rule->paths = paths_of(line);
         router->reads_text = true;
     }
-    return pattern_add(
+    int r = pattern_add(
         &router->patterns, line->pattern, false, rule->where, &rule->pattern, why, why_bytes);
+    pattern_runs_add(&router->rule_runs, rule->pattern);
+    return r;
 }
 
 static int build_filters(struct router *router, struct selector_patterns *out,
     const struct yarder_texts *from, const char *key, char *why, size_t why_bytes)
 {
-    out->at = memory_take(&router->memory, from->count, sizeof(*out->at));
-    if (out->at == NULL) {
-        return -ENOMEM;
-    }
-    for (; out->count < from->count; out->count++) {
-        int r = pattern_add(&router->patterns, from->at[out->count], false, key,
-            &out->at[out->count], why, why_bytes);
-        if (r != 0) {
-            return r;
-        }
+    int r = selector_patterns_take(out, &router->memory, from->count);
+    for (; out->count < from->count && r == 0; out->count++) {
+        r = pattern_add(&router->patterns, from->at[out->count], false, key, &out->at[out->count],
+            why, why_bytes);
+        pattern_runs_add(&out->runs, out->at[out->count]);
         router->reads_text = true;
     }
-    return 0;
+    return r;
 }
 
 static int build_output(struct router *router, const struct route_spec *spec, uint32_t index,
@@ -197,7 +194,9 @@ static int build(struct router *router, const struct route_spec *spec, char *why
 {
     router->outputs = memory_take(&router->memory, spec->outputs_count, sizeof(*router->outputs));
     router->rules = memory_take(&router->memory, spec->routes_count, sizeof(*router->rules));
-    if (router->outputs == NULL || router->rules == NULL) {
+    router->rule_runs.at =
+        memory_take(&router->memory, spec->routes_count, sizeof(*router->rule_runs.at));
+    if (router->outputs == NULL || router->rules == NULL || router->rule_runs.at == NULL) {
         return -ENOMEM;
     }
     router->filters_logs_only = spec->uwsgi_filters_logs_only;

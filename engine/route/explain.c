@@ -35,20 +35,19 @@ static const char *answer_words(enum pattern_answer answer)
     return words[answer];
 }
 
-static void explain_filters(struct router *router, const struct selector_patterns *patterns,
-    const char *key, struct yarder_text text, FILE *to)
+static void explain_filters(
+    struct router *router, const struct selector_patterns *patterns, const char *key, FILE *to)
 {
     for (uint32_t i = 0; i < patterns->count; i++) {
         uint32_t pattern = patterns->at[i];
-        enum pattern_answer answer = pattern_answer(&router->patterns, 0, pattern, text);
+        enum pattern_answer answer = pattern_answer(&router->patterns, pattern);
         (void)fprintf(
             to, "%s '%s': %s\n", key, router->patterns.at[pattern].text, answer_words(answer));
     }
 }
 
 /* All hits of the record's routes on outputs, as bits. */
-static uint64_t explain_routes(
-    struct router *router, const struct yarder_record *record, enum route_path path, FILE *to)
+static uint64_t explain_routes(struct router *router, enum route_path path, FILE *to)
 {
     uint64_t hits = 0;
     for (uint32_t i = 0; i < router->rules_count; i++) {
@@ -64,8 +63,7 @@ static uint64_t explain_routes(
                 path == PATH_REQUEST ? "requests, they have a path of their own" : "log records");
             continue;
         }
-        enum pattern_answer answer =
-            pattern_answer(&router->patterns, 0, rule->pattern, record->text);
+        enum pattern_answer answer = pattern_answer(&router->patterns, rule->pattern);
         hits |= answer == PATTERN_YES ? UINT64_C(1) << rule->output : 0;
         (void)fprintf(to, "%s\n", answer_words(answer));
     }
@@ -83,7 +81,7 @@ static void explain_native(struct router *router, const struct target *target, b
         (void)fputs("does not take it, no route sent it here", to);
         return;
     }
-    enum selector_refusal refusal = selector_ask(&target->selector, &router->patterns, 0, record);
+    enum selector_refusal refusal = selector_ask(&target->selector, &router->patterns, record);
     if (refusal != SELECTOR_PASSED) {
         (void)fprintf(to, "does not take it, its %s says no", refusal_name(refusal));
         return;
@@ -119,9 +117,9 @@ void router_explain_record(struct router *router, const struct yarder_record *re
     router_decide(router, record, 1, router->patterns.now_ns, &verdict);
     enum route_path path = path_of(router, record);
     if (filters_see(router, path)) {
-        explain_filters(router, &router->drops, "drop", record->text, to);
+        explain_filters(router, &router->drops, "drop", to);
         if (verdict.fate != ROUTE_DROPPED) {
-            explain_filters(router, &router->keeps, "keep", record->text, to);
+            explain_filters(router, &router->keeps, "keep", to);
         }
     }
     if (verdict.fate == ROUTE_DROPPED || verdict.fate == ROUTE_NOT_KEPT) {
@@ -129,7 +127,7 @@ void router_explain_record(struct router *router, const struct yarder_record *re
             verdict.fate == ROUTE_DROPPED ? "a drop matches" : "no keep matches");
         return;
     }
-    uint64_t hits = explain_routes(router, record, path, to);
+    uint64_t hits = explain_routes(router, path, to);
     for (uint32_t i = 0; i < router->outputs_count; i++) {
         const struct target *target = &router->outputs[i];
         bool taken = (verdict.outputs >> i & 1) != 0;

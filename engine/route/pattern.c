@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/limits.h"
-
 enum {
     STACK_BYTES_FIRST = 32 << 10, /* grows by page faults, not by allocation */
     STACK_BYTES_MAX = 1 << 20,
@@ -37,10 +35,12 @@ void pattern_set_close(struct pattern_set *set)
         pcre2_code_free(set->at[i].code);
         free(set->at[i].text);
         free(set->at[i].where);
+        free(set->at[i].literals);
     }
     free(set->at);
     free(set->known);
     free(set->yes);
+    scan_close(set->scan);
     pcre2_match_data_free(set->data);
     pcre2_match_context_free(set->context);
     pcre2_jit_stack_free(set->stack);
@@ -121,6 +121,29 @@ static bool has_any(const char *text, const char *const *pieces, size_t pieces_c
     return false;
 }
 
+/* An anchored pattern is asked about fields, never about the text. Most patterns have a few sets.
+ */
+static int find_literals(struct pattern *pattern)
+{
+    if (pattern->anchored) {
+        return 0;
+    }
+    YARDER_OWN_HEAP struct literal_sets *found = malloc(sizeof(*found));
+    if (found == NULL || literal_find(pattern->text, found) != 0) {
+        return -ENOMEM;
+    }
+    if (found->count == 0) {
+        return 0;
+    }
+    size_t bytes = offsetof(struct literal_sets, at) + found->count * sizeof(found->at[0]);
+    pattern->literals = malloc(bytes);
+    if (pattern->literals == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(pattern->literals, found, bytes);
+    return 0;
+}
+
 int pattern_add(struct pattern_set *set, const char *text, bool anchored, const char *where,
     uint32_t *index, char *why, size_t why_bytes)
 {
@@ -151,25 +174,59 @@ int pattern_add(struct pattern_set *set, const char *text, bool anchored, const 
         .needs_end = anchored || has_any(text, end_askers, YARDER_COUNT_OF(end_askers)),
     };
     *index = set->count++;
-    return pattern->text == NULL || pattern->where == NULL ? -ENOMEM : 0;
+    return pattern->text == NULL || pattern->where == NULL ? -ENOMEM : find_literals(pattern);
+}
+
+/* What was found is needed no longer, whether or not there is a scan. */
+static int build_scan(struct pattern_set *set)
+{
+    YARDER_OWN_HEAP const struct literal_sets **sets = calloc(set->count, sizeof(*sets));
+    if (sets == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < set->count; i++) {
+        sets[i] = set->at[i].literals;
+    }
+    int r = scan_open(&set->scan, sets, set->count);
+    for (uint32_t i = 0; i < set->count; i++) {
+        free(set->at[i].literals);
+        set->at[i].literals = NULL;
+    }
+    return r;
 }
 
 int pattern_set_seal(struct pattern_set *set)
 {
     YARDER_ASSERT(set->known == NULL);
-    set->row_words = (set->count + 63) / 64;
-    size_t words = (size_t)set->row_words * YARDER_BATCH_RECORDS;
-    set->known = calloc(words + 1, sizeof(*set->known)); /* never of no size: NULL means open */
-    set->yes = calloc(words + 1, sizeof(*set->yes));
-    return set->known == NULL || set->yes == NULL ? -ENOMEM : 0;
+    set->words = (set->count + 63) / 64;
+    set->known =
+        calloc(set->words + 1, sizeof(*set->known)); /* never of no size: NULL means open */
+    set->yes = calloc(set->words + 1, sizeof(*set->yes));
+    if (set->known == NULL || set->yes == NULL) {
+        return -ENOMEM;
+    }
+    return set->count == 0 ? 0 : build_scan(set);
 }
 
-void pattern_batch(struct pattern_set *set, uint32_t records_count, int64_t now_ns)
+void pattern_runs_add(struct pattern_runs *runs, uint32_t index)
 {
-    YARDER_ASSERT(records_count <= YARDER_BATCH_RECORDS);
-    YARDER_ASSERT(set->known != NULL);
-    size_t bytes = (size_t)records_count * set->row_words * sizeof(uint64_t);
-    memset(set->known, 0, bytes);
-    memset(set->yes, 0, bytes);
-    set->now_ns = now_ns;
+    uint64_t bit = UINT64_C(1) << (index % 64);
+    uint32_t item = runs->items++ - index % 64;
+    struct pattern_run *last = runs->count == 0 ? NULL : &runs->at[runs->count - 1];
+    bool follows = last != NULL && last->word == index / 64 && last->item == item;
+    if (!follows) {
+        last = &runs->at[runs->count++];
+        *last = (struct pattern_run){.word = index / 64, .item = item};
+    }
+    last->bits |= bit;
+}
+
+void pattern_scan(struct pattern_set *set)
+{
+    YARDER_ASSERT(set->scan != NULL);
+    set->fresh = false;
+    for (uint32_t i = 0; i < set->words; i++) {
+        set->yes[i] = 0;
+    }
+    scan_text(set->scan, set->text, set->known);
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Patterns: regular expressions compiled once, each text once, asked about the records of a batch.
- * A set belongs to one thread; only the counters of trouble are read by others.
+ * Patterns: regular expressions compiled once, each text once, asked about one record after the
+ * other. A set belongs to one thread; only the counters of trouble are read by others.
+ *
+ * When a pattern is first asked about a record's text, one scan (scan.h) says "no" for all that
+ * lack a literal they need; only the others are matched, each when it is asked, and once. Few
+ * patterns are matched without a scan.
  *
  * Three bounds keep a hostile line from holding the writer:
  *   - a match limit by length, which ends a start position that explodes,
@@ -19,6 +23,7 @@
 
 #include "api/record.h"
 #include "base/base.h"
+#include "route/scan.h"
 
 enum pattern_answer { PATTERN_NO, PATTERN_YES, PATTERN_UNDECIDED };
 
@@ -35,9 +40,10 @@ struct pattern {
     pcre2_code *code;
     char *text;
     char *where;
-    bool jit;       /* machine code exists; else the interpreter serves */
-    bool anchored;  /* must match from the first byte to the last */
-    bool whole;     /* cannot be searched in slices */
+    struct literal_sets *literals; /* what a scan can look for; NULL: nothing, or sealed */
+    bool jit;                      /* machine code exists; else the interpreter serves */
+    bool anchored;                 /* must match from the first byte to the last */
+    bool whole;                    /* cannot be searched in slices */
     bool needs_end; /* a match in the head of a subject may not be one in the subject */
     uint32_t turn;
     uint32_t watch_left;    /* so many matches are all timed: it was slow or undecided lately */
@@ -58,15 +64,30 @@ struct pattern_set {
     pcre2_match_context *context;
     pcre2_jit_stack *stack; /* the default of 32 KiB fails on records of 4 KiB */
     uint32_t match_limit;   /* as set in the context */
-    bool undecided; /* set by every undecided answer; the caller clears it for each record */
+    bool undecided;         /* an answer about this record was */
     int64_t now_ns;
-    /*
-     * Answers of the batch's records, two bits for each (record, pattern): known, yes. Undecided is
-     * yes without known. A scan that finds literals for all patterns at once can fill in "no".
-     */
+    struct scan *scan; /* NULL: it would not pay */
+    /* Answers about the record, two bits for each pattern. Undecided is yes without known. */
+    struct yarder_text text;
+    bool fresh; /* not scanned yet: the bits are those of an earlier record */
     uint64_t *known;
     uint64_t *yes;
-    uint32_t row_words;
+    uint32_t words;
+};
+
+/*
+ * A part of a list of patterns in which index follows index, within a word of bits; so that what
+ * cannot match is passed over a word at a time, in the order of the list.
+ */
+struct pattern_run {
+    uint64_t bits;
+    uint32_t word;
+    uint32_t item; /* of the list: that of the word's bit 0, modulo 2^32 */
+};
+struct pattern_runs {
+    struct pattern_run *at; /* room for as many as the list has items */
+    uint32_t count;
+    uint32_t items;
 };
 
 YARDER_MUST_USE int pattern_set_open(struct pattern_set *set);
@@ -79,32 +100,71 @@ void pattern_set_close(struct pattern_set *set); /* also after a failed open, or
 YARDER_MUST_USE int pattern_add(struct pattern_set *set, const char *text, bool anchored,
     const char *where, uint32_t *index, char *why, size_t why_bytes);
 
-/* After the last pattern_add: room for the answers of a batch. -ENOMEM. */
+/* After the last pattern_add: the scan, and room for answers. -ENOMEM. */
 YARDER_MUST_USE int pattern_set_seal(struct pattern_set *set);
 
-/* Begins a batch: forgets all answers. */
-void pattern_batch(struct pattern_set *set, uint32_t records_count, int64_t now_ns);
+/* Appends the next item of a list, a pattern. */
+void pattern_runs_add(struct pattern_runs *runs, uint32_t index);
+
+/* Begins a record: forgets all answers. The text is read until the next one begins. */
+static inline void pattern_begin(struct pattern_set *set, struct yarder_text text)
+{
+    set->text = text;
+    set->undecided = false;
+    set->fresh = set->scan != NULL;
+    set->known[0] = 0; /* there is always one; a scan fills in all of them */
+    set->yes[0] = 0;
+    for (uint32_t i = 1; i < set->words && !set->fresh; i++) {
+        set->known[i] = 0;
+        set->yes[i] = 0;
+    }
+}
 
 /* Matches now, whatever was answered before. */
 enum pattern_answer pattern_match(
     struct pattern_set *set, uint32_t index, struct yarder_text subject);
 
-/* The same for the text of record `row` of the batch, at most once. */
-static inline enum pattern_answer pattern_answer(
-    struct pattern_set *set, uint32_t row, uint32_t index, struct yarder_text text)
+/* The first question about a record, where there is a scan. */
+void pattern_scan(struct pattern_set *set);
+
+/* The same for the record's text, matched at most once. */
+static inline enum pattern_answer pattern_answer(struct pattern_set *set, uint32_t index)
 {
-    size_t word = (size_t)row * set->row_words + index / 64;
-    uint64_t bit = UINT64_C(1) << (index % 64);
-    if ((set->known[word] & bit) != 0) {
-        return (set->yes[word] & bit) != 0 ? PATTERN_YES : PATTERN_NO;
+    if (YARDER_UNLIKELY(set->fresh)) {
+        pattern_scan(set);
     }
-    if (YARDER_UNLIKELY((set->yes[word] & bit) != 0)) {
+    uint64_t *known = &set->known[index / 64];
+    uint64_t *yes = &set->yes[index / 64];
+    uint64_t bit = UINT64_C(1) << (index % 64);
+    if ((*known & bit) != 0) {
+        return (*yes & bit) != 0 ? PATTERN_YES : PATTERN_NO;
+    }
+    if (YARDER_UNLIKELY((*yes & bit) != 0)) {
         return PATTERN_UNDECIDED;
     }
-    enum pattern_answer answer = pattern_match(set, index, text);
-    set->known[word] |= answer != PATTERN_UNDECIDED ? bit : 0;
-    set->yes[word] |= answer != PATTERN_NO ? bit : 0;
+    enum pattern_answer answer = pattern_match(set, index, set->text);
+    *known |= answer != PATTERN_UNDECIDED ? bit : 0;
+    *yes |= answer != PATTERN_NO ? bit : 0;
     return answer;
+}
+
+/* Those of a run that are not known to say no. */
+static inline uint64_t pattern_open(struct pattern_set *set, const struct pattern_run *run)
+{
+    if (YARDER_UNLIKELY(set->fresh)) {
+        pattern_scan(set);
+    }
+    return run->bits & (~set->known[run->word] | set->yes[run->word]);
+}
+
+/* The pattern and the place in the list of the lowest of a run's bits. */
+static inline uint32_t pattern_run_index(const struct pattern_run *run, uint64_t left)
+{
+    return run->word * 64 + (uint32_t)__builtin_ctzll(left);
+}
+static inline uint32_t pattern_run_item(const struct pattern_run *run, uint64_t left)
+{
+    return run->item + (uint32_t)__builtin_ctzll(left);
 }
 
 #endif

@@ -94,7 +94,13 @@ static void one_text_is_compiled_once(void **state)
     assert_int_equal(pattern_match(&set, anchored, text_of("xxx")), PATTERN_YES);
 }
 
-static void answers_are_remembered_by_record(void **state)
+static enum pattern_answer ask(uint32_t index, struct yarder_text text)
+{
+    pattern_begin(&set, text);
+    return pattern_answer(&set, index);
+}
+
+static void answers_are_remembered_until_the_next_record(void **state)
 {
     (void)state;
     uint32_t x = 0;
@@ -106,15 +112,52 @@ static void answers_are_remembered_by_record(void **state)
     assert_int_equal(pattern_set_seal(&set), 0);
     char room[128];
     struct yarder_text yes = fill(room, 100, "x");
-    pattern_batch(&set, YARDER_BATCH_RECORDS, 0);
-    assert_int_equal(pattern_answer(&set, 3, x, yes), PATTERN_YES);
-    assert_int_equal(pattern_answer(&set, 3, x, text_of("")), PATTERN_YES);
-    assert_int_equal(pattern_answer(&set, 4, x, text_of("")), PATTERN_NO);
-    assert_int_equal(pattern_answer(&set, 4, x, yes), PATTERN_NO);
-    assert_int_equal(pattern_answer(&set, 3, 0, text_of("")), PATTERN_NO);
-    assert_int_equal(pattern_answer(&set, YARDER_BATCH_RECORDS - 1, x, yes), PATTERN_YES);
-    pattern_batch(&set, YARDER_BATCH_RECORDS, 0);
-    assert_int_equal(pattern_answer(&set, 3, x, text_of("")), PATTERN_NO);
+    assert_int_equal(ask(x, yes), PATTERN_YES);
+    room[50] = 'y'; /* behind its back: only a second match could see it */
+    assert_int_equal(pattern_answer(&set, x), PATTERN_YES);
+    assert_int_equal(pattern_answer(&set, 60), PATTERN_NO);
+    room[50] = 'x';
+    assert_int_equal(pattern_answer(&set, 60), PATTERN_NO);
+    assert_int_equal(pattern_answer(&set, x), PATTERN_YES);
+    assert_int_equal(ask(60, yes), PATTERN_YES);
+    assert_int_equal(ask(x, text_of("")), PATTERN_NO);
+    assert_int_equal(pattern_answer(&set, 0), PATTERN_NO);
+}
+
+/* Runs pass over what cannot match and keep the order of the list. */
+static void runs_are_the_list(void **state)
+{
+    (void)state;
+    static const uint32_t list[] = {0, 1, 2, 62, 63, 64, 65, 3, 3, 66, 1, 0, 69};
+    for (uint32_t i = 0; i < 70; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof(text), "%s<%u>", i % 3 == 0 ? "none" : "", i);
+        assert_int_equal(add(text), i);
+    }
+    assert_int_equal(pattern_set_seal(&set), 0);
+    struct pattern_run room[YARDER_COUNT_OF(list)];
+    struct pattern_runs runs = {.at = room};
+    for (uint32_t i = 0; i < YARDER_COUNT_OF(list); i++) {
+        pattern_runs_add(&runs, list[i]);
+    }
+    assert_int_equal(runs.count, 9);
+    pattern_begin(&set, text_of("<1> <2> <62>"));
+    for (uint32_t twice = 0; twice < 2; twice++) {
+        uint32_t seen = 0;
+        for (uint32_t i = 0; i < runs.count; i++) {
+            const struct pattern_run *run = &runs.at[i];
+            for (uint64_t left = pattern_open(&set, run); left != 0; left &= left - 1) {
+                uint32_t item = pattern_run_item(run, left);
+                assert_true(item >= seen && item < YARDER_COUNT_OF(list));
+                assert_int_equal(list[item], pattern_run_index(run, left));
+                seen = item;
+                bool hit = list[item] == 1 || list[item] == 2 || list[item] == 62;
+                enum pattern_answer answer = pattern_answer(&set, list[item]);
+                assert_int_equal(answer == PATTERN_YES, hit);
+            }
+        }
+        assert_int_equal(seen, 10); /* index 1 again */
+    }
 }
 
 static void any_byte_may_come(void **state)
@@ -340,7 +383,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(errors_say_where_and_what, setup, teardown),
         cmocka_unit_test_setup_teardown(one_text_is_compiled_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(answers_are_remembered_by_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            answers_are_remembered_until_the_next_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(runs_are_the_list, setup, teardown),
         cmocka_unit_test_setup_teardown(any_byte_may_come, setup, teardown),
         cmocka_unit_test_setup_teardown(slices_answer_as_one, setup, teardown),
         cmocka_unit_test_setup_teardown(deep_patterns_have_a_stack, setup, teardown),

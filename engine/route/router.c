@@ -1,115 +1,110 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deciding. The rules read answers; how an answer comes about (now: a match when it is first asked)
- * is the business of the pattern set alone.
+ * Deciding. The rules read answers; how an answer comes about (a scan, a match when it is first
+ * asked) is the business of the pattern set alone.
  */
 #include "route/rules.h"
 
-/* What the routes said of one record. */
+/* What a rule is asked about, and what came of the rules before. */
 struct walk {
+    const struct yarder_record *record;
+    uint32_t row;
+    enum route_path path;
     uint64_t loggers; /* hit, of uWSGI's kinds */
     uint64_t natives; /* hit, native */
 };
 
-static bool any_yes(const struct selector_patterns *patterns, struct pattern_set *set, uint32_t row,
-    struct yarder_text text, bool *unsure)
-{
-    for (uint32_t i = 0; i < patterns->count; i++) {
-        enum pattern_answer answer = pattern_answer(set, row, patterns->at[i], text);
-        if (answer == PATTERN_YES) {
-            return true;
-        }
-        *unsure |= answer == PATTERN_UNDECIDED;
-    }
-    return false;
-}
-
 /* ROUTE_ROUTED: it may go on. */
-static enum route_fate filter(struct router *router, uint32_t row, struct yarder_text text)
+static enum route_fate filter(struct router *router)
 {
-    bool unsure = false;
-    if (any_yes(&router->drops, &router->patterns, row, text, &unsure)) {
+    struct pattern_set *set = &router->patterns;
+    if (router->drops.count > 0 && selector_patterns_ask(&router->drops, set) == PATTERN_YES) {
         return ROUTE_DROPPED;
     }
-    unsure = false;
-    if (router->keeps.count > 0 &&
-        !any_yes(&router->keeps, &router->patterns, row, text, &unsure) && !unsure) {
-        return ROUTE_NOT_KEPT;
-    }
-    return ROUTE_ROUTED;
+    bool kept =
+        router->keeps.count == 0 || selector_patterns_ask(&router->keeps, set) != PATTERN_NO;
+    return kept ? ROUTE_ROUTED : ROUTE_NOT_KEPT;
 }
 
-static void hit_logger(struct router *router, uint32_t row, struct walk *walk, uint8_t output)
+static void hit_logger(struct router *router, struct walk *walk, uint8_t output)
 {
     uint64_t bit = UINT64_C(1) << output;
     if ((walk->loggers & bit) == 0) {
         walk->loggers |= bit;
         return;
     }
-    uint16_t *copies = &router->copies[row][output];
-    *copies = (uint16_t)((router->repeated[row] & bit) == 0 ? 2 : *copies + 1);
-    router->repeated[row] |= bit;
+    uint16_t *copies = &router->copies[walk->row][output];
+    *copies = (uint16_t)((router->repeated[walk->row] & bit) == 0 ? 2 : *copies + 1);
+    router->repeated[walk->row] |= bit;
 }
 
 /*
  * A native output gets one copy, so its further routes are not asked; nor are any when its integers
  * refuse the record, unless a `rest` output wants to know of hits.
  */
-static bool is_idle(const struct router *router, const struct rule *rule, const struct walk *walk,
-    const struct yarder_record *record)
+static bool is_idle(const struct router *router, const struct rule *rule, const struct walk *walk)
 {
     if (!rule->to_native) {
         return false;
     }
     const struct selector *selector = &router->outputs[rule->output].selector;
     return (walk->natives >> rule->output & 1) != 0 ||
-           (router->rest == 0 && selector_admits(selector, record) != SELECTOR_PASSED);
+           (router->rest == 0 && selector_admits(selector, walk->record) != SELECTOR_PASSED);
 }
 
-static struct walk walk_routes(
-    struct router *router, uint32_t row, const struct yarder_record *record, enum route_path path)
+static inline void try_rule(struct router *router, struct walk *walk, const struct rule *rule)
 {
-    struct walk walk = {0, 0};
-    for (uint32_t i = 0; i < router->rules_count; i++) {
-        const struct rule *rule = &router->rules[i];
-        if ((rule->paths & path) == 0 || is_idle(router, rule, &walk, record)) {
-            continue;
+    if ((rule->paths & walk->path) == 0 || is_idle(router, rule, walk) ||
+        pattern_answer(&router->patterns, rule->pattern) != PATTERN_YES) {
+        return;
+    }
+    if (rule->to_native) {
+        walk->natives |= UINT64_C(1) << rule->output;
+    } else {
+        hit_logger(router, walk, rule->output);
+    }
+}
+
+/* Without a scan every rule is open, and the plain loop is the faster one. */
+static void walk_routes(struct router *router, struct walk *walk)
+{
+    struct pattern_set *set = &router->patterns;
+    if (set->scan == NULL) {
+        for (uint32_t i = 0; i < router->rules_count; i++) {
+            try_rule(router, walk, &router->rules[i]);
         }
-        if (pattern_answer(&router->patterns, row, rule->pattern, record->text) != PATTERN_YES) {
-            continue;
-        }
-        if (rule->to_native) {
-            walk.natives |= UINT64_C(1) << rule->output;
-        } else {
-            hit_logger(router, row, &walk, rule->output);
+        return;
+    }
+    for (uint32_t i = 0; i < router->rule_runs.count; i++) {
+        const struct pattern_run *run = &router->rule_runs.at[i];
+        for (uint64_t left = pattern_open(set, run); left != 0; left &= left - 1) {
+            try_rule(router, walk, &router->rules[pattern_run_item(run, left)]);
         }
     }
-    return walk;
 }
 
 /* Those of the outputs whose selectors pass. */
-static uint64_t passing(
-    struct router *router, uint32_t row, const struct yarder_record *record, uint64_t outputs)
+static uint64_t passing(struct router *router, const struct yarder_record *record, uint64_t outputs)
 {
     uint64_t passed = 0;
     for (uint64_t left = outputs; left != 0; left &= left - 1) {
         const struct selector *selector = &router->outputs[__builtin_ctzll(left)].selector;
-        if (selector_ask(selector, &router->patterns, row, record) == SELECTOR_PASSED) {
+        if (selector_ask(selector, &router->patterns, record) == SELECTOR_PASSED) {
             passed |= left & -left;
         }
     }
     return passed;
 }
 
-static uint64_t choose_native(struct router *router, uint32_t row,
-    const struct yarder_record *record, const struct walk *walk)
+static uint64_t choose_native(struct router *router, const struct walk *walk)
 {
-    uint64_t hit = walk->natives & ~router->rest;
-    uint64_t chosen = passing(router, row, record, router->choosy);
-    uint64_t outputs = router->everything | chosen | passing(router, row, record, hit);
-    if (router->rest != 0 && (walk->loggers | hit | chosen) == 0) {
+    const struct yarder_record *record = walk->record;
+    uint64_t hits = walk->natives & ~router->rest;
+    uint64_t chosen = passing(router, record, router->choosy);
+    uint64_t outputs = router->everything | chosen | passing(router, record, hits);
+    if (router->rest != 0 && (walk->loggers | hits | chosen) == 0) {
         uint64_t open = router->rest & (~router->routed | walk->natives);
-        outputs |= passing(router, row, record, open);
+        outputs |= passing(router, record, open);
     }
     return outputs;
 }
@@ -120,15 +115,16 @@ static void decide(struct router *router, uint32_t row, const struct yarder_reco
     enum route_path path = path_of(router, record);
     router->repeated[row] = 0;
     if (filters_see(router, path)) {
-        enum route_fate fate = filter(router, row, record->text);
+        enum route_fate fate = filter(router);
         if (fate != ROUTE_ROUTED) {
             *verdict = (struct route_verdict){.fate = fate};
             return;
         }
     }
-    struct walk walk = walk_routes(router, row, record, path);
+    struct walk walk = {.record = record, .row = row, .path = path};
+    walk_routes(router, &walk);
     uint64_t outputs = walk.loggers != 0 ? walk.loggers : unnamed_of(router, path);
-    outputs |= choose_native(router, row, record, &walk);
+    outputs |= choose_native(router, &walk);
     *verdict = (struct route_verdict){
         .outputs = outputs,
         .repeated = router->repeated[row],
@@ -140,9 +136,9 @@ void router_decide(struct router *router, const struct yarder_record *records, u
     int64_t now_ns, struct route_verdict *verdicts)
 {
     YARDER_ASSERT(count <= YARDER_BATCH_RECORDS);
-    pattern_batch(&router->patterns, count, now_ns);
+    router->patterns.now_ns = now_ns;
     for (uint32_t row = 0; row < count; row++) {
-        router->patterns.undecided = false;
+        pattern_begin(&router->patterns, records[row].text);
         decide(router, row, &records[row], &verdicts[row]);
         if (YARDER_UNLIKELY(router->patterns.undecided)) {
             verdicts[row].undecided = true;

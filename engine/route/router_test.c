@@ -328,8 +328,10 @@ static void deciding_allocates_nothing(void **state)
     static struct yarder_record records[YARDER_BATCH_RECORDS];
     static struct route_verdict verdicts[YARDER_BATCH_RECORDS];
     static char text[4096];
-    test_spec_fill(
-        &test, "La Lb L Q F Nc Nd", "la=[0-9]+ lb=e la=k(a|b)+ nc=GET rb=x", "z+y", "(a+)+$ .");
+    test_spec_fill(&test, "La Lb L Q F Nc Nd",
+        "la=[0-9]+ lb=e la=k(a|b)+ nc=GET rb=x la=enough la=literals la=for-a la=scan-too "
+        "la=aaaaaab la=aaaaaaab la=aaaaaaaac",
+        "z+y", "(a+)+$ .");
     test.outputs[5].selectors = (struct route_selectors){
         .match = ONE("(a|b)+$"), .field = TWO("took=0.*", "user=.*"), .tag = ONE("ng*")};
     test.outputs[6].selectors.rest = true;

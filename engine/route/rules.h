@@ -38,6 +38,7 @@ struct router {
     struct selector_patterns keeps;
     struct rule *rules;
     uint32_t rules_count;
+    struct pattern_runs rule_runs; /* their patterns */
     struct target *outputs;
     uint32_t outputs_count;
 

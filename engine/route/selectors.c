@@ -36,20 +36,23 @@ static int add_pattern(const struct selector_build *build, const char *key, cons
     return pattern_add(build->patterns, text, anchored, where, index, build->why, build->why_bytes);
 }
 
+int selector_patterns_take(
+    struct selector_patterns *patterns, struct memory **memory, uint32_t room)
+{
+    patterns->at = memory_take(memory, room, sizeof(*patterns->at));
+    patterns->runs.at = memory_take(memory, room, sizeof(*patterns->runs.at));
+    return patterns->at == NULL || patterns->runs.at == NULL ? -ENOMEM : 0;
+}
+
 static int compile_patterns(struct selector_patterns *out, const struct yarder_texts *from,
     const char *key, const struct selector_build *build)
 {
-    out->at = memory_take(build->memory, from->count, sizeof(*out->at));
-    if (out->at == NULL) {
-        return -ENOMEM;
+    int r = selector_patterns_take(out, build->memory, from->count);
+    for (; out->count < from->count && r == 0; out->count++) {
+        r = add_pattern(build, key, from->at[out->count], false, &out->at[out->count]);
+        pattern_runs_add(&out->runs, out->at[out->count]);
     }
-    for (; out->count < from->count; out->count++) {
-        int r = add_pattern(build, key, from->at[out->count], false, &out->at[out->count]);
-        if (r != 0) {
-            return r;
-        }
-    }
-    return 0;
+    return r;
 }
 
 static int compile_fields(
@@ -162,15 +165,21 @@ static bool logger_holds(const struct selector_names *names, struct yarder_text 
     return names->count == 0;
 }
 
-static bool pattern_holds(const struct selector_patterns *patterns, struct pattern_set *set,
-    uint32_t row, struct yarder_text text)
+enum pattern_answer selector_patterns_ask(
+    const struct selector_patterns *patterns, struct pattern_set *set)
 {
-    for (uint32_t i = 0; i < patterns->count; i++) {
-        if (pattern_answer(set, row, patterns->at[i], text) == PATTERN_YES) {
-            return true;
+    enum pattern_answer said = PATTERN_NO;
+    for (uint32_t i = 0; i < patterns->runs.count; i++) {
+        const struct pattern_run *run = &patterns->runs.at[i];
+        for (uint64_t left = pattern_open(set, run); left != 0; left &= left - 1) {
+            enum pattern_answer answer = pattern_answer(set, pattern_run_index(run, left));
+            if (answer == PATTERN_YES) {
+                return PATTERN_YES;
+            }
+            said = answer == PATTERN_UNDECIDED ? PATTERN_UNDECIDED : said;
         }
     }
-    return false;
+    return said;
 }
 
 /* A double's shortest decimal form that reads back as the same number. */
@@ -236,8 +245,8 @@ static bool field_holds(const struct selector_field *wanted, struct pattern_set 
     return false;
 }
 
-enum selector_refusal selector_ask(const struct selector *selector, struct pattern_set *set,
-    uint32_t row, const struct yarder_record *record)
+enum selector_refusal selector_ask(
+    const struct selector *selector, struct pattern_set *set, const struct yarder_record *record)
 {
     enum selector_refusal refusal = selector_admits(selector, record);
     if (refusal != SELECTOR_PASSED) {
@@ -252,10 +261,10 @@ enum selector_refusal selector_ask(const struct selector *selector, struct patte
     if (!name_holds(&selector->host, record->host)) {
         return SELECTOR_HOST;
     }
-    if (selector->match.count > 0 && !pattern_holds(&selector->match, set, row, record->text)) {
+    if (selector->match.count > 0 && selector_patterns_ask(&selector->match, set) != PATTERN_YES) {
         return SELECTOR_MATCH;
     }
-    if (pattern_holds(&selector->not_match, set, row, record->text)) {
+    if (selector_patterns_ask(&selector->not_match, set) == PATTERN_YES) {
         return SELECTOR_NOT_MATCH;
     }
     for (uint32_t i = 0; i < selector->field_count; i++) {

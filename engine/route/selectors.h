@@ -22,6 +22,7 @@ struct selector_names {
 struct selector_patterns {
     uint32_t *at;
     uint32_t count;
+    struct pattern_runs runs; /* the same */
 };
 struct selector_field {
     const char *name;
@@ -99,9 +100,17 @@ static inline enum selector_refusal selector_admits(
     return SELECTOR_PASSED;
 }
 
-/* All conditions, on record `row` of the set's batch. */
-enum selector_refusal selector_ask(const struct selector *selector, struct pattern_set *set,
-    uint32_t row, const struct yarder_record *record);
+/* Takes room for a list of patterns. -ENOMEM. */
+YARDER_MUST_USE int selector_patterns_take(
+    struct selector_patterns *patterns, struct memory **memory, uint32_t room);
+
+/* YES: one of them matches. UNDECIDED: none of them, but one is undecided. */
+enum pattern_answer selector_patterns_ask(
+    const struct selector_patterns *patterns, struct pattern_set *set);
+
+/* All conditions, on the record that the set has begun. */
+enum selector_refusal selector_ask(
+    const struct selector *selector, struct pattern_set *set, const struct yarder_record *record);
 
 /* "level warning and above" for each condition, joined by ", "; nothing when there is none. */
 void selector_print(const struct selector *selector, const struct pattern_set *set, FILE *to);
