@@ -57,16 +57,36 @@ int os_map_twice(int fd, uint64_t offset, size_t size_bytes, uint8_t *at)
     return 0;
 }
 
-int os_futex_wait(const uint32_t *word, uint32_t expected, int64_t timeout_ns)
+static int futex_wait(const uint32_t *word, int call, uint32_t expected, int64_t timeout_ns)
 {
     struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
-    return syscall(SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0) < 0 ? -errno : 0;
+    return syscall(SYS_futex, word, call, expected, &timeout, NULL, 0) < 0 ? -errno : 0;
+}
+
+static int futex_wake(const uint32_t *word, int call, int count)
+{
+    long woken = syscall(SYS_futex, word, call, count, NULL, NULL, 0);
+    return woken < 0 ? -errno : (int)woken;
+}
+
+int os_futex_wait(const uint32_t *word, uint32_t expected, int64_t timeout_ns)
+{
+    return futex_wait(word, FUTEX_WAIT, expected, timeout_ns);
 }
 
 int os_futex_wake(const uint32_t *word, int count)
 {
-    long woken = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
-    return woken < 0 ? -errno : (int)woken;
+    return futex_wake(word, FUTEX_WAKE, count);
+}
+
+int os_futex_wait_private(const uint32_t *word, uint32_t expected, int64_t timeout_ns)
+{
+    return futex_wait(word, FUTEX_WAIT_PRIVATE, expected, timeout_ns);
+}
+
+int os_futex_wake_private(const uint32_t *word, int count)
+{
+    return futex_wake(word, FUTEX_WAKE_PRIVATE, count);
 }
 
 union fds_control {
@@ -145,6 +165,7 @@ int os_receive_fds(int socket_fd, void *bytes, size_t bytes_max, size_t *bytes_c
         for (uint32_t i = 0; i < yarder_min(count, fds_max); i++) {
             (void)close(fds[i]);
         }
+        *bytes_count = (size_t)received;
         return cut ? -EMSGSIZE : -EMFILE;
     }
     *bytes_count = (size_t)received;

@@ -27,6 +27,9 @@ YARDER_MUST_USE int os_map_twice(int fd, uint64_t offset, size_t size_bytes, uin
 int os_futex_wait(const uint32_t *word, uint32_t expected, int64_t timeout_ns);
 /* Wakes up to `count` waiters on a word that processes share. Returns how many, or -errno. */
 int os_futex_wake(const uint32_t *word, int count);
+/* The same for a word that only threads of this process wait on: cheaper. */
+int os_futex_wait_private(const uint32_t *word, uint32_t expected, int64_t timeout_ns);
+int os_futex_wake_private(const uint32_t *word, int count);
 
 /*
  * One message of exactly bytes_count bytes with up to YARDER_FDS_PER_MESSAGE_MAX descriptors. Never
@@ -37,7 +40,8 @@ YARDER_MUST_USE int os_send_fds(
 /*
  * Receives one message of at most bytes_max bytes, without blocking. *bytes_count 0 is the peer's
  * end. Descriptors arrive with close-on-exec. -EMSGSIZE: longer than bytes_max; -EMFILE: more
- * descriptors than fds_max or than our limit allows; then everything received was closed again.
+ * descriptors than fds_max or than our limit allows: all of them were closed again, the bytes
+ * stand.
  */
 YARDER_MUST_USE int os_receive_fds(int socket_fd, void *bytes, size_t bytes_max,
     size_t *bytes_count, int *fds, uint32_t fds_max, uint32_t *fds_count);
