@@ -44,12 +44,13 @@ static void scene_open(struct scene *scene, struct io *io, int family)
         assert_non_null(mkdtemp(scene->directory));
         (void)snprintf(path, sizeof(path), "%s/log", scene->directory);
         struct socket_path_owner owner = {.mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1};
-        assert_int_equal(socket_listen_unix(path, SOCK_DGRAM, &owner, &fd), 0);
+        struct os_file_id file;
+        assert_int_equal(socket_listen_unix(path, SOCK_DGRAM, &owner, &file, &fd), 0);
     } else {
-        struct socket_address address = {.port = "0"};
+        struct socket_address address;
         struct socket_bound bound;
-        (void)snprintf(
-            address.host, sizeof(address.host), "%s", family == AF_INET ? "127.0.0.1" : "::1");
+        assert_int_equal(
+            socket_address_parse(family == AF_INET ? "127.0.0.1:0" : "[::1]:0", &address), 0);
         struct socket_options options = {.receive_bytes = 8 << 20};
         assert_int_equal(socket_bind_udp(&address, &options, &bound), 0);
         fd = bound.fd;

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/text.h"
 
@@ -141,4 +142,26 @@ int identity_assume(const struct identity *identity)
         return -errno;
     }
     return 0;
+}
+
+int identity_try(const struct identity *identity, char *why, size_t why_bytes)
+{
+    if (!identity->change) {
+        return 0;
+    }
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(-identity_assume(identity));
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    int error = pid < 0 ? errno : WIFEXITED(status) ? WEXITSTATUS(status) : ECANCELED;
+    if (error != 0) {
+        (void)snprintf(why, why_bytes,
+            "this process (uid %u) may not become uid %u with gid %u: %s; start it as root, or "
+            "leave user and group out",
+            (unsigned)geteuid(), (unsigned)identity->uid, (unsigned)identity->gid, strerror(error));
+    }
+    return -error;
 }

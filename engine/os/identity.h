@@ -31,6 +31,12 @@ YARDER_MUST_USE int identity_find(
     struct identity *out, const char *user, const char *group, char *why, size_t why_bytes);
 
 /*
+ * Whether this process may become it, and so its children: tried in one of them. 0, or -errno with
+ * one line in `why` that names the cure.
+ */
+YARDER_MUST_USE int identity_try(const struct identity *identity, char *why, size_t why_bytes);
+
+/*
  * Becomes that user for good; safe between fork and exec. Clears PR_SET_PDEATHSIG, so that comes
  * afterwards. 0 or -errno.
  */

@@ -4,73 +4,63 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
+#include <fcntl.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
-static int copy_text(char *out, size_t out_bytes, const char *from, size_t length)
+#include "base/text.h"
+
+/* Digits alone: 0 to 65535. */
+static int parse_port(const char *text, uint16_t *out)
 {
-    if (length >= out_bytes) {
-        return -ENAMETOOLONG;
+    uint64_t port = 0;
+    int r = text_to_u64(text_of(text), &port);
+    if (r < 0 || port > UINT16_MAX) {
+        return -EINVAL;
     }
-    memcpy(out, from, length);
-    out[length] = '\0';
+    *out = htons((uint16_t)port);
     return 0;
 }
 
-static bool port_is_good(const char *port)
+static int parse_v4(const char *host, const char *port, struct socket_address *out)
 {
-    unsigned value = 0;
-    size_t length = strlen(port);
-    for (size_t i = 0; i < length; i++) {
-        if (port[i] < '0' || port[i] > '9') {
-            return false;
-        }
-        value = value * 10 + (unsigned)(port[i] - '0');
-    }
-    return length > 0 && length <= 5 && value <= UINT16_MAX;
+    struct sockaddr_in *in = &out->in;
+    *out = (struct socket_address){.bytes = sizeof(*in), .in = {.sin_family = AF_INET}};
+    return inet_pton(AF_INET, host, &in->sin_addr) == 1 ? parse_port(port, &in->sin_port) : -EINVAL;
 }
 
-int socket_address_parse(const char *text, const char *default_port, struct socket_address *out)
+static int parse_v6(const char *host, const char *port, struct socket_address *out)
 {
-    const char *host = text;
-    const char *colon = strrchr(text, ':');
-    size_t host_length = strlen(text);
-    if (text[0] == '[') {
-        const char *bracket = strchr(text, ']');
-        if (bracket == NULL || (bracket[1] != '\0' && bracket[1] != ':')) {
-            return -EINVAL;
-        }
-        host = text + 1;
-        host_length = (size_t)(bracket - host);
-        colon = bracket[1] == ':' ? bracket + 1 : NULL;
-        if (memchr(host, ':', host_length) == NULL) {
-            return -EINVAL; /* brackets are for v6 */
-        }
-    } else if (colon != NULL && strchr(text, ':') != colon) {
-        colon = NULL; /* a bare v6 address */
-    } else if (colon != NULL) {
-        host_length = (size_t)(colon - text);
-    }
-    if (host_length == 1 && host[0] == '*') {
-        host_length = 0;
-    }
-    struct socket_address address = {0};
-    const char *port = colon != NULL ? colon + 1 : default_port;
-    if (port == NULL || !port_is_good(port)) {
+    struct sockaddr_in6 *in6 = &out->in6;
+    *out = (struct socket_address){.bytes = sizeof(*in6), .in6 = {.sin6_family = AF_INET6}};
+    return inet_pton(AF_INET6, host, &in6->sin6_addr) == 1 ? parse_port(port, &in6->sin6_port)
+                                                           : -EINVAL;
+}
+
+int socket_address_parse(const char *text, struct socket_address *out)
+{
+    bool bracket = text[0] == '[';
+    const char *host = bracket ? text + 1 : text;
+    const char *end = strchr(host, bracket ? ']' : ':');
+    const char *colon = end == NULL ? NULL : end + bracket;
+    char name[INET6_ADDRSTRLEN];
+    if (colon == NULL || *colon != ':' || (size_t)(end - host) >= sizeof(name)) {
         return -EINVAL;
     }
-    int r = copy_text(address.host, sizeof(address.host), host, host_length);
-    if (r == 0) {
-        r = copy_text(address.port, sizeof(address.port), port, strlen(port));
+    (void)snprintf(name, sizeof(name), "%.*s", (int)(end - host), host);
+    if (host == end && !bracket) {
+        int r = parse_v6("::", colon + 1, out);
+        out->any = true;
+        return r;
     }
-    if (r == 0) {
-        *out = address;
-    }
-    return r;
+    return bracket ? parse_v6(name, colon + 1, out) : parse_v4(name, colon + 1, out);
+}
+
+uint16_t socket_address_port(const struct socket_address *address)
+{
+    return ntohs(address->family == AF_INET ? address->in.sin_port : address->in6.sin6_port);
 }
 
 int socket_raise_receive(int fd, uint32_t receive_bytes, uint32_t *got_bytes)
@@ -88,58 +78,20 @@ int socket_raise_receive(int fd, uint32_t receive_bytes, uint32_t *got_bytes)
     return 0;
 }
 
-static int resolver_error(int code)
-{
-    switch (code) {
-    case EAI_NONAME:
-    case EAI_NODATA:
-        return -ENOENT;
-    case EAI_AGAIN:
-        return -EAGAIN;
-    case EAI_MEMORY:
-        return -ENOMEM;
-    case EAI_SYSTEM:
-        return -errno;
-    default:
-        return -EADDRNOTAVAIL;
-    }
-}
-
-static void info_drop(struct addrinfo **info)
-{
-    if (*info != NULL) {
-        freeaddrinfo(*info);
-    }
-}
-
-static uint16_t bound_port(int fd)
-{
-    struct sockaddr_storage local = {0};
-    socklen_t size = sizeof(local);
-    if (getsockname(fd, (struct sockaddr *)&local, &size) < 0) {
-        return 0;
-    }
-    /* sin_port and sin6_port lie at the same place. */
-    struct sockaddr_in in;
-    memcpy(&in, &local, sizeof(in));
-    return ntohs(in.sin_port);
-}
-
-static int bind_one(const struct addrinfo *info, bool both_families,
+static int bind_one(const struct socket_address *address, int type,
     const struct socket_options *options, struct socket_bound *out)
 {
     int yes = 1;
     int no = 0;
     struct socket_bound bound = {0};
-    YARDER_OWN_FD int fd =
-        socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    YARDER_OWN_FD int fd = socket(address->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return -errno;
     }
-    if (info->ai_family == AF_INET6 && both_families) {
+    if (address->any && address->family == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
     }
-    if (info->ai_socktype == SOCK_STREAM) {
+    if (type == SOCK_STREAM) {
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
     } else {
         (void)setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &yes, sizeof(yes));
@@ -149,46 +101,27 @@ static int bind_one(const struct addrinfo *info, bool both_families,
     if (r < 0) {
         return r;
     }
-    int backlog = options->backlog > 0 ? options->backlog : SOMAXCONN;
-    if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 ||
-        (info->ai_socktype == SOCK_STREAM && listen(fd, backlog) < 0)) {
+    struct socket_address local = {.bytes = sizeof(local.in6)};
+    if (bind(fd, &address->generic, address->bytes) < 0 ||
+        (type == SOCK_STREAM && listen(fd, SOMAXCONN) < 0) ||
+        getsockname(fd, &local.generic, &local.bytes) < 0) {
         return -errno;
     }
-    bound.port = bound_port(fd);
+    bound.port = socket_address_port(&local);
     bound.fd = yarder_fd_take(&fd);
     *out = bound;
     return 0;
 }
 
-static int bind_host(const char *host, bool both_families, const char *port, int type,
-    const struct socket_options *options, struct socket_bound *out)
-{
-    struct addrinfo hints = {
-        .ai_socktype = type,
-        .ai_flags = AI_NUMERICSERV | AI_PASSIVE,
-    };
-    __attribute__((cleanup(info_drop))) struct addrinfo *infos = NULL;
-    int code = getaddrinfo(host, port, &hints, &infos);
-    if (code != 0) {
-        return resolver_error(code);
-    }
-    int r = -EADDRNOTAVAIL;
-    for (const struct addrinfo *info = infos; info != NULL && r != 0; info = info->ai_next) {
-        int error = bind_one(info, both_families, options, out);
-        r = error == 0 || info == infos ? error : r; /* the first one's error is the telling one */
-    }
-    return r;
-}
-
 static int bind_any(const struct socket_address *address, int type,
     const struct socket_options *options, struct socket_bound *out)
 {
-    if (address->host[0] != '\0') {
-        return bind_host(address->host, false, address->port, type, options, out);
-    }
-    int r = bind_host("::", true, address->port, type, options, out);
-    if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) { /* a machine without v6 */
-        r = bind_host("0.0.0.0", false, address->port, type, options, out);
+    int r = bind_one(address, type, options, out);
+    if (address->any && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) { /* a machine without v6 */
+        const struct socket_address v4 = {.any = true,
+            .bytes = sizeof(v4.in),
+            .in = {.sin_family = AF_INET, .sin_port = address->in6.sin6_port}};
+        r = bind_one(&v4, type, options, out);
     }
     return r;
 }
@@ -255,22 +188,65 @@ static int clear_stale(
     return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-static int open_to(const char *path, const struct socket_path_owner *owner)
+/* The file at the path itself, no link. */
+static int open_path(const char *path, struct stat *facts, int *out)
 {
-    if (path[0] == '@') {
-        return 0;
+    YARDER_OWN_FD int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, facts) < 0) {
+        return -errno;
     }
-    bool changes_owner = owner->owner != (uid_t)-1 || owner->group != (gid_t)-1;
-    if ((changes_owner && lchown(path, owner->owner, owner->group) < 0) ||
-        chmod(path, owner->mode) < 0) {
-        int error = -errno;
-        (void)unlink(path);
-        return error;
-    }
+    *out = yarder_fd_take(&fd);
     return 0;
 }
 
-int socket_listen_unix(const char *path, int type, const struct socket_path_owner *owner, int *out)
+/* By the descriptor: whoever may rename in that folder cannot make it another file meanwhile. */
+static int give(int path_fd, const struct socket_path_owner *owner)
+{
+    char name[32];
+    bool changes_owner = owner->owner != (uid_t)-1 || owner->group != (gid_t)-1;
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", path_fd);
+    return (changes_owner &&
+               fchownat(path_fd, "", owner->owner, owner->group, AT_EMPTY_PATH) < 0) ||
+                   chmod(name, owner->mode) < 0
+               ? -errno
+               : 0;
+}
+
+int socket_path_change(
+    const char *path, const struct os_file_id *file, const struct socket_path_owner *owner)
+{
+    struct stat facts;
+    YARDER_OWN_FD int fd = -1;
+    int r = open_path(path, &facts, &fd);
+    const struct os_file_id found = {facts.st_dev, facts.st_ino};
+    if (r < 0) {
+        return r;
+    }
+    return os_file_id_equal(found, *file) ? give(fd, owner) : -ESTALE;
+}
+
+/* What bind has just made at the path: ours, and as it was born. */
+static int open_to(const char *path, const struct socket_path_owner *owner, struct os_file_id *file)
+{
+    struct stat facts;
+    YARDER_OWN_FD int fd = -1;
+    int r = open_path(path, &facts, &fd);
+    if (r < 0) {
+        return r;
+    }
+    if (facts.st_mode != S_IFSOCK || facts.st_uid != geteuid() || facts.st_nlink != 1) {
+        return -ESTALE;
+    }
+    *file = (struct os_file_id){facts.st_dev, facts.st_ino};
+    r = give(fd, owner);
+    if (r < 0) {
+        (void)unlink(path);
+    }
+    return r;
+}
+
+int socket_listen_unix(const char *path, int type, const struct socket_path_owner *owner,
+    struct os_file_id *file, int *out)
 {
     struct sockaddr_un address;
     socklen_t address_bytes = 0;
@@ -291,7 +267,7 @@ int socket_listen_unix(const char *path, int type, const struct socket_path_owne
             return r;
         }
     }
-    r = open_to(path, owner);
+    r = path[0] == '@' ? 0 : open_to(path, owner, file);
     if (r < 0) {
         return r;
     }
@@ -302,69 +278,35 @@ int socket_listen_unix(const char *path, int type, const struct socket_path_owne
     return 0;
 }
 
-static size_t unix_peer_text(const struct sockaddr_storage *peer, socklen_t peer_bytes, char *out)
+static size_t peer_text_of(int family, const void *address, uint32_t scope, char *out)
 {
-    size_t at = offsetof(struct sockaddr_un, sun_path);
-    size_t length = peer_bytes > at ? peer_bytes - at : 0;
-    const char *name = (const char *)peer + at;
-    bool is_abstract = length > 0 && name[0] == '\0';
-    if (!is_abstract) {
-        length = strnlen(name, length);
+    (void)inet_ntop(family, address, out, INET6_ADDRSTRLEN);
+    size_t length = strlen(out);
+    if (scope != 0) {
+        length += (size_t)snprintf(out + length, SOCKET_PEER_BYTES_MAX - length, "%%%u", scope);
     }
-    length = (size_t)yarder_min(length, SOCKET_PEER_BYTES_MAX - 1);
-    for (size_t i = 0; i < length; i++) {
-        out[i] = name[i] >= ' ' && name[i] <= '~' ? name[i] : '?';
-    }
-    if (is_abstract) {
-        out[0] = '@';
-    }
-    out[length] = '\0';
     return length;
 }
 
-static size_t peer_text_of(
-    int family, const void *address, uint32_t scope, uint16_t port, bool with_port, char *out)
-{
-    char host[INET6_ADDRSTRLEN] = "";
-    char scope_text[16] = "";
-    char port_text[16] = "";
-    (void)inet_ntop(family, address, host, sizeof(host));
-    if (scope != 0) {
-        (void)snprintf(scope_text, sizeof(scope_text), "%%%u", scope);
-    }
-    if (with_port) {
-        (void)snprintf(port_text, sizeof(port_text), ":%u", port);
-    }
-    bool brackets = with_port && family == AF_INET6;
-    int length = snprintf(out, SOCKET_PEER_BYTES_MAX, "%s%s%s%s%s", brackets ? "[" : "", host,
-        scope_text, brackets ? "]" : "", port_text);
-    YARDER_ASSERT(length > 0 && length < SOCKET_PEER_BYTES_MAX);
-    return (size_t)length;
-}
-
-size_t socket_peer_text(const struct sockaddr_storage *peer, socklen_t peer_bytes, bool with_port,
+size_t socket_peer_text(const struct sockaddr_storage *peer, socklen_t peer_bytes,
     char out[static SOCKET_PEER_BYTES_MAX])
 {
     out[0] = '\0';
     if (peer_bytes < sizeof(sa_family_t)) {
         return 0;
     }
-    if (peer->ss_family == AF_UNIX) {
-        return unix_peer_text(peer, peer_bytes, out);
-    }
     if (peer->ss_family == AF_INET && peer_bytes >= sizeof(struct sockaddr_in)) {
         struct sockaddr_in in;
         memcpy(&in, peer, sizeof(in));
-        return peer_text_of(AF_INET, &in.sin_addr, 0, ntohs(in.sin_port), with_port, out);
+        return peer_text_of(AF_INET, &in.sin_addr, 0, out);
     }
     if (peer->ss_family == AF_INET6 && peer_bytes >= sizeof(struct sockaddr_in6)) {
         struct sockaddr_in6 in;
         memcpy(&in, peer, sizeof(in));
-        uint16_t port = ntohs(in.sin6_port);
         if (IN6_IS_ADDR_V4MAPPED(&in.sin6_addr)) {
-            return peer_text_of(AF_INET, (const char *)&in.sin6_addr + 12, 0, port, with_port, out);
+            return peer_text_of(AF_INET, (const char *)&in.sin6_addr + 12, 0, out);
         }
-        return peer_text_of(AF_INET6, &in.sin6_addr, in.sin6_scope_id, port, with_port, out);
+        return peer_text_of(AF_INET6, &in.sin6_addr, in.sin6_scope_id, out);
     }
     return 0;
 }
