@@ -74,11 +74,11 @@ static bool lies_in_scratch(struct yarder_text text)
     return from >= (uintptr_t)scratch && from + text.length <= (uintptr_t)scratch + sizeof(scratch);
 }
 
-static void check(const struct ring_record *got, bool in_place)
+static void check(const struct ring_record *got)
 {
     const struct yarder_record *record = &got->record;
     YARDER_ASSERT(record->text.length <= RING_APPEND_BYTES_MAX);
-    YARDER_ASSERT(in_place || lies_in_scratch(record->text));
+    YARDER_ASSERT(lies_in_scratch(record->text));
     YARDER_ASSERT(record->fields_count <= YARDER_FIELDS_MAX && got->ring < RINGS);
     YARDER_ASSERT(record->stream <= YARDER_STREAM_STDERR && record->kind <= YARDER_KIND_REQUEST);
     for (uint32_t i = 0; i < record->fields_count; i++) {
@@ -93,20 +93,19 @@ static void check(const struct ring_record *got, bool in_place)
 }
 
 /* Takes until nothing is left: the number of records. Bounded: each take moves a cursor or ends. */
-static uint32_t drain(struct region_reader *reader, bool in_place)
+static uint32_t drain(struct region_reader *reader)
 {
     uint32_t count = 0;
     for (unsigned takes = 0; takes < TAKES_MAX && !region_reader_idle(reader); takes++) {
         struct ring_batch batch = {.records = records,
             .records_max = RECORDS,
-            .text_in_place = in_place,
             .scratch = scratch,
             .scratch_bytes = sizeof(scratch)};
         if (region_reader_take(reader, &fuzz_clock, &batch) != 0) {
             break;
         }
         for (uint32_t i = 0; i < batch.count; i++) {
-            check(&records[i], in_place);
+            check(&records[i]);
         }
         count += batch.count;
         region_reader_publish(reader);
@@ -121,7 +120,7 @@ static void append_honestly(struct region_reader *reader)
     struct ring_header *header = region_ring(&producer->map, 0);
     header->head = region_reader_cursor(reader, 0);
     YARDER_ASSERT(ring_append(producer, &entry) == RING_APPENDED);
-    YARDER_ASSERT(drain(reader, false) == 1);
+    YARDER_ASSERT(drain(reader) == 1);
     YARDER_ASSERT(
         records[0].record.text.length == 6 && memcmp(records[0].record.text.at, "honest", 6) == 0);
 }
@@ -131,14 +130,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t bytes_count)
     if (producer == NULL) {
         set_up();
     }
-    bool in_place = bytes_count > 0 && (bytes[bytes_count - 1] & 1) != 0;
     ring_clock_refresh(&fuzz_clock);
     lay_out(bytes, bytes_count);
     struct region_reader *reader = NULL;
     struct region_reader_options options = {.pid = 1, .strikes_max = UINT32_MAX};
     int result = region_reader_open_on(&reader, &producer->map, &options);
     YARDER_ASSERT(result == 0);
-    (void)drain(reader, in_place);
+    (void)drain(reader);
     append_honestly(reader);
     region_reader_close(reader);
     return 0;

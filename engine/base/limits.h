@@ -15,6 +15,7 @@ enum {
     YARDER_RECORD_BYTES_MAX = 1 << 20, /* limit of `record-max` */
     YARDER_BATCH_RECORDS = 256,        /* records that travel together through a pass */
 
+    YARDER_REGIONS_MAX = 4096, /* ring clients: of the supervisor, and places in the hold */
     YARDER_FDS_PER_MESSAGE_MAX = 64,
     YARDER_CONNECTIONS_MAX_DEFAULT = 2000,
 };

@@ -7,6 +7,8 @@
 
 #include "base/text.h"
 
+#define LOST_AT_ONCE_MAX (UINT64_C(1) << 32)
+
 static int place_find(struct ring_input *ring)
 {
     struct hold *hold = ring->hold;
@@ -29,18 +31,24 @@ static int place_find(struct ring_input *ring)
     }
     ring->slot = free_slot;
     struct hold_region *region = hold_region_at(hold, free_slot);
-    *region = (struct hold_region){.id = ring->id, .pid = ring->pid, .input = ring->input->index};
+    *region = (struct hold_region){.id = ring->id, .pid = ring->pid};
     return 0;
 }
 
+/* Right before a commit: what was taken back by then is not counted. */
 static void losses_count(struct ring_input *ring, struct hold_region *region)
 {
+    struct hold_input *counts = ring->input->counts;
     struct ring_losses losses;
     region_reader_losses(ring->reader, &losses);
-    if (losses.lost > region->lost) {
-        ring->input->counts->lost_ring += losses.lost - region->lost;
+    if (losses.lost > region->lost) { /* what a producer says: it may say anything */
+        counts->lost_ring += yarder_min(losses.lost - region->lost, LOST_AT_ONCE_MAX);
         region->lost = losses.lost;
     }
+    counts->received += losses.refused - ring->refused;
+    counts->refused[HOLD_REFUSED_CORRUPT] += losses.refused - ring->refused;
+    ring->refused = losses.refused;
+    region->told = region_reader_told(ring->reader);
 }
 
 int ring_input_open(struct ring_input **out, struct input *input, struct hold *hold,
@@ -52,11 +60,8 @@ int ring_input_open(struct ring_input **out, struct input *input, struct hold *h
     if (ring == NULL) {
         return -ENOMEM;
     }
-    *ring = (struct ring_input){.input = input,
-        .hold = hold,
-        .id = process->id,
-        .pid = process->pid,
-        .gap_before = UINT64_MAX};
+    *ring =
+        (struct ring_input){.input = input, .hold = hold, .id = process->id, .pid = process->pid};
     (void)snprintf(ring->program, sizeof(ring->program), "%s",
         process->program == NULL ? "" : process->program);
     ring->tag = ring->program[0] != '\0' ? text_of(ring->program) : input->tag;
@@ -73,9 +78,11 @@ int ring_input_open(struct ring_input **out, struct input *input, struct hold *h
     }
     if (r == 1) {
         struct hold_region *region = hold_region_at(hold, ring->slot);
-        uint32_t impossible = region_reader_resume(ring->reader, hold_region_cursors(region));
-        input->counts->received += impossible; /* scribbled over by its process meanwhile */
-        input->counts->refused[HOLD_REFUSED_CORRUPT] += impossible;
+        region_reader_resume(ring->reader, hold_region_cursors(region), region->told);
+    } else {
+        struct ring_losses before; /* of a region that came back: counted by another daemon */
+        region_reader_losses(ring->reader, &before);
+        hold_region_at(hold, ring->slot)->lost = before.lost;
     }
     ring_input_store(ring);
     /* A kill can leave a producer that waits for room which the stored commit has freed. */
@@ -90,9 +97,7 @@ int ring_input_open(struct ring_input **out, struct input *input, struct hold *h
 void ring_input_close(struct ring_input *ring, bool forget)
 {
     if (forget) {
-        struct hold_region *region = hold_region_at(ring->hold, ring->slot);
-        losses_count(ring, region);
-        *region = (struct hold_region){0};
+        *hold_region_at(ring->hold, ring->slot) = (struct hold_region){0};
         while (*ring->hold->regions_used > 0 &&
                hold_region_at(ring->hold, *ring->hold->regions_used - 1)->id == 0) {
             (*ring->hold->regions_used)--;
@@ -105,8 +110,12 @@ void ring_input_close(struct ring_input *ring, bool forget)
 
 void ring_input_answer(struct ring_input *ring)
 {
-    char bytes[64];
-    ssize_t r = recv(ring->doorbell.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    enum { BELLS_MAX = 512 }; /* more than a socket's queue holds; each is a message of its own */
+    char byte;
+    ssize_t r = 1;
+    for (unsigned i = 0; i < BELLS_MAX && r > 0; i++) {
+        r = recv(ring->doorbell.fd, &byte, sizeof(byte), MSG_DONTWAIT);
+    }
     ring->doorbell_ended = r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR);
 }
 
@@ -115,7 +124,6 @@ uint32_t ring_input_take(struct ring_input *ring, const struct ring_clock *clock
 {
     struct ring_batch batch = {.records = take->records,
         .records_max = records_max,
-        .text_in_place = take->text_in_place,
         .scratch = take->scratch,
         .scratch_bytes = sizeof(take->scratch)};
     *more = false;

@@ -23,9 +23,8 @@ struct ring_input {
     bool doorbell_ended;    /* the client closed its socket: not the process's end */
     bool gone;              /* its process has ended: drain, then forget */
     bool dead;              /* the producer scribbled too much: nothing more is read */
-    uint32_t gap_ring;      /* of the record whose gap was told last, with its place */
-    uint64_t gap_before;
-    bool taken; /* cursors moved in this pass: publish after the commit */
+    uint64_t refused;       /* by this reader, as counted into the input */
+    bool taken;             /* cursors moved in this pass: publish after the commit */
     struct ring_input *next;
 };
 
@@ -33,7 +32,6 @@ struct ring_input {
 struct ring_take {
     struct ring_record records[YARDER_BATCH_RECORDS];
     char scratch[256 << 10];
-    bool text_in_place;
 };
 
 /* The process behind a region; the descriptors go over to ring_input_open. */
@@ -51,7 +49,7 @@ struct ring_process {
  */
 YARDER_MUST_USE int ring_input_open(struct ring_input **out, struct input *input, struct hold *hold,
     const struct ring_process *process);
-/* Removed from the loop before. `forget` also gives its place in the hold back. */
+/* Removed from the loop, and stored, before. `forget` also gives its place in the hold back. */
 void ring_input_close(struct ring_input *ring, bool forget);
 
 /* Empties the doorbell. */
@@ -68,7 +66,8 @@ uint32_t ring_input_take(struct ring_input *ring, const struct ring_clock *clock
 void ring_input_rewind(
     struct ring_input *ring, const struct ring_take *take, uint32_t placed, uint32_t count);
 
-/* Before a commit: cursors and losses into the private state. After it: publish. */
+/* Before a commit: cursors, losses and what was refused into the private state. After it: publish.
+ */
 void ring_input_store(struct ring_input *ring);
 void ring_input_publish(struct ring_input *ring);
 

@@ -89,13 +89,35 @@ void ring_producer_close(struct ring_producer *producer)
     }
 }
 
-/* First use of a ring: its pages now, so that no append ever waits for one. */
-static void activate(struct ring_slot *slot)
+/* Before a ring's first record is stamped: see layout.h. */
+static void announce(struct ring_producer *producer, uint32_t ring)
 {
+    uint64_t *word = &producer->map.header->used[ring / 64];
+    uint64_t bit = UINT64_C(1) << ring % 64;
+    if ((__atomic_load_n(word, __ATOMIC_RELAXED) & bit) == 0) {
+        (void)__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+    }
+}
+
+/*
+ * First use of a ring: its pages now, so that no append waits for one; of a large ring only what
+ * can be had in RING_POPULATE_NS.
+ */
+static void activate(struct ring_producer *producer, uint32_t ring)
+{
+    enum { STEP_BYTES = 2 << 20 };
+    struct ring_slot *slot = &producer->slots[ring];
     uint64_t ring_bytes = slot->mask + 1;
+    announce(producer, ring);
     int error = errno;
-    (void)madvise(slot->header, REGION_PAGE_BYTES, MADV_POPULATE_WRITE);
-    (void)madvise(slot->data, (size_t)ring_bytes * 2, MADV_POPULATE_WRITE);
+    int64_t end_ns = os_monotonic_ns() + RING_POPULATE_NS;
+    uint64_t there = 0;
+    while (there < ring_bytes && os_monotonic_ns() < end_ns) {
+        uint64_t bytes = yarder_min(STEP_BYTES, ring_bytes - there);
+        (void)madvise(slot->data + there, bytes, MADV_POPULATE_WRITE);
+        there += bytes;
+    }
+    (void)madvise(slot->data + ring_bytes, there, MADV_POPULATE_WRITE); /* the same memory */
     errno = error;
     __atomic_store_n(&slot->limit[1], ring_bytes / 4 * 3, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->limit[0], ring_bytes, __ATOMIC_RELAXED);
@@ -105,7 +127,7 @@ bool append_refresh_tail(struct ring_producer *producer, uint32_t ring, unsigned
 {
     struct ring_slot *slot = &producer->slots[ring];
     if (__atomic_load_n(&slot->limit[noise], __ATOMIC_RELAXED) == 0) {
-        activate(slot);
+        activate(producer, ring);
         return true;
     }
     /* acquire: the daemon has read what is before it; pairs with region_reader_publish */
@@ -194,11 +216,11 @@ enum ring_append_result ring_append(struct ring_producer *producer, struct ring_
                                           : append_owned(producer, entry, 0);
 }
 
-void ring_lose(struct ring_producer *producer, uint32_t ring, uint64_t records, uint64_t bytes)
+void ring_lose(struct ring_producer *producer, uint32_t ring, uint64_t records)
 {
-    struct ring_header *header = producer->slots[ring < producer->rings ? ring : 0].header;
-    __atomic_fetch_add(&header->lost_bytes, bytes, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&header->lost, records, __ATOMIC_RELAXED);
+    ring = ring < producer->rings ? ring : 0;
+    announce(producer, ring);
+    __atomic_fetch_add(&producer->slots[ring].header->lost, records, __ATOMIC_RELAXED);
 }
 
 void ring_wait_space(struct ring_producer *producer, uint32_t ring, int64_t wait_ns)

@@ -54,7 +54,7 @@ enum ring_append_result {
     RING_NONE = 3,    /* no ring to write to: a new cpu, or all claimed */
 };
 
-enum { RING_ABORTS_MAX = 16 };
+enum { RING_ABORTS_MAX = 16, RING_POPULATE_NS = 4000000 };
 
 /* Which kind this process can do: REGION_RSEQ, or REGION_PLAIN. */
 enum region_kind ring_producer_kind(void);
@@ -76,7 +76,10 @@ static inline void ring_entry_seal(
     entry->need_bytes = yarder_align_up(bytes, 8);
 }
 
-/* Appends; see the results above. No system call, except on the first use of a ring (its pages). */
+/*
+ * Appends; see the results above. No system call, except on the first use of a ring: then its pages
+ * are brought in, for about RING_POPULATE_NS at most.
+ */
 enum ring_append_result ring_append(struct ring_producer *producer, struct ring_entry *entry);
 
 /* The time now as this region stamps it. */
@@ -89,7 +92,7 @@ static inline uint64_t ring_stamp(const struct ring_producer *producer)
 uint32_t ring_here(const struct ring_producer *producer);
 
 /* Counts records that were not appended, so that the next one of this ring shows the gap. */
-void ring_lose(struct ring_producer *producer, uint32_t ring, uint64_t records, uint64_t bytes);
+void ring_lose(struct ring_producer *producer, uint32_t ring, uint64_t records);
 
 /* Waits until the daemon made room in this ring, at most wait_ns. */
 void ring_wait_space(struct ring_producer *producer, uint32_t ring, int64_t wait_ns);

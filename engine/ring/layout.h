@@ -6,7 +6,8 @@
  *
  *   page 0       struct region_header   constants, written once by the supervisor
  *          +128  daemon line            sleep word, shutdown, worker's number    (daemon writes)
- *          +256  producer line          last rung sleep word, logger count       (producer writes)
+ *          +256  producer line          last rung sleep word                     (producer writes)
+ *          +384  producer line          which rings were ever used: a bit each   (producer writes)
  *   page 1       u8 levels[4096]        lowest level wanted of each logger id    (daemon writes)
  *   64 pages     struct region_name     id -> name, append-only                  (producer writes)
  *   page each    struct ring_header     one for each ring
@@ -80,7 +81,7 @@ enum ring_kind {
 
 /* sleep word: state in the low two bits, an epoch above that grows with every sleep. */
 enum ring_sleep {
-    RING_AWAKE = 0, /* the daemon polls: nobody rings */
+    RING_AWAKE = 0, /* it polls: only who waits, for room or for a flush, rings */
     RING_LIGHT = 1, /* it looks again within 0.5 ms: ring only when a ring is over half full */
     RING_DEEP = 2,  /* ring at the first record */
     RING_SLEEP_MASK = 3,
@@ -107,7 +108,9 @@ struct region_header {
     uint64_t worker;   /* number of the worker that reads */
 
     _Alignas(128) uint32_t rung; /* the sleep word that was answered last */
-    uint32_t loggers;            /* ids below this have a name or never will */
+
+    /* A ring's bit is set before its first record is stamped: the daemon looks at no other. */
+    _Alignas(128) uint64_t used[REGION_RINGS_MAX / 64];
 };
 
 struct region_name {
@@ -121,14 +124,13 @@ struct ring_header {
     uint64_t records;    /* ever published here */
     uint64_t tail_cache; /* the producers' last view of tail */
     uint64_t lost;       /* records dropped for this ring, ever (atomic add) */
-    uint64_t lost_bytes;
-    uint32_t claim; /* REGION_PLAIN: not 0 while somebody appends */
+    uint32_t claim;      /* REGION_PLAIN: not 0 while somebody appends */
     uint32_t reserved;
 
     /* Daemon line. */
     _Alignas(128) uint64_t tail;
     uint32_t space_seq; /* futex: changes when room was made for waiters */
-    uint32_t lost_seen; /* low half of `lost` as of the record before tail */
+    uint32_t lost_seen; /* low half of `lost` as far as the daemon has counted it */
 
     _Alignas(128) uint32_t space_waiters; /* set by who waits, cleared by the daemon */
 };
@@ -146,6 +148,7 @@ struct ring_record_header {
 
 static_assert(offsetof(struct region_header, sleep) == 128, "daemon line");
 static_assert(offsetof(struct region_header, rung) == 256, "producer line");
+static_assert(offsetof(struct region_header, used) == 384, "own line");
 static_assert(sizeof(struct region_header) <= REGION_PAGE_BYTES, "one page");
 static_assert(sizeof(struct region_name) == REGION_NAME_BYTES, "a name's slot");
 static_assert(offsetof(struct ring_header, records) == 8, "one 16-byte store with head");

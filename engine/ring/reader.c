@@ -12,26 +12,57 @@
 
 enum { STRIKES_MAX_DEFAULT = 1000 };
 
+void reader_list(struct region_reader *reader, uint32_t index)
+{
+    uint64_t bit = UINT64_C(1) << index % 64;
+    if ((reader->used[index / 64] & bit) == 0) {
+        reader->used[index / 64] |= bit;
+        reader->list[reader->list_count++] = (uint16_t)index;
+    }
+}
+
+static uint64_t head_of(const struct ring_header *shared)
+{
+    return __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE); /* release: the append's commit */
+}
+
+/* The ring goes on at this cursor, or at its head when that cannot be. */
+static void start_at(struct region_reader *reader, uint32_t index, uint64_t cursor)
+{
+    struct reader_ring *ring = &reader->rings[index];
+    const struct ring_header *shared = region_ring(&reader->map, index);
+    uint64_t records = __atomic_load_n(&shared->records, __ATOMIC_RELAXED);
+    uint64_t head = head_of(shared);
+    ring->cursor = cursor;
+    ring->head = cursor;
+    ring->settled = cursor;
+    ring->records_before = records;
+    ring->records_known = head == cursor;
+    if (!reader_head_possible(reader, cursor, head)) {
+        reader_resync(reader, ring, head, records);
+    }
+}
+
 static void start_ring(struct region_reader *reader, uint32_t index)
 {
     struct reader_ring *ring = &reader->rings[index];
     const struct ring_header *shared = region_ring(&reader->map, index);
-    uint64_t head =
-        __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE); /* release: the append's commit */
-    uint64_t tail = __atomic_load_n(&shared->tail, __ATOMIC_RELAXED);
-    *ring = (struct reader_ring){
-        .cursor = tail, .head = tail, .settled = tail, .published = tail, .woken = tail};
-    ring->lost_seen = __atomic_load_n(&shared->lost_seen, __ATOMIC_RELAXED);
-    if (!reader_head_possible(reader, tail, head)) {
-        reader_resync(reader, ring, head);
-    }
+    uint64_t lost = __atomic_load_n(&shared->lost, __ATOMIC_RELAXED);
+    ring->published = __atomic_load_n(&shared->tail, __ATOMIC_RELAXED);
+    ring->woken = ring->published;
+    ring->lost_published = __atomic_load_n(&shared->lost_seen, __ATOMIC_RELAXED);
+    reader_lost_set(reader, ring, ring->lost_published);
+    ring->lost = lost - reader_lost_growth(ring, (uint32_t)lost); /* what is new since is counted */
+    reader->lost += ring->lost;
+    start_at(reader, index, ring->published);
 }
 
 int region_reader_open_on(struct region_reader **out, const struct region_map *map,
     const struct region_reader_options *options)
 {
     YARDER_ASSERT(map->header != NULL && map->shape.rings >= 1);
-    size_t bytes = sizeof(struct region_reader) + map->shape.rings * sizeof(struct reader_ring);
+    size_t bytes = sizeof(struct region_reader) +
+                   map->shape.rings * (sizeof(struct reader_ring) + sizeof(uint16_t));
     YARDER_OWN_HEAP struct region_reader *reader = calloc(1, bytes);
     if (reader == NULL) {
         return -ENOMEM;
@@ -49,9 +80,12 @@ int region_reader_open_on(struct region_reader **out, const struct region_map *m
     }
     reader->strikes_max = options->strikes_max == 0 ? STRIKES_MAX_DEFAULT : options->strikes_max;
     reader->epoch = __atomic_load_n(&map->header->sleep, __ATOMIC_RELAXED) >> RING_EPOCH_SHIFT;
+    reader->list = (uint16_t *)(void *)(reader->rings + map->shape.rings);
     for (uint32_t i = 0; i < map->shape.rings; i++) {
         start_ring(reader, i);
     }
+    reader->told = reader->lost_seen;
+    (void)region_reader_idle(reader); /* lists what has something */
     *out = yarder_heap_take(&reader);
     return 0;
 }
@@ -92,11 +126,6 @@ void region_reader_close(struct region_reader *reader)
     free(reader);
 }
 
-const struct region_shape *region_reader_shape(const struct region_reader *reader)
-{
-    return &reader->map.shape;
-}
-
 uint32_t region_reader_rings(const struct region_reader *reader)
 {
     return reader->map.shape.rings;
@@ -108,21 +137,20 @@ uint64_t region_reader_cursor(const struct region_reader *reader, uint32_t ring)
     return reader->rings[ring].cursor;
 }
 
-uint32_t region_reader_resume(struct region_reader *reader, const uint64_t *cursors)
+uint32_t region_reader_told(const struct region_reader *reader)
 {
-    uint32_t impossible = 0;
+    return reader->told;
+}
+
+void region_reader_resume(struct region_reader *reader, const uint64_t *cursors, uint32_t told)
+{
+    reader->refused = 0; /* what the tails looked like does not matter */
     for (uint32_t i = 0; i < reader->map.shape.rings; i++) {
-        struct reader_ring *ring = &reader->rings[i];
-        uint64_t head = __atomic_load_n(&region_ring(&reader->map, i)->head, __ATOMIC_ACQUIRE);
-        ring->cursor = cursors[i];
-        ring->head = cursors[i];
-        ring->settled = cursors[i];
-        if (!reader_head_possible(reader, cursors[i], head)) {
-            reader_resync(reader, ring, head);
-            impossible++;
-        }
+        reader->rings[i].refused = 0;
+        start_at(reader, i, cursors[i]);
     }
-    return impossible;
+    reader->told = told;
+    (void)region_reader_idle(reader);
 }
 
 /*
@@ -152,20 +180,24 @@ void region_reader_rewind(struct region_reader *reader, const struct ring_record
         return;
     }
     ring->cursor = record->before;
-    ring->lost_seen = record->lost_before_it;
     ring->last_stamp = 0; /* else it would push the stamps of what is taken again */
-    reader->gap_pending += record->lost_elsewhere;
+    ring->given--;
+    reader->refused -= ring->refused - record->refused_before_it;
+    ring->refused = record->refused_before_it;
+    reader_lost_set(reader, ring, record->lost_before_it);
+    reader->told -= record->record.lost_before;
 }
 
 void region_reader_publish(struct region_reader *reader)
 {
-    for (uint32_t i = 0; i < reader->map.shape.rings; i++) {
-        struct reader_ring *ring = &reader->rings[i];
-        if (ring->cursor == ring->published) {
+    for (uint32_t i = 0; i < reader->list_count; i++) {
+        struct reader_ring *ring = &reader->rings[reader->list[i]];
+        if (ring->cursor == ring->published && ring->lost_seen == ring->lost_published) {
             continue;
         }
-        struct ring_header *shared = region_ring(&reader->map, i);
+        struct ring_header *shared = region_ring(&reader->map, reader->list[i]);
         __atomic_store_n(&shared->lost_seen, ring->lost_seen, __ATOMIC_RELAXED);
+        ring->lost_published = ring->lost_seen;
         /* release: our reads are done; pairs with the acquire in append_refresh_tail */
         __atomic_store_n(&shared->tail, ring->cursor, __ATOMIC_RELEASE);
         ring->published = ring->cursor;
@@ -173,31 +205,25 @@ void region_reader_publish(struct region_reader *reader)
     }
 }
 
-bool region_reader_idle(const struct region_reader *reader)
+bool region_reader_idle(struct region_reader *reader)
 {
     if (reader->dead) {
         return true;
     }
+    bool idle = true;
     for (uint32_t i = 0; i < reader->map.shape.rings; i++) {
-        uint64_t head = __atomic_load_n(&region_ring(&reader->map, i)->head, __ATOMIC_ACQUIRE);
         /* A crooked head is no reason to stay awake: the next take strikes it. */
-        if ((head & ~UINT64_C(7)) != reader->rings[i].cursor) {
-            return false;
+        if ((head_of(region_ring(&reader->map, i)) & ~UINT64_C(7)) != reader->rings[i].cursor) {
+            reader_list(reader, i); /* its producer may not have said so */
+            idle = false;
         }
     }
-    return true;
+    return idle;
 }
 
 void region_reader_losses(const struct region_reader *reader, struct ring_losses *out)
 {
-    struct ring_losses losses = {
-        .taken = reader->taken, .bad = reader->strikes, .resyncs = reader->resyncs};
-    for (uint32_t i = 0; i < reader->map.shape.rings; i++) {
-        const struct ring_header *shared = region_ring(&reader->map, i);
-        losses.lost += __atomic_load_n(&shared->lost, __ATOMIC_RELAXED);
-        losses.lost_bytes += __atomic_load_n(&shared->lost_bytes, __ATOMIC_RELAXED);
-    }
-    *out = losses;
+    *out = (struct ring_losses){.lost = reader->lost, .refused = reader->refused};
 }
 
 void region_reader_sleep(struct region_reader *reader, enum ring_sleep state)
@@ -222,12 +248,6 @@ void region_reader_announce(struct region_reader *reader, uint64_t worker, bool 
     __atomic_store_n(&reader->map.header->shutdown, shutdown, __ATOMIC_RELAXED);
 }
 
-uint32_t region_reader_loggers(const struct region_reader *reader)
-{
-    uint32_t loggers = __atomic_load_n(&reader->map.header->loggers, __ATOMIC_RELAXED);
-    return (uint32_t)yarder_min(loggers, REGION_LOGGERS_MAX);
-}
-
 /* Copies a name once; its producer can change its own only before we first saw it. */
 static void learn_name(char *copy, const struct region_name *shared)
 {
@@ -245,18 +265,12 @@ static void learn_name(char *copy, const struct region_name *shared)
 
 struct yarder_text region_reader_logger(struct region_reader *reader, uint32_t logger)
 {
-    if (logger >= REGION_LOGGERS_MAX) {
-        return (struct yarder_text){0};
+    if (logger == 0 || logger >= REGION_LOGGERS_MAX) {
+        return (struct yarder_text){0}; /* the root has no name */
     }
     char *copy = reader->names[logger];
     if (copy[0] == 0) {
         learn_name(copy, &reader->map.names[logger]);
     }
     return (struct yarder_text){copy + 1, (size_t)copy[0]};
-}
-
-void region_reader_set_level(struct region_reader *reader, uint32_t logger, uint8_t level)
-{
-    YARDER_ASSERT(logger < REGION_LOGGERS_MAX);
-    __atomic_store_n(&reader->map.levels[logger], level, __ATOMIC_RELAXED);
 }

@@ -54,17 +54,19 @@ YARDER_MUST_USE int region_reader_open_on(struct region_reader **out, const stru
     const struct region_reader_options *options);
 void region_reader_close(struct region_reader *reader); /* accepts NULL; takes nothing more */
 
-const struct region_shape *region_reader_shape(const struct region_reader *reader);
 uint32_t region_reader_rings(const struct region_reader *reader);
 /* Where the ring has been taken up to: what the commit stores. */
 uint64_t region_reader_cursor(const struct region_reader *reader, uint32_t ring);
 
+/* How much of the producers' losses records have told, modulo 2^32: the commit stores that too. */
+uint32_t region_reader_told(const struct region_reader *reader);
+
 /*
- * Cursors from a commit, one for each ring. One that the ring's head makes impossible (over a ring
- * behind it, ahead of it, not a multiple of 8) is replaced by head and counted as a resync.
- * Does not publish. Returns how many were impossible.
+ * Right after opening: cursors from a commit, one for each ring, and what it had told. A cursor
+ * that the ring's head makes impossible (over a ring behind it, ahead of it, not a multiple of 8)
+ * is replaced by head, and a record counted as refused. Does not publish.
  */
-uint32_t region_reader_resume(struct region_reader *reader, const uint64_t *cursors);
+void region_reader_resume(struct region_reader *reader, const uint64_t *cursors, uint32_t told);
 
 /* A record of a ring, or one part of one (engine/ring/layout.h). */
 struct ring_record {
@@ -75,8 +77,8 @@ struct ring_record {
     bool continues;  /* a part, not the first */
     bool more;       /* a part, not the last */
     uint64_t before; /* this and the next two: the state right before it, for a rewind */
+    uint64_t refused_before_it;
     uint32_t lost_before_it;
-    uint32_t lost_elsewhere; /* part of lost_before that other rings of the region lost */
 };
 
 enum { RING_SCRATCH_BYTES_MIN = 64 << 10 };
@@ -84,8 +86,6 @@ enum { RING_SCRATCH_BYTES_MIN = 64 << 10 };
 struct ring_batch {
     struct ring_record *records; /* in: room for records_max */
     uint32_t records_max;
-    bool text_in_place; /* in: text may point into the ring, flagged YARDER_FLAG_UNSTABLE, until
-                           publish */
     char
         *scratch; /* in: owns copied texts and fields; at least RING_SCRATCH_BYTES_MIN; 8-aligned */
     size_t scratch_bytes; /* 256 KiB suits */
@@ -98,8 +98,11 @@ struct ring_batch {
  * Takes what is published, merged. Text and fields live in scratch until the caller uses it anew;
  * logger and tag until the reader is closed. A payload that contradicts its own length is skipped;
  * bad fields are left out and the record flagged YARDER_FLAG_UNPARSED; a head or length that cannot
- * be makes the ring resume at its head. Each counts as a strike. 0; -EPROTO once strikes_max was
- * reached: the reader is dead and answers nothing else.
+ * be makes the ring resume at its head. Each counts as a strike; what is skipped or jumped over as
+ * refused. 0; -EPROTO once strikes_max was reached: the reader is dead and answers nothing else.
+ *
+ * lost_before is what the producers lost and no record has told: of this ring since its record
+ * before, and of others that had no record to tell it with.
  */
 YARDER_MUST_USE int region_reader_take(
     struct region_reader *reader, const struct ring_clock *clock, struct ring_batch *batch);
@@ -107,42 +110,37 @@ YARDER_MUST_USE int region_reader_take(
 /*
  * Takes records back that were taken since the last publish: the ring of `record` goes on right
  * before it. Of several records of one ring, the oldest last. One whose ring was resynced since
- * stays taken: its place is gone.
+ * stays taken: its place is gone. A gap that the caller has told, and says so by lost_before = 0,
+ * is not told again.
  */
 void region_reader_rewind(struct region_reader *reader, const struct ring_record *record);
 
 /* Stores tails = cursors (only after the commit that holds these) and wakes who waits for room. */
 void region_reader_publish(struct region_reader *reader);
 
-/* Nothing published that is not taken. */
-bool region_reader_idle(const struct region_reader *reader);
+/* Nothing published that is not taken; also in rings that no producer has announced. */
+bool region_reader_idle(struct region_reader *reader);
 
-/* Sum over the rings, since the region exists. What producers count is what they say. */
+/* Sums over the rings, as of the last take. */
 struct ring_losses {
-    uint64_t lost; /* records, by the producer's own count */
-    uint64_t lost_bytes;
-    uint64_t taken;   /* records and parts given out by this reader */
-    uint64_t bad;     /* strikes: skipped payloads, left-out fields */
-    uint64_t resyncs; /* jumps to head, with an unknown number of records lost */
+    uint64_t lost; /* records since the region exists, by the producer's own count; after opening:
+                      those that a reader before has counted */
+    uint64_t refused; /* by this reader: skipped payloads, and what jumps to head left out, as far
+                         as the producer's count of its records tells; else one for each jump */
 };
 void region_reader_losses(const struct region_reader *reader, struct ring_losses *out);
 
 /* Stores the sleep word (see above). Each sleep is a new epoch, answered by one doorbell at most.
  */
 void region_reader_sleep(struct region_reader *reader, enum ring_sleep state);
-/* Makes every running producer see the stores above. -errno: not available; rely on a time-out. */
+/* Makes every running producer see the stores above. -errno: not available: do not sleep then. */
 int ring_membarrier(void);
 
 /* Tells the producers: who reads, and whether the daemon is leaving (then nobody waits for room).
  */
 void region_reader_announce(struct region_reader *reader, uint64_t worker, bool shutdown);
 
-/* Logger ids below this have been given out, so a name may have appeared. At most
- * REGION_LOGGERS_MAX. */
-uint32_t region_reader_loggers(const struct region_reader *reader);
 /* Name of an id, empty when it has none; control characters are replaced by '_'. */
 struct yarder_text region_reader_logger(struct region_reader *reader, uint32_t logger);
-/* The lowest level that the process shall log under this id (0: all). */
-void region_reader_set_level(struct region_reader *reader, uint32_t logger, uint8_t level);
 
 #endif

@@ -13,7 +13,13 @@ struct reader_ring {
     uint64_t published; /* tail as we stored it */
     uint64_t woken;     /* cursor when waiters were woken last */
     uint64_t last_stamp;
-    uint32_t lost_seen; /* low half of the producer's count, as of the last record taken */
+    uint64_t lost;           /* the producer's count, as of the last snapshot */
+    uint32_t lost_seen;      /* low half of it, as of the last record taken */
+    uint32_t lost_published; /* lost_seen as we stored it */
+    uint64_t given;          /* records, by this reader */
+    uint64_t refused;        /* records skipped or jumped over, by this reader */
+    uint64_t records_before; /* the producer's count of records, less these two: while known */
+    bool records_known;      /* this reader has seen the ring empty */
 
     /* The record at cursor, checked, while the ring takes part in a merge. */
     struct ring_record_header next;
@@ -31,13 +37,20 @@ struct region_reader {
     char tag[REGION_NAME_BYTES];
     uint64_t strikes;
     uint64_t strikes_max;
-    uint64_t resyncs;
-    uint64_t taken;
-    uint64_t gap_pending; /* losses of rings without a record, to be shown by the region's next */
+    uint64_t lost; /* sums over the rings */
+    uint64_t refused;
+    uint32_t lost_seen; /* likewise, modulo 2^32: losses that a record taken could have told */
+    uint32_t told;      /* of these, the ones that a record has told: the rest is the next one's */
     uint32_t epoch;
-    char (*names)[REGION_NAME_BYTES]; /* copies; [0] is the length */
+    char (*names)[REGION_NAME_BYTES];     /* copies; [0] is the length */
+    uint64_t used[REGION_RINGS_MAX / 64]; /* a bit for each ring in the list */
+    uint16_t *list;                       /* rings ever used */
+    uint32_t list_count;
     struct reader_ring rings[];
 };
+
+/* The ring is looked at in each take from now on. */
+void reader_list(struct region_reader *reader, uint32_t index);
 
 static inline void reader_strike(struct region_reader *reader)
 {
@@ -52,14 +65,48 @@ static inline bool reader_head_possible(
     return head - cursor <= reader->map.shape.ring_bytes && head % 8 == 0 && cursor % 8 == 0;
 }
 
-/* Gives up what lies between and goes on at head. */
-static inline void reader_resync(
-    struct region_reader *reader, struct reader_ring *ring, uint64_t head)
+static inline void reader_refuse(
+    struct region_reader *reader, struct reader_ring *ring, uint64_t records)
 {
+    ring->refused += records;
+    reader->refused += records;
+}
+
+/*
+ * How much the producer's count of losses grew since the last look: at most INT32_MAX, and 0 for a
+ * record that is older than a count seen already.
+ */
+static inline uint32_t reader_lost_growth(const struct reader_ring *ring, uint32_t lost)
+{
+    uint32_t growth = lost - ring->lost_seen;
+    return growth > INT32_MAX ? 0 : growth;
+}
+
+static inline void reader_lost_set(
+    struct region_reader *reader, struct reader_ring *ring, uint32_t lost_seen)
+{
+    reader->lost_seen += lost_seen - ring->lost_seen;
+    ring->lost_seen = lost_seen;
+}
+
+/*
+ * Gives up what lies between and goes on at head. How many records that were, the producer's count
+ * of them tells, if the ring was empty once and the number fits into a ring; else one. A head that
+ * stays crooked is jumped to once.
+ */
+static inline void reader_resync(
+    struct region_reader *reader, struct reader_ring *ring, uint64_t head, uint64_t records)
+{
+    uint64_t missing = records - (ring->records_before + ring->given + ring->refused);
+    bool good = ring->records_known && missing > 0 &&
+                missing <= reader->map.shape.ring_bytes / RING_RECORD_BYTES_MIN;
+    if (ring->cursor != (head & ~UINT64_C(7))) {
+        reader_refuse(reader, ring, good ? missing : 1);
+    }
+    ring->records_before = records - ring->given - ring->refused;
     ring->cursor = head & ~UINT64_C(7);
     ring->head = ring->cursor;
     ring->settled = ring->cursor;
-    reader->resyncs++;
     reader_strike(reader);
 }
 

@@ -93,20 +93,48 @@ static bool peek(const struct take *take, uint32_t index)
     uint32_t bytes = ring->next.bytes;
     ring->next_need = yarder_align_up(bytes, 8);
     if (bytes < RING_RECORD_BYTES_MIN || bytes > RING_RECORD_BYTES_MAX || ring->next_need > there) {
-        reader_resync(take->reader, ring, ring->head);
+        uint64_t records =
+            __atomic_load_n(&region_ring(&take->reader->map, index)->records, __ATOMIC_RELAXED);
+        reader_resync(take->reader, ring, ring->head, records);
         return false;
     }
+    /* The record behind it is nobody's yet in our cache: 40 to 31 ns a record over eight rings. */
+    const uint8_t *behind = place(take->reader, index) + ring->next_need;
+    __builtin_prefetch(behind);
+    __builtin_prefetch(behind + YARDER_CACHE_LINE);
     return settle_stamp(take, ring);
 }
 
 /*
- * How much the producer's count of losses grew since the last look: at most INT32_MAX, and 0 for a
- * record that is older than a count seen already.
+ * Rings that were used for the first time. As for a head: a producer sets the bit before it stamps
+ * a record, and we look after the watermark, so no thread's older record stays behind in a ring
+ * that is not looked at.
  */
-static uint32_t lost_growth(const struct reader_ring *ring, uint32_t lost)
+static void list_new(struct region_reader *reader)
 {
-    uint32_t growth = lost - ring->lost_seen;
-    return growth > INT32_MAX ? 0 : growth;
+    const uint64_t *used = reader->map.header->used;
+    for (uint32_t word = 0; word * 64 < reader->map.shape.rings; word++) {
+        uint64_t bits = __atomic_load_n(&used[word], __ATOMIC_ACQUIRE) & ~reader->used[word];
+        for (; bits != 0; bits &= bits - 1) {
+            uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (index < reader->map.shape.rings) {
+                reader_list(reader, index);
+            }
+        }
+    }
+}
+
+/* A ring without a record to take. */
+static void look_at_idle(struct region_reader *reader, struct reader_ring *ring, uint64_t records)
+{
+    ring->head = ring->cursor;
+    ring->settled = ring->cursor;
+    ring->records_before = records - ring->given - ring->refused;
+    ring->records_known = true;
+    /* Its next record may be far off: the gap shows in the region's next. */
+    if (reader_lost_growth(ring, (uint32_t)ring->lost) > 0) {
+        reader_lost_set(reader, ring, (uint32_t)ring->lost);
+    }
 }
 
 /* Loads every head once. Returns how many rings have something; their indices are in `active`. */
@@ -114,28 +142,28 @@ static uint32_t snapshot(const struct take *take, uint16_t *active)
 {
     struct region_reader *reader = take->reader;
     uint32_t active_count = 0;
-    for (uint32_t i = 0; i < reader->map.shape.rings; i++) {
-        struct reader_ring *ring = &reader->rings[i];
-        const struct ring_header *shared = region_ring(&reader->map, i);
-        /* acquire: the count before the head, which pairs with the append's commit */
-        uint32_t lost = (uint32_t)__atomic_load_n(&shared->lost, __ATOMIC_ACQUIRE);
+    list_new(reader);
+    for (uint32_t i = 0; i < reader->list_count; i++) {
+        struct reader_ring *ring = &reader->rings[reader->list[i]];
+        const struct ring_header *shared = region_ring(&reader->map, reader->list[i]);
+        /* acquire: the counts before the head, which pairs with the append's commit */
+        uint64_t lost = __atomic_load_n(&shared->lost, __ATOMIC_ACQUIRE);
+        uint64_t records = __atomic_load_n(&shared->records, __ATOMIC_ACQUIRE);
         uint64_t head = __atomic_load_n(&shared->head, __ATOMIC_ACQUIRE);
+        reader->lost += lost - ring->lost;
+        ring->lost = lost;
         if (head == ring->cursor) {
-            ring->head = head;
-            ring->settled = head;
-            /* Its next record may be far off: the gap shows in the region's next. */
-            reader->gap_pending += lost_growth(ring, lost);
-            ring->lost_seen = lost;
+            look_at_idle(reader, ring, records);
             continue;
         }
         if (!reader_head_possible(reader, ring->cursor, head)) {
-            reader_resync(reader, ring, head);
+            reader_resync(reader, ring, head, records);
             continue;
         }
         ring->settled = ring->head;
         ring->head = head;
-        if (peek(take, i)) {
-            active[active_count++] = (uint16_t)i;
+        if (peek(take, reader->list[i])) {
+            active[active_count++] = reader->list[i];
         }
     }
     return active_count;
@@ -193,21 +221,31 @@ static bool parse_fields(
     return bytes == 0;
 }
 
+/*
+ * Losses that the record at the cursor tells: those of its ring since the record before, and what
+ * else is not told. Less than nothing: they were told already, before a worker's death or a rewind.
+ */
+static uint32_t gap_before(const struct region_reader *reader, const struct reader_ring *ring)
+{
+    int64_t untold = (int64_t)(int32_t)(reader->lost_seen - reader->told) +
+                     reader_lost_growth(ring, ring->next.lost);
+    return untold <= 0 ? 0 : (uint32_t)yarder_min((uint64_t)untold, INT32_MAX);
+}
+
 /* What the header says, into the caller's record. */
 static void fill(const struct take *take, uint32_t index, struct ring_record *out)
 {
     struct region_reader *reader = take->reader;
     struct reader_ring *ring = &reader->rings[index];
     const struct ring_record_header *header = &ring->next;
-    uint32_t elsewhere = (uint32_t)yarder_min(reader->gap_pending, INT32_MAX);
-    uint32_t gap = elsewhere + lost_growth(ring, header->lost);
+    uint32_t gap = gap_before(reader, ring);
     unsigned stream = (header->kind & RING_STREAM_MASK) >> RING_STREAM_SHIFT;
     enum region_clock clock = (enum region_clock)reader->map.shape.clock;
     *out = (struct ring_record){
         .ring = index,
         .before = ring->cursor,
+        .refused_before_it = ring->refused,
         .lost_before_it = ring->lost_seen,
-        .lost_elsewhere = elsewhere,
         .continues = (header->kind & RING_CONTINUES) != 0,
         .more = (header->kind & RING_MORE) != 0,
         .record =
@@ -271,45 +309,25 @@ static enum give give_rest(
     return GIVE_TAKEN;
 }
 
-/* The payload of the record at the cursor: text and the rest, from a copy or, for the text, in
- * place. */
+/* The payload of the record at the cursor, from a copy: text and the rest. */
 static enum give give_payload(struct take *take, uint32_t index, struct ring_record *out)
 {
     const uint8_t *shared = place(take->reader, index) + sizeof(struct ring_record_header);
     size_t bytes = take->reader->rings[index].next.bytes - sizeof(struct ring_record_header);
     uint32_t text_bytes;
-    const char *text;
-    const char *rest;
-    if (take->batch->text_in_place) {
-        text_bytes = __atomic_load_n((const uint32_t *)(const void *)shared, __ATOMIC_RELAXED);
-        if (text_bytes > bytes - sizeof(text_bytes)) {
-            return GIVE_SKIPPED;
-        }
-        text = (const char *)shared + sizeof(text_bytes);
-        bytes -= sizeof(text_bytes) + text_bytes;
-        char *copy = reserve(take, bytes);
-        if (copy == NULL) {
-            return GIVE_NO_ROOM;
-        }
-        copy_shared(copy, shared + sizeof(text_bytes) + text_bytes, bytes);
-        rest = copy;
-        out->record.flags |= YARDER_FLAG_UNSTABLE;
-    } else {
-        char *copy = reserve(take, bytes);
-        if (copy == NULL) {
-            return GIVE_NO_ROOM;
-        }
-        copy_shared(copy, shared, bytes);
-        memcpy(&text_bytes, copy, sizeof(text_bytes));
-        if (text_bytes > bytes - sizeof(text_bytes)) {
-            return GIVE_SKIPPED;
-        }
-        text = copy + sizeof(text_bytes);
-        bytes -= sizeof(text_bytes) + text_bytes;
-        rest = text + text_bytes;
+    char *copy = reserve(take, bytes);
+    if (copy == NULL) {
+        return GIVE_NO_ROOM;
     }
+    copy_shared(copy, shared, bytes);
+    memcpy(&text_bytes, copy, sizeof(text_bytes));
+    bytes -= sizeof(text_bytes);
+    if (text_bytes > bytes) {
+        return GIVE_SKIPPED;
+    }
+    const char *text = copy + sizeof(text_bytes);
     out->record.text = (struct yarder_text){text, text_bytes};
-    return give_rest(take, out, rest, bytes);
+    return give_rest(take, out, text + text_bytes, bytes - text_bytes);
 }
 
 /* Gives the record at the ring's cursor to the caller and moves on. False: no room for it. */
@@ -336,12 +354,14 @@ static bool give(struct take *take, uint32_t index)
         reader_strike(take->reader);
     }
     if (given == GIVE_TAKEN) {
-        if (lost_growth(ring, ring->next.lost) > 0) {
-            ring->lost_seen = ring->next.lost;
+        take->reader->told += out->record.lost_before;
+        if (reader_lost_growth(ring, ring->next.lost) > 0) {
+            reader_lost_set(take->reader, ring, ring->next.lost);
         }
-        take->reader->gap_pending -= out->lost_elsewhere;
         batch->count++;
-        take->reader->taken++;
+        ring->given++;
+    } else {
+        reader_refuse(take->reader, ring, 1);
     }
     ring->last_stamp = ring->next_stamp;
     ring->cursor += ring->next_need;
@@ -404,10 +424,10 @@ int region_reader_take(
     struct take take = {
         .reader = reader, .clock = clock, .batch = batch, .received_ns = clock->real_ns};
     take.watermark = watermark(reader);
-    uint64_t skips = reader->strikes + reader->resyncs;
+    uint64_t refused = reader->refused;
     uint32_t active_count = snapshot(&take, active);
     merge(&take, active, active_count);
-    batch->skipped = reader->strikes + reader->resyncs != skips;
+    batch->skipped = reader->refused != refused;
     /* A reader that just died gives what it took; the next call says so. */
     return 0;
 }

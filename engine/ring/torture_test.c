@@ -111,7 +111,7 @@ static uint64_t kill_once(enum region_kind kind, uint64_t *random)
     }
     struct ring_losses losses;
     region_reader_losses(pair->reader, &losses);
-    assert_int_equal(losses.bad, 0);
+    assert_int_equal(losses.refused, 0);
     uint64_t records = seen[0] + seen[1];
     pair_close(pair);
     return records;
