@@ -37,7 +37,8 @@ enum {
 
 const struct input_option input_options[] = {
     {{"parse", YARDER_OPTION_CHOICE, FIELD(parse), "raw", 0, 0, parse_choices, NULL, "raw|syslog",
-         "raw: a line or datagram is a record; syslog: RFC 3164 and RFC 5424 headers are read"},
+         "raw: a line or datagram is a record; syslog: RFC 3164 and RFC 5424 headers are read, the "
+         "default of RUN_DIR/log.sock and /dev/log alone"},
         STREAMS | UDP},
     {{"framing", YARDER_OPTION_CHOICE, FIELD(framing), "auto", 0, 0, framing_choices, NULL,
          "auto|lf|nul|octets|length4",
@@ -67,9 +68,12 @@ const struct input_option input_options[] = {
         UNIX | RING},
     {{"rcvbuf", YARDER_OPTION_BYTES, FIELD(receive_bytes), "8M", 4096, 1 << 30, NULL, NULL, "SIZE",
          "the kernel's receive buffer; a default one loses bursts"},
-        UNIX | UDP},
+        UDP},
     {{"connections-max", YARDER_OPTION_COUNT, FIELD(connections_max), "2000", 1, 60000, NULL, NULL,
          "N", "connections at a time; more are closed and counted"},
+        UNIX | TCP},
+    {{"idle-timeout", YARDER_OPTION_DURATION, FIELD(idle_timeout_ns), "0ms", 0, UINT64_MAX, NULL,
+         NULL, "TIME", "a connection that says nothing for so long is closed; 0ms: never"},
         UNIX | TCP},
     {{"restart", YARDER_OPTION_CHOICE, FIELD(restart), "always", 0, 0, restart_choices, NULL,
          "always|on-failure|never", "what happens when the command has ended"},
@@ -79,7 +83,8 @@ const struct input_option input_options[] = {
          "pause before it is started again; doubles up to a minute while it fails at once"},
         EXEC},
     {{"stdin", YARDER_OPTION_CHOICE, FIELD(program_stdin), "null", 0, 0, stdin_choices, NULL,
-         "null|inherit", "standard input of the command: none, or the daemon's own"},
+         "null|inherit",
+         "standard input of the command: none, or the daemon's own and its process group"},
         EXEC},
     {{"size", YARDER_OPTION_BYTES, FIELD(ring_bytes), NULL, 64 << 10, 1ull << 32, NULL, NULL,
          "SIZE", "ring memory of each producer process; else the daemon's ring-memory"},

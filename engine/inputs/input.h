@@ -49,8 +49,9 @@ struct input_config {
     uint32_t mode;   /* unix socket's; ring's socket too */
     char *owner;     /* user name or number; NULL: unchanged */
     char *group;
-    uint64_t receive_bytes;   /* rcvbuf= */
+    uint64_t receive_bytes;   /* rcvbuf=; udp */
     uint64_t connections_max; /* tcp, unix stream */
+    uint64_t idle_timeout_ns; /* tcp, unix stream; 0: none */
 
     int restart; /* enum input_restart; exec */
     uint64_t restart_delay_ns;

@@ -80,7 +80,7 @@ static void join_begin(
     *join = (struct hold_join){.region = region,
         .tid = record->tid,
         .serial = part->serial,
-        .flags = record->flags & ~(uint32_t)YARDER_FLAG_UNSTABLE,
+        .flags = record->flags,
         .lost_before = record->lost_before,
         .time_ns = record->time_ns,
         .level = record->level,
@@ -89,6 +89,17 @@ static void join_begin(
         .logger_bytes = (uint8_t)yarder_min(record->logger.length, sizeof(join->logger))};
     memcpy(join->logger, record->logger.at, join->logger_bytes);
     fields_store(join, memory, record);
+}
+
+/* Later than all others. */
+static uint32_t touch_of(const struct hold *hold, const struct hold_join *join)
+{
+    uint32_t latest = join->touched;
+    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+        bool later = hold->joins[i].region != 0 && (int32_t)(hold->joins[i].touched - latest) > 0;
+        latest = later ? hold->joins[i].touched : latest;
+    }
+    return latest + 1;
 }
 
 int join_put(
@@ -112,6 +123,7 @@ int join_put(
     }
     text_append(join, hold_join_bytes(hold, index), record_bytes_max, part->record.text);
     join->next_part = part->part + 1;
+    join->touched = touch_of(hold, join);
     return 0;
 }
 
@@ -164,6 +176,50 @@ void join_settle(struct hold *hold)
             hold->joins[i] = (struct hold_join){0};
         }
     }
+}
+
+static uint32_t joins_of(const struct hold *hold, uint64_t region)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+        count += hold->joins[i].region == region;
+    }
+    return count;
+}
+
+/* How well a join may be asked to go for this region: 2, 1, 0. */
+static unsigned may_go(const struct hold *hold, const struct hold_join *join, uint64_t region)
+{
+    if (joins_of(hold, region) >= JOINS_OF_REGION) {
+        return join->region == region ? 2 : 0;
+    }
+    return joins_of(hold, join->region) > JOINS_OF_REGION ? 1 : 0;
+}
+
+int join_oldest(struct hold *hold, uint64_t region, uint64_t *owner, struct yarder_field *fields,
+    struct yarder_record *out)
+{
+    uint32_t best = HOLD_NONE;
+    unsigned best_may = 0;
+    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+        const struct hold_join *join = &hold->joins[i];
+        if (join->region == 0 || join->region == REGION_FREED) {
+            return -EAGAIN;
+        }
+        unsigned may = may_go(hold, join, region);
+        bool older = best == HOLD_NONE || (int32_t)(join->touched - hold->joins[best].touched) < 0;
+        if (best == HOLD_NONE || may > best_may || (may == best_may && older)) {
+            best = i;
+            best_may = may;
+        }
+    }
+    if (best == HOLD_NONE) {
+        return -EAGAIN;
+    }
+    *owner = hold->joins[best].region;
+    record_of(&hold->joins[best], hold_join_bytes(hold, best), fields, out);
+    out->flags |= YARDER_FLAG_PARTIAL;
+    return 0;
 }
 
 int join_orphan(

@@ -238,6 +238,61 @@ static void there_are_so_many_and_freed_ones_wait_for_the_commit(void **state)
     scene_close(&scene);
 }
 
+/* Whoever takes them all for good stands in nobody's way: the one without parts for longest goes.
+ */
+static void the_oldest_goes_when_none_is_free(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct writer writer = {.serial = 1, .parts = 4};
+    for (uint32_t i = 0; i < JOINS_COUNT; i++) { /* 5 of region 7, 3 of 8, 8 of 9 */
+        writer.region = i < 5 ? 7 : i < 8 ? 8 : 9;
+        writer.tid = i;
+        const struct ring_record part = part_of(&writer, 100);
+        assert_int_equal(join_put(scene.hold, writer.region, LIMIT, &part), 0);
+    }
+    writer.region = 7;
+    writer.tid = 0;
+    writer.part = 1;
+    struct ring_record part = part_of(&writer, 100); /* its first one is the freshest now */
+    assert_int_equal(join_put(scene.hold, 7, LIMIT, &part), 0);
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = {0};
+    uint64_t owner = 0;
+    /* A region that has many gives up its own. */
+    assert_int_equal(join_oldest(scene.hold, 9, &owner, fields, &record), 0);
+    assert_int_equal(owner, 9);
+    assert_int_equal(record.tid, 8);
+    /* For one that has few or none, whoever has too many. */
+    static const uint64_t needy[] = {8, 100};
+    for (unsigned i = 0; i < YARDER_COUNT_OF(needy); i++) {
+        assert_int_equal(join_oldest(scene.hold, needy[i], &owner, fields, &record), 0);
+        assert_int_equal(owner, 7);
+        assert_int_equal(record.tid, 1);
+        assert_int_equal(record.flags, YARDER_FLAG_PARTIAL);
+        writer = (struct writer){.region = 7, .tid = 1, .serial = 1, .parts = 4};
+        record.flags = 0;
+        check_record(&writer, &record, 100);
+    }
+    join_free(scene.hold, 7, 1);
+    assert_int_equal(join_oldest(scene.hold, 8, &owner, fields, &record), -EAGAIN);
+    writer = (struct writer){.region = 8, .tid = 50, .serial = 1, .parts = 4};
+    part = part_of(&writer, 100);
+    assert_int_equal(join_put(scene.hold, 8, LIMIT, &part), -ENOSPC);
+    hold_commit(scene.hold);
+    join_settle(scene.hold);
+    assert_int_equal(join_put(scene.hold, 8, LIMIT, &part), 0);
+    /* Many regions with a few each: the oldest of all. */
+    for (uint32_t i = 0; i < JOINS_COUNT; i++) {
+        scene.hold->joins[i].region = 20 + i / 4;
+        scene.hold->joins[i].touched = UINT32_MAX - 3 + (i + 5) % JOINS_COUNT; /* over its end */
+    }
+    assert_int_equal(join_oldest(scene.hold, 1, &owner, fields, &record), 0);
+    assert_int_equal(owner, 20 + (JOINS_COUNT - 5) / 4);
+    scene_close(&scene);
+}
+
 static void orphans_of_a_process_come_out(void **state)
 {
     (void)state;
@@ -299,6 +354,7 @@ int main(void)
         cmocka_unit_test(parts_become_one_record_across_deaths),
         cmocka_unit_test(what_has_no_beginning_is_told),
         cmocka_unit_test(there_are_so_many_and_freed_ones_wait_for_the_commit),
+        cmocka_unit_test(the_oldest_goes_when_none_is_free),
         cmocka_unit_test(orphans_of_a_process_come_out),
         cmocka_unit_test(a_smaller_limit_in_the_middle_of_a_record),
     };

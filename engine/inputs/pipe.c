@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "os/crash.h"
 
@@ -96,6 +97,13 @@ void pipe_recover(struct hold *hold, uint32_t index, int staging_read)
     recover(&pipe);
 }
 
+/* A splice from one may wait for bytes whatever it is asked (inetd's standard input). */
+static bool is_socket(int fd)
+{
+    struct stat facts;
+    return fstat(fd, &facts) == 0 && S_ISSOCK(facts.st_mode);
+}
+
 void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, uint32_t index,
     enum yarder_stream stream, const int fds[3])
 {
@@ -109,6 +117,7 @@ void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, 
         .half_bytes = pipe_half_bytes(input->record_bytes_max),
         .hungry = true,
         .unframed = true,
+        .direct = is_socket(fds[0]),
         .source = {.fd = fds[0], .kind = IO_READY}};
     enum frame_kind kind = (enum frame_kind)input->config->framing;
     framer_init(&pipe->framer, kind == FRAME_AUTO ? FRAME_LF : kind, input->record_bytes_max);

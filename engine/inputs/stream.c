@@ -2,10 +2,12 @@
 #include "inputs/stream.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/text.h"
+#include "os/memory.h"
 #include "os/socket.h"
 
 enum { SPANS_AT_ONCE = 64 };
@@ -20,6 +22,22 @@ int stream_accept(int listener_fd, int *fd)
     return 0;
 }
 
+/*
+ * A peer that is gone without a word (its machine lost its power, a firewall forgot it) is noticed
+ * after two minutes. TCP_USER_TIMEOUT is about bytes that we sent: there are none.
+ */
+static void keep_alive(int fd)
+{
+    static const int on = 1;
+    static const int idle_s = 60;
+    static const int every_s = 10;
+    static const int times = 6;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof(times));
+}
+
 struct stream_input *stream_open(struct input *input, int fd)
 {
     struct stream_input *stream = calloc(1, sizeof(*stream));
@@ -27,13 +45,15 @@ struct stream_input *stream_open(struct input *input, int fd)
         return NULL;
     }
     stream->input = input;
+    stream->heard_ns = (uint64_t)os_monotonic_ns();
     stream->source = (struct io_source){.fd = fd, .kind = IO_STREAM, .owner = stream};
     stream->origin.network = input->config->kind == INPUT_TCP;
     if (stream->origin.network) {
+        keep_alive(fd);
         struct sockaddr_storage peer;
         socklen_t peer_bytes = sizeof(peer);
         if (getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) == 0) {
-            (void)socket_peer_text(&peer, peer_bytes, false, stream->peer);
+            (void)socket_peer_text(&peer, peer_bytes, stream->peer);
         }
         stream->origin.peer = text_of(stream->peer);
     } else {
@@ -113,7 +133,7 @@ void datagram_frame(struct datagram_input *datagram, const struct io_chunk *chun
     if (*at == 0) {
         count_drops(datagram, chunk);
         if (network) {
-            (void)socket_peer_text(&chunk->peer, chunk->peer_bytes, false, datagram->peer);
+            (void)socket_peer_text(&chunk->peer, chunk->peer_bytes, datagram->peer);
         }
     }
     origin.peer = network ? text_of(datagram->peer) : (struct yarder_text){0};

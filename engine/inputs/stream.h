@@ -17,6 +17,7 @@ struct stream_input {
     struct framer framer;
     struct batch_origin origin;
     char peer[SOCKET_PEER_BYTES_MAX];
+    uint64_t heard_ns;          /* monotonic: when it was accepted, or bytes came last */
     struct stream_input *next;  /* in the worker's list */
     struct stream_input **link; /* what points here */
 };
@@ -26,6 +27,7 @@ struct datagram_input {
     struct io_source source;
     struct input *input;
     char peer[SOCKET_PEER_BYTES_MAX];
+    uint64_t failed_said_ns; /* when the operator was told last; 0: never */
 };
 
 /* A connection that was accepted; fd is the stream's from now on. NULL: no memory. */

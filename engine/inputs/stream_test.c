@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -224,6 +225,39 @@ static void a_datagram_over_the_limit_is_cut(void **state)
     assert_true((batch->records[0].flags & YARDER_FLAG_TRUNCATED) != 0);
 }
 
+static int number_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t bytes = sizeof(value);
+    assert_int_equal(getsockopt(fd, level, name, &value, &bytes), 0);
+    return value;
+}
+
+/* A peer whose machine lost its power says nothing more, not even that it has gone. */
+static void a_peer_that_is_gone_will_be_noticed(void **state)
+{
+    (void)state;
+    const struct input_config config = {.kind = INPUT_TCP};
+    struct input input = input_of(&config);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    socklen_t bytes = sizeof(address);
+    YARDER_OWN_FD int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    YARDER_OWN_FD int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, bytes), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    assert_int_equal(connect(peer, (struct sockaddr *)&address, bytes), 0);
+    int fd = -1;
+    assert_int_equal(stream_accept(listener, &fd), 0);
+    struct stream_input *stream = stream_open(&input, fd);
+    assert_non_null(stream);
+    assert_int_equal(number_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    int idle_s = number_of(fd, IPPROTO_TCP, TCP_KEEPIDLE);
+    int every_s = number_of(fd, IPPROTO_TCP, TCP_KEEPINTVL);
+    assert_int_equal(idle_s + every_s * number_of(fd, IPPROTO_TCP, TCP_KEEPCNT), 120);
+    stream_close(stream);
+}
+
 /* The kernel counts for each socket, in 32 bits; a reload may bring a socket that begins at 0. */
 static void what_the_kernel_dropped_is_counted_once(void **state)
 {
@@ -259,6 +293,7 @@ int main(void)
         ROW(a_datagram_is_a_record_less_its_line_end),
         ROW(a_train_of_datagrams),
         ROW(a_datagram_over_the_limit_is_cut),
+        ROW(a_peer_that_is_gone_will_be_noticed),
         ROW(what_the_kernel_dropped_is_counted_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
