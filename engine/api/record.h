@@ -27,7 +27,7 @@ enum yarder_level {
     YARDER_LEVEL_CRITICAL = 50,
     YARDER_LEVEL_ALERT = 60,
     YARDER_LEVEL_EMERG = 70,
-    YARDER_LEVEL_MAX = 255,
+    YARDER_LEVEL_MAX = 255
 };
 
 enum yarder_record_kind { YARDER_KIND_LOG = 0, YARDER_KIND_REQUEST = 1 };
@@ -39,7 +39,7 @@ enum yarder_record_flag {
     YARDER_FLAG_UNPARSED = 1 << 2, /* did not parse: the text is the whole input, kept as it came */
     YARDER_FLAG_NETWORK = 1 << 3,  /* from a network peer, or syslog: newlines escaped by default */
     YARDER_FLAG_GAP = 1 << 4,      /* `lost_before` records of this source are missing before it */
-    YARDER_FLAG_UNSTABLE = 1 << 5, /* text lies in memory its producer can still change */
+    YARDER_FLAG_UNSTABLE = 1 << 5  /* text lies in memory its producer can still change */
 };
 
 /* A typed field. A value's bytes are always its text form (decimal number, true/false, base text).
@@ -49,7 +49,7 @@ enum yarder_field_type {
     YARDER_FIELD_INT = 2,   /* i64, 8 bytes, host order */
     YARDER_FIELD_UINT = 3,  /* u64, 8 bytes, host order */
     YARDER_FIELD_FLOAT = 4, /* double, 8 bytes, host order */
-    YARDER_FIELD_BOOL = 5,  /* 1 byte, 0 or 1 */
+    YARDER_FIELD_BOOL = 5   /* 1 byte, 0 or 1 */
 };
 
 struct yarder_field {

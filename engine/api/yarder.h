@@ -9,16 +9,24 @@
  *     yarder_logf(db, YARDER_LEVEL_WARNING, "slow query: %d ms", elapsed);
  *
  * Nothing has to be opened. The first call in a process (also in a forked child, also in a signal
- * handler) attaches to the daemon, within 20 ms; when there is none, records are counted and
- * dropped, which costs some 20 ns, and it is tried again with a back-off of 10 ms to 5 s.
+ * handler) attaches to the daemon, waiting at most 20 ms for it; when there is none, records are
+ * counted and dropped, which costs some 20 ns, and it is tried again with a back-off of 10 ms to
+ * 5 s. The first record in each ring (one for each cpu that the process runs on at a time) brings
+ * the ring's memory in, for about 5 ms at most.
  * Every function may be called by any thread at any time; all but yarder_logf, yarder_configure and
  * yarder_close also by a signal handler. The library never aborts, prints, exits, installs a
- * handler, starts a thread, uses the heap or touches errno. It keeps at most two descriptors, both
+ * handler, starts a thread, uses the heap or touches errno. It keeps at most three descriptors, all
  * close-on-exec, never 0, 1 or 2. A record whose append returned YARDER_APPENDED survives the death
  * of this process by any signal.
  *
  * The daemon is looked for in the run directory: yarder_options.run_dir, else $YARDER_RUN_DIR, else
- * /run/yarder for uid 0, else $XDG_RUNTIME_DIR/yarder, else /tmp/yarder-UID.
+ * /run/yarder for uid 0, else $XDG_RUNTIME_DIR/yarder, else /tmp/yarder-UID. The environment is
+ * read when the library is loaded; what is set later does not count.
+ *
+ * A signal handler must not leave a function of this library that it has interrupted by siglongjmp:
+ * such an append is lost, and where threads have no restartable sequences (musl, gVisor, arm64) its
+ * ring stays unused from then on; once none is left, records are counted and dropped. If the
+ * interrupted call was attaching, this process does not attach any more.
  */
 #ifndef YARDER_API_YARDER_H
 #define YARDER_API_YARDER_H
@@ -39,7 +47,7 @@ extern "C" {
 enum yarder_result {
     YARDER_APPENDED = 0, /* it lies in the ring (or went to the daemon's socket) */
     YARDER_FILTERED = 1, /* the daemon does not want this level of this logger */
-    YARDER_DROPPED = 2,  /* lost and counted, see yarder_counters; the gap shows in the log */
+    YARDER_DROPPED = 2   /* lost and counted, see yarder_counters; the gap shows in the log */
 };
 
 enum {
@@ -47,7 +55,7 @@ enum {
     YARDER_FIELDS_BYTES_MAX = 6 << 10, /* of one record: keys, values and 6 bytes for each */
     YARDER_FIELD_KEY_BYTES_MAX = 255,
     YARDER_LOGGERS = 4096, /* ids 1 to 4095 have names, 0 is the root */
-    YARDER_LOGGER_BYTES_MAX = 63,
+    YARDER_LOGGER_BYTES_MAX = 63
 };
 
 /* Zeroed means the defaults. */
@@ -69,7 +77,7 @@ struct yarder_options {
 YARDER_API int yarder_configure(const struct yarder_options *options);
 
 /*
- * Attaches now instead of at the first record, ignoring the back-off; at most 20 ms. 0: attached
+ * Attaches now instead of at the first record, ignoring the back-off. 0: attached
  * (or was already); -ENOENT, -ECONNREFUSED: no daemon; -EACCES; -ETIMEDOUT; -ENOMEM: the daemon has
  * no memory for a region, records go to its socket meanwhile; -EBUSY: another thread is at it.
  */
@@ -126,7 +134,8 @@ YARDER_API int yarder_vlogf(int logger, int level, const char *format, va_list a
  * Waits until the daemon holds every record that this process appended before the call (it then
  * survives this process and the daemon's worker; it need not be in a file yet). Attaches when
  * needed, hands the region to a new daemon when the old one is gone. 0; -ETIMEDOUT after
- * deadline_ms; -ENOTCONN: there is no daemon and nothing to wait for. Worth a call before exit.
+ * deadline_ms; -ENOTCONN: there is no daemon to wait for, or the new one did not want the region:
+ * what lay in it is lost, and counted (later calls do not wait for it). Worth a call before exit.
  */
 YARDER_API int yarder_flush(uint32_t deadline_ms);
 
@@ -139,7 +148,7 @@ struct yarder_counts {
     uint64_t lost;           /* sum of the following */
     uint64_t lost_bytes;     /* their texts */
     uint64_t lost_full;      /* no room in the ring (after waiting, if so configured) */
-    uint64_t lost_detached;  /* no daemon */
+    uint64_t lost_detached;  /* no daemon; or left in a region that none took back */
     uint64_t lost_socket;    /* the socket did not take it */
     uint64_t lost_other;     /* no ring for this cpu, or stepped through by a debugger */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attaching to the daemon, and keeping in touch: async-signal-safe calls only, within 20 ms, under
- * a lock that is only ever tried.
+ * Attaching to the daemon, and keeping in touch: async-signal-safe calls only, waiting at most 20
+ * ms for the daemon, under a lock that is only ever tried.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -164,9 +164,8 @@ static int answer_result(const struct ring_answer *answer)
 
 /* One connection: hello, with the region to hand back or none; the socket stays ours on success. */
 static int ask(struct client_fd *socket_out, const struct client_attachment *back,
-    struct ring_answer *answer, int *new_region)
+    struct ring_answer *answer, int *new_region, int64_t deadline_ns)
 {
-    int64_t deadline_ns = os_monotonic_ns() + CLIENT_ATTACH_NS_MAX;
     struct ring_hello hello = {
         .magic = RING_HELLO_MAGIC,
         .version = RING_HELLO_VERSION,
@@ -211,6 +210,19 @@ static int move_up(int *fd)
     return 0;
 }
 
+/* Appended to from now on. What was lost while nothing was is told by its next record. */
+static void begin_appending(struct client_page *page, struct client_attachment *attachment)
+{
+    ring_lose(attachment->producer, ring_here(attachment->producer),
+        __atomic_exchange_n(&page->lost_untold, 0, __ATOMIC_RELAXED));
+    client_names_copy(attachment);
+    __atomic_store_n(
+        &page->attachment, attachment, __ATOMIC_RELEASE); /* acquire: client_attached */
+    __atomic_thread_fence(
+        __ATOMIC_SEQ_CST); /* a name given since: either its giver saw us, or we see it now */
+    client_names_copy(attachment);
+}
+
 /* Opens the region that came and makes it the process's own. Takes the descriptor. */
 static int attach_region(struct client_page *page, int fd)
 {
@@ -235,33 +247,43 @@ static int attach_region(struct client_page *page, int fd)
     attachment->check_every = shape.ticks_per_s == 0 ? 1000000000 : shape.ticks_per_s;
     attachment->generation = shape.generation;
     attachment->region = (struct client_fd){yarder_fd_take(&region_fd), true, id};
-    attachment->older = page->attachment;
+    attachment->older = page->newest;
     client_fd_close(&the_region); /* of an attachment that this one replaces */
     the_region = attachment->region;
-    ring_lose(producer, ring_here(producer),
-        __atomic_exchange_n(&page->lost_untold, 0, __ATOMIC_RELAXED), 0);
-    client_names_copy(attachment);
     page->attachments_count++;
-    __atomic_store_n(
-        &page->attachment, attachment, __ATOMIC_RELEASE); /* acquire: client_attached */
-    __atomic_thread_fence(
-        __ATOMIC_SEQ_CST); /* a name given since: either its giver saw us, or we see it now */
-    client_names_copy(attachment);
+    __atomic_store_n(&page->newest, attachment, __ATOMIC_RELEASE); /* acquire: yarder_flush */
+    begin_appending(page, attachment);
     return 0;
 }
 
 /* No memory for a region: the datagram socket until there is. */
 static void fall_back(struct client_page *page)
 {
-    if (page->fallback_ready != 0 ||
-        client_connect(&page->fallback, LOG_SOCKET_NAME, SOCK_DGRAM) < 0) {
+    if (page->fallback_ready != 0) {
+        return;
+    }
+    if (client_fd_valid(&page->fallback)) {
+        if (client_reconnect(&page->fallback, LOG_SOCKET_NAME) < 0) {
+            return;
+        }
+    } else if (client_connect(&page->fallback, LOG_SOCKET_NAME, SOCK_DGRAM) < 0) {
         return;
     }
     the_fallback = page->fallback;
-    __atomic_store_n(&page->fallback_ready, 1, __ATOMIC_RELEASE); /* acquire: client_send */
+    __atomic_store_n(&page->fallback_ready, 1, __ATOMIC_RELEASE); /* acquire: client_datagram */
 }
 
-static int attach_fresh(struct client_page *page)
+void client_fallback_lost(struct client_page *page)
+{
+    if (try_lock(page)) { /* else another sender is at it, or will be */
+        __atomic_store_n(&page->fallback_ready, 0, __ATOMIC_RELAXED);
+        page->backoff_ns = 0;
+        __atomic_store_n(&page->retry_at_ns, 0, __ATOMIC_RELAXED);
+        unlock(page);
+    }
+}
+
+static int attach_fresh(struct client_page *page, int64_t deadline_ns)
 {
     if (page->attachments_count >= CLIENT_ATTACHMENTS_MAX) {
         return -EMFILE;
@@ -269,7 +291,7 @@ static int attach_fresh(struct client_page *page)
     struct ring_answer answer;
     struct client_fd connection;
     int region_fd = -1;
-    int result = ask(&connection, NULL, &answer, &region_fd);
+    int result = ask(&connection, NULL, &answer, &region_fd, deadline_ns);
     if (result < 0) {
         if (result == -ENOMEM) {
             fall_back(page);
@@ -286,17 +308,34 @@ static int attach_fresh(struct client_page *page)
     return 0;
 }
 
+/* Nobody will read it any more: what lies in it is lost. */
+static void give_up(struct client_page *page, struct client_attachment *attachment)
+{
+    __atomic_store_n(&page->attachment, NULL, __ATOMIC_RELEASE);
+    page->parked = NULL;
+    __atomic_store_n(&attachment->given_up, 1, __ATOMIC_RELEASE); /* acquire: flush_ring */
+    __atomic_fetch_add(&page->lost_untold, client_unread(attachment).records, __ATOMIC_RELAXED);
+}
+
 /* Offers the region to the daemon that is there now; one that does not want it gives us another. */
-static int hand_back(struct client_page *page, struct client_attachment *attachment)
+static int hand_back(
+    struct client_page *page, struct client_attachment *attachment, int64_t deadline_ns)
 {
     struct ring_answer answer;
     struct client_fd connection;
     YARDER_OWN_FD int unwanted = -1;
-    int result = client_fd_valid(&attachment->region)
-                     ? ask(&connection, attachment, &answer, &unwanted)
-                     : -EACCES;
+    if (!client_fd_valid(&attachment->region)) {
+        return attach_fresh(page, deadline_ns); /* its daemon may live and read on */
+    }
+    int result = ask(&connection, attachment, &answer, &unwanted, deadline_ns);
     if (result == -EACCES) {
-        return attach_fresh(page);
+        give_up(page, attachment);
+        return attach_fresh(page, deadline_ns);
+    }
+    if (result == -ENOMEM) {
+        page->parked = attachment;
+        __atomic_store_n(&page->attachment, NULL, __ATOMIC_RELEASE);
+        fall_back(page);
     }
     if (result < 0) {
         return result;
@@ -304,6 +343,10 @@ static int hand_back(struct client_page *page, struct client_attachment *attachm
     client_fd_close(&the_socket);
     the_socket = connection;
     __atomic_store_n(&page->bell_wanted, 1, __ATOMIC_RELAXED); /* the lock's holder: us */
+    if (page->parked != NULL) {
+        page->parked = NULL;
+        begin_appending(page, attachment);
+    }
     return 0;
 }
 
@@ -354,7 +397,9 @@ int client_attach(struct client_page *page, bool now)
     }
     if (client_attached(page) == NULL) {
         begin(page);
-        result = attach_fresh(page);
+        int64_t deadline_ns = os_monotonic_ns() + CLIENT_ATTACH_NS_MAX;
+        result = page->parked != NULL ? hand_back(page, page->parked, deadline_ns)
+                                      : attach_fresh(page, deadline_ns);
         note_result(page, result);
     }
     unlock(page);
@@ -381,7 +426,7 @@ bool client_check(struct client_page *page, struct client_attachment *attachment
     }
     bool lives = connection_lives();
     if (!lives && attachment == page->attachment && is_time(page)) {
-        int result = hand_back(page, attachment);
+        int result = hand_back(page, attachment, os_monotonic_ns() + CLIENT_ATTACH_NS_MAX);
         note_result(page, result);
         lives = result == 0;
     }
@@ -401,8 +446,13 @@ void yarder_close(void)
         return;
     }
     begin(page);
-    struct client_attachment *attachment = client_attached(page);
+    struct client_unread left = client_unread_left(page);
+    page->lost_detached += left.records;
+    page->lost_bytes += left.bytes;
+    struct client_attachment *attachment = page->newest;
     __atomic_store_n(&page->attachment, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&page->newest, NULL, __ATOMIC_RELEASE);
+    page->parked = NULL;
     while (attachment != NULL) {
         struct client_attachment *older = attachment->older;
         page->appended_closed += client_appended(attachment);

@@ -35,7 +35,7 @@ static int put_detached(struct client_page *page, const struct yarder_message *m
 {
     int error = errno;
     bool has_socket = __atomic_load_n(&page->fallback_ready, __ATOMIC_RELAXED) != 0;
-    bool sent = client_send(page, message);
+    bool sent = client_datagram(page, message);
     errno = error;
     if (sent) {
         __atomic_fetch_add(&page->sent, 1, __ATOMIC_RELAXED);
@@ -91,7 +91,7 @@ static inline enum ring_append_result append(
 static int lose_in_ring(struct client_page *page, struct client_attachment *attachment,
     uint32_t ring, enum ring_append_result why, size_t bytes)
 {
-    ring_lose(attachment->producer, ring, 1, bytes);
+    ring_lose(attachment->producer, ring, 1);
     lose(why == RING_FULL ? &page->lost_full : &page->lost_other, page, bytes);
     return YARDER_DROPPED;
 }

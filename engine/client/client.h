@@ -9,7 +9,11 @@
  *
  * The lock is only ever tried: who does not get it leaves a note (bell_wanted) or drops, so a
  * signal handler inside the holder cannot hang. An attachment is never freed before yarder_close,
- * since other threads may be appending to it; one that was replaced stays in the chain `older`.
+ * since other threads may be appending to it; all of them are in the chain that begins at `newest`.
+ *
+ *   appended to --daemon gone, the next one takes it back--> appended to
+ *      |  \--the next one has no memory for it--> parked: offered again, meanwhile the log socket
+ *      \--the next one does not want it--> given up: what nobody took of it is lost, and counted
  */
 #ifndef YARDER_CLIENT_CLIENT_H
 #define YARDER_CLIENT_CLIENT_H
@@ -40,12 +44,15 @@ struct client_attachment {
     uint64_t check_at;    /* stamp from which on the socket is looked at again */
     uint64_t check_every; /* a second, in the stamps' clock */
     uint64_t generation;
+    uint32_t given_up; /* refused by the daemon that came after its own */
     struct client_fd region;
     struct client_attachment *older;
 };
 
 struct client_page {
-    struct client_attachment *attachment;
+    struct client_attachment *attachment; /* what is appended to; NULL: nothing */
+    struct client_attachment *parked;
+    struct client_attachment *newest;
     uint32_t lock; /* tid of the holder */
     uint32_t names_lock;
     uint32_t bell_wanted;
@@ -94,8 +101,11 @@ void client_ring_bell(struct client_page *page);
  * there. */
 bool client_check(struct client_page *page, struct client_attachment *attachment);
 
+/* The fallback has no daemon behind it any more: connected anew at the next try, which is soon. */
+void client_fallback_lost(struct client_page *page);
+
 /* One record as a datagram of its text; true: the socket took it. */
-bool client_send(struct client_page *page, const struct yarder_message *message);
+bool client_datagram(struct client_page *page, const struct yarder_message *message);
 
 /* The run directory's path and "/name" appended: 0, or -ENAMETOOLONG. *guessable: under /tmp. */
 YARDER_MUST_USE int client_path(char *path, size_t room, const char *name, bool *guessable);
@@ -104,12 +114,21 @@ const char *client_program(void);
 
 /* Records ever published in its rings. */
 uint64_t client_appended(const struct client_attachment *attachment);
+/* Of these, what no daemon has taken: records, and the bytes of their texts. */
+struct client_unread {
+    uint64_t records, bytes;
+};
+struct client_unread client_unread(const struct client_attachment *attachment);
+/* The same, of all regions that are neither appended to nor to be handed back. */
+struct client_unread client_unread_left(const struct client_page *page);
 
 /* Every name that the region does not have yet. */
 void client_names_copy(struct client_attachment *attachment);
 
 /* A connected socket, close-on-exec, not 0 to 2: 0 or -errno. */
 YARDER_MUST_USE int client_connect(struct client_fd *out, const char *name, int type);
+/* A datagram socket anew, under the same number: other threads may be about to send by it. */
+YARDER_MUST_USE int client_reconnect(const struct client_fd *kept, const char *name);
 void client_fd_close(struct client_fd *kept); /* only if it is still the same file */
 bool client_fd_valid(const struct client_fd *kept);
 

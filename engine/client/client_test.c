@@ -1,94 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * libyarder against a small supervisor in a thread of this process. Each test starts from a closed
- * library and a fresh supervisor.
- */
-#include <errno.h>
-#include <fcntl.h>
+/* libyarder against a small supervisor in a thread of this process: records, threads, handlers. */
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#include <cmocka.h>
-
-#include "api/yarder.h"
-#include "client/fake_daemon.h"
-
-static struct yarder_counts baseline;
-
-/* Since the test began. */
-static struct yarder_counts counters(void)
-{
-    struct yarder_counts now = {.counters_bytes = sizeof(now)};
-    assert_int_equal(yarder_counters(&now), 0);
-    now.appended -= baseline.appended;
-    now.sent -= baseline.sent;
-    now.lost -= baseline.lost;
-    now.lost_bytes -= baseline.lost_bytes;
-    now.lost_full -= baseline.lost_full;
-    now.lost_detached -= baseline.lost_detached;
-    return now;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    struct yarder_options options = {
-        .options_bytes = sizeof(options), .run_dir = run_dir, .program = "tested"};
-    yarder_close();
-    assert_int_equal(yarder_configure(&options), 0);
-    daemon_state.records_count = 0;
-    daemon_state.gaps = 0;
-    daemon_state.bells = 0;
-    daemon_state.datagrams = 0;
-    daemon_state.hand_backs = 0;
-    daemon_state.policy = RING_STATUS_OK;
-    daemon_state.asleep = false;
-    daemon_state.frozen = false;
-    baseline = (struct yarder_counts){0};
-    baseline = counters();
-    daemon_start();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    yarder_close();
-    daemon_die();
-    return 0;
-}
-
-/* Everything reached the daemon, and its record of the last one is stable until we log again. */
-static void flushed(void)
-{
-    assert_int_equal(yarder_flush(5000), 0);
-    (void)pthread_mutex_lock(&daemon_state.lock);
-    (void)pthread_mutex_unlock(&daemon_state.lock);
-}
-
-/* One try lasts 20 ms at most, and a loaded machine may need more than one. */
-static int attach_result(void)
-{
-    int result = -ETIMEDOUT;
-    for (unsigned tries = 0; tries < 250 && result == -ETIMEDOUT; tries++) {
-        result = yarder_attach();
-    }
-    return result;
-}
-
-static void attached(void)
-{
-    assert_int_equal(attach_result(), 0);
-}
+#include "client/testing.h"
 
 static void ways_to_log(void **state)
 {
@@ -202,8 +119,9 @@ static void levels(void **state)
     assert_int_equal(yarder_level_enabled(logger, YARDER_LEVEL_DEBUG), 1);
     (void)pthread_mutex_lock(&daemon_state.lock);
     for (unsigned i = 0; i < daemon_state.regions_count; i++) {
-        region_reader_set_level(
-            daemon_state.regions[i].reader, (uint32_t)logger, YARDER_LEVEL_ERROR);
+        uint8_t level = YARDER_LEVEL_ERROR; /* of this logger, in the page of levels */
+        assert_int_equal(
+            pwrite(daemon_state.regions[i].fd, &level, 1, REGION_PAGE_BYTES + logger), 1);
     }
     (void)pthread_mutex_unlock(&daemon_state.lock);
     assert_int_equal(yarder_level_enabled(logger, YARDER_LEVEL_DEBUG), 0);
@@ -264,111 +182,6 @@ static void doorbell(void **state)
     (void)pthread_mutex_lock(&daemon_state.lock);
     assert_int_equal(daemon_state.bells, 1);
     (void)pthread_mutex_unlock(&daemon_state.lock);
-}
-
-static void no_daemon(void **state)
-{
-    (void)state;
-    yarder_close();
-    daemon_die();
-    errno = 77;
-    int64_t start_ns = os_monotonic_ns();
-    for (unsigned i = 0; i < 100000; i++) {
-        assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "nobody hears"), YARDER_DROPPED);
-    }
-    assert_true(os_monotonic_ns() - start_ns < 2000000000);
-    assert_int_equal(errno, 77);
-    assert_true(yarder_attach() < 0);
-    assert_int_equal(yarder_flush(10), -ENOTCONN);
-    assert_int_equal(counters().lost_detached, 100000);
-    daemon_start();
-    attached();
-    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "now"), YARDER_APPENDED);
-    flushed();
-    assert_int_equal(daemon_lost(), 100000); /* what nobody heard of is told now */
-}
-
-static void supervisor_dies(void **state)
-{
-    (void)state;
-    attached();
-    for (unsigned i = 0; i < 10; i++) {
-        assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "before"), YARDER_APPENDED);
-    }
-    flushed();
-    daemon_die();
-    for (unsigned i = 0; i < 10; i++) {
-        assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "meanwhile"), YARDER_APPENDED);
-    }
-    daemon_start();
-    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "after"), YARDER_APPENDED);
-    flushed(); /* hands the region back */
-    assert_int_equal(daemon_state.hand_backs, 1);
-    assert_int_equal(daemon_state.records_count, 21);
-    assert_int_equal(counters().lost, 0);
-    assert_string_equal(daemon_state.last, ":after");
-}
-
-static void closed_under_us(void **state)
-{
-    (void)state;
-    attached();
-    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "one"), YARDER_APPENDED);
-    flushed();
-    /* A daemonizing application closes everything and opens files of its own. */
-    int mine[64];
-    unsigned mine_count = 0;
-    char path[96];
-    (void)snprintf(path, sizeof(path), "%s/mine", run_dir);
-    struct stat found;
-    (void)pthread_mutex_lock(&daemon_state.lock); /* accept() takes a number even when it fails */
-    for (int fd = 3; fd < 64; fd++) {
-        bool is_daemons = fd == daemon_state.listener || fd == daemon_state.log_socket;
-        for (unsigned i = 0; i < daemon_state.connections_count; i++) {
-            is_daemons = is_daemons || fd == daemon_state.connections[i];
-        }
-        for (unsigned i = 0; i < daemon_state.regions_count; i++) {
-            is_daemons = is_daemons || fd == daemon_state.regions[i].fd;
-        }
-        if (!is_daemons && fstat(fd, &found) == 0) {
-            (void)close(fd);
-            mine[mine_count] = open(path, O_CREAT | O_RDWR, 0600);
-            assert_true(mine[mine_count++] >= 0);
-        }
-    }
-    (void)pthread_mutex_unlock(&daemon_state.lock);
-    assert_true(mine_count >= 2);
-    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "two"), YARDER_APPENDED);
-    (void)yarder_flush(300); /* finds out, attaches anew */
-    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "three"), YARDER_APPENDED);
-    flushed();
-    yarder_close();
-    assert_int_equal(stat(path, &found), 0);
-    assert_int_equal(found.st_size, 0); /* no bell in the application's file */
-    for (unsigned i = 0; i < mine_count; i++) {
-        assert_int_equal(fstat(mine[i], &found), 0); /* nor was it closed */
-        (void)close(mine[i]);
-    }
-    assert_int_equal(daemon_state.records_count, 3);
-}
-
-static void over_memory(void **state)
-{
-    (void)state;
-    daemon_state.policy = RING_STATUS_MEMORY;
-    assert_int_equal(attach_result(), -ENOMEM);
-    assert_int_equal(counters().attached, 2);
-    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "by socket"), YARDER_APPENDED);
-    daemon_await(&daemon_state.datagrams);
-    char expected[64];
-    (void)snprintf(expected, sizeof(expected), "<11>tested[%d]: by socket", getpid());
-    (void)pthread_mutex_lock(&daemon_state.lock);
-    assert_string_equal(daemon_state.last, expected);
-    (void)pthread_mutex_unlock(&daemon_state.lock);
-    assert_int_equal(counters().sent, 1);
-    daemon_state.policy = RING_STATUS_OK;
-    attached();
-    assert_int_equal(counters().attached, 1);
 }
 
 static void child_attaches(void **state)
@@ -464,11 +277,9 @@ static void handlers_log(void **state)
 
 int main(void)
 {
-    (void)snprintf(run_dir, sizeof(run_dir), "/tmp/yarder-test-XXXXXX");
-    if (mkdtemp(run_dir) == NULL) {
+    if (!run_dir_make()) {
         return 1;
     }
-#define SCENE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         SCENE(handlers_log),
         SCENE(ways_to_log),
@@ -477,20 +288,10 @@ int main(void)
         SCENE(levels),
         SCENE(full_ring),
         SCENE(doorbell),
-        SCENE(no_daemon),
-        SCENE(supervisor_dies),
-        SCENE(closed_under_us),
-        SCENE(over_memory),
         SCENE(child_attaches),
         SCENE(racing_threads),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char path[96];
-    static const char *const names[] = {RING_SOCKET_NAME, LOG_SOCKET_NAME, "mine"};
-    for (unsigned i = 0; i < YARDER_COUNT_OF(names); i++) {
-        (void)snprintf(path, sizeof(path), "%s/%s", run_dir, names[i]);
-        (void)unlink(path);
-    }
-    (void)rmdir(run_dir);
+    run_dir_remove();
     return failed;
 }

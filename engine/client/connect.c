@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/text.h"
@@ -30,20 +31,36 @@ static bool add(char *path, size_t room, size_t *used, const char *text)
     return true;
 }
 
+/* As they were when we were loaded: afterwards the program may change them at any time. */
+static char env_run_dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+static char env_runtime_dir[sizeof(env_run_dir)];
+
+static void env_keep(char kept[sizeof(env_run_dir)], const char *name)
+{
+    const char *value = secure_getenv(name);
+    if (value != NULL) { /* one that is too long stays so: no socket's name fits behind it */
+        memcpy(kept, value, strnlen(value, sizeof(env_run_dir) - 1));
+    }
+}
+
+__attribute__((constructor)) static void env_read(void)
+{
+    env_keep(env_run_dir, "YARDER_RUN_DIR");
+    env_keep(env_runtime_dir, "XDG_RUNTIME_DIR");
+}
+
 int client_path(char *path, size_t room, const char *name, bool *guessable)
 {
-    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
-    const char *own = secure_getenv("YARDER_RUN_DIR");
-    const char *folder = client_settings.run_dir[0] != '\0' ? client_settings.run_dir : own;
+    const char *folder = client_settings.run_dir[0] != '\0' ? client_settings.run_dir : env_run_dir;
     size_t used = 0;
     bool fits;
     *guessable = false;
-    if (folder != NULL && folder[0] != '\0') {
+    if (folder[0] != '\0') {
         fits = add(path, room, &used, folder);
     } else if (getuid() == 0) {
         fits = add(path, room, &used, "/run/yarder");
-    } else if (runtime != NULL && runtime[0] != '\0') {
-        fits = add(path, room, &used, runtime) && add(path, room, &used, "/yarder");
+    } else if (env_runtime_dir[0] != '\0') {
+        fits = add(path, room, &used, env_runtime_dir) && add(path, room, &used, "/yarder");
     } else {
         char uid[24];
         uid[text_from_u64(uid, getuid())] = '\0';
@@ -54,23 +71,45 @@ int client_path(char *path, size_t room, const char *name, bool *guessable)
     return fits ? 0 : -ENAMETOOLONG;
 }
 
-/* Anybody may make a folder under /tmp: believe only root or ourselves there. */
-static bool peer_is_trusted(int fd)
+/*
+ * Anybody may make a folder under /tmp: only in one of root's or our own it is certain who made the
+ * socket, and nobody else can exchange such a folder. A datagram socket says nothing of its peer.
+ */
+static int check_folder(const char *path)
 {
-    struct ucred peer;
-    socklen_t bytes = sizeof(peer);
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 &&
-           (peer.uid == 0 || peer.uid == getuid());
+    char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    size_t bytes = (size_t)(strrchr(path, '/') - path);
+    struct stat facts;
+    memcpy(folder, path, bytes);
+    folder[bytes] = '\0';
+    if (lstat(folder, &facts) < 0) {
+        return -errno;
+    }
+    bool trusted = S_ISDIR(facts.st_mode) && (facts.st_uid == 0 || facts.st_uid == getuid()) &&
+                   (facts.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    return trusted ? 0 : -EACCES;
 }
 
-int client_connect(struct client_fd *out, const char *name, int type)
+static int connect_to(int fd, const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     bool guessable;
     int result = client_path(address.sun_path, sizeof(address.sun_path), name, &guessable);
-    if (result < 0) {
-        return result;
+    result = result == 0 && guessable ? check_folder(address.sun_path) : result;
+    if (result == 0 &&
+        connect(fd, (const struct sockaddr *)(const void *)&address, sizeof(address)) < 0) {
+        result = -errno;
     }
+    return result;
+}
+
+int client_reconnect(const struct client_fd *kept, const char *name)
+{
+    return client_fd_valid(kept) ? connect_to(kept->fd, name) : -EBADF;
+}
+
+int client_connect(struct client_fd *out, const char *name, int type)
+{
     YARDER_OWN_FD int low_fd = -1;
     YARDER_OWN_FD int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && fd <= STDERR_FILENO) {
@@ -78,15 +117,12 @@ int client_connect(struct client_fd *out, const char *name, int type)
         low_fd = yarder_fd_take(&fd);
         fd = fcntl(low_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     }
-    if (fd < 0 ||
-        connect(fd, (const struct sockaddr *)(const void *)&address, sizeof(address)) < 0) {
+    if (fd < 0) {
         return -errno;
     }
-    if (guessable && !peer_is_trusted(fd)) {
-        return -EACCES;
-    }
     struct os_file_id id;
-    result = os_file_id(fd, &id);
+    int result = connect_to(fd, name);
+    result = result < 0 ? result : os_file_id(fd, &id);
     if (result < 0) {
         return result;
     }
@@ -108,7 +144,7 @@ void client_fd_close(struct client_fd *kept)
     *kept = (struct client_fd){.fd = -1};
 }
 
-bool client_send(struct client_page *page, const struct yarder_message *message)
+bool client_datagram(struct client_page *page, const struct yarder_message *message)
 {
     enum { TEXT_BYTES_MAX = 60000, FACILITY_USER = 1, HEAD_BYTES = 4 + 64 + 32 };
     /* acquire: pairs with fall_back */
@@ -131,5 +167,9 @@ bool client_send(struct client_page *page, const struct yarder_message *message)
     struct iovec parts[2] = {{head, used}, {NULL, yarder_min(message->text_bytes, TEXT_BYTES_MAX)}};
     memcpy(&parts[1].iov_base, &message->text, sizeof(message->text)); /* only read from */
     struct msghdr datagram = {.msg_iov = parts, .msg_iovlen = 2};
-    return sendmsg(page->fallback.fd, &datagram, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+    bool sent = sendmsg(page->fallback.fd, &datagram, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+    if (!sent && (errno == ECONNREFUSED || errno == ENOTCONN)) {
+        client_fallback_lost(page);
+    }
+    return sent;
 }

@@ -36,6 +36,11 @@ int yarder_attach(void)
     return page == NULL ? -ENOMEM : client_attach(page, true);
 }
 
+static bool is_given_up(const struct client_attachment *attachment)
+{
+    return __atomic_load_n(&attachment->given_up, __ATOMIC_ACQUIRE) != 0;
+}
+
 /* Whether the daemon has taken the ring up to `target`. */
 static bool is_taken(const struct ring_producer *producer, uint32_t ring, uint64_t target)
 {
@@ -44,8 +49,9 @@ static bool is_taken(const struct ring_producer *producer, uint32_t ring, uint64
     return (int64_t)(target - tail) <= 0;
 }
 
-static int flush_ring(struct client_page *page, struct client_attachment *attachment, uint32_t ring,
-    int64_t deadline_ns)
+/* An attachment that another has replaced is waited for too: its daemon may read on. */
+static int flush_ring(struct client_page *page, const struct client_attachment *attachment,
+    uint32_t ring, int64_t deadline_ns)
 {
     const struct ring_producer *producer = attachment->producer;
     uint64_t target = __atomic_load_n(&producer->slots[ring].header->head, __ATOMIC_ACQUIRE);
@@ -56,14 +62,30 @@ static int flush_ring(struct client_page *page, struct client_attachment *attach
             return -ETIMEDOUT;
         }
         if (now_ns >= check_ns) {
+            struct client_attachment *current = client_attached(page);
             client_ring_bell(page);
-            (void)client_check(page, attachment);
+            if (current != NULL) {
+                (void)client_check(page, current);
+            }
+            if (client_attached(page) == NULL || is_given_up(attachment)) {
+                return -ENOTCONN;
+            }
             check_ns = now_ns + FLUSH_CHECK_NS;
         }
         struct timespec slice = {.tv_nsec = FLUSH_SLICE_NS};
         (void)nanosleep(&slice, NULL);
     }
     return 0;
+}
+
+static int flush_region(
+    struct client_page *page, const struct client_attachment *attachment, int64_t deadline_ns)
+{
+    int result = 0;
+    for (uint32_t ring = 0; result == 0 && ring < attachment->producer->rings; ring++) {
+        result = flush_ring(page, attachment, ring, deadline_ns);
+    }
+    return result;
 }
 
 int yarder_flush(uint32_t deadline_ms)
@@ -75,10 +97,13 @@ int yarder_flush(uint32_t deadline_ms)
     int error = errno;
     int64_t deadline_ns = os_monotonic_ns() + (int64_t)deadline_ms * 1000000;
     (void)client_attach(page, true);
-    struct client_attachment *attachment = client_attached(page);
-    int result = attachment == NULL ? -ENOTCONN : 0;
-    for (uint32_t ring = 0; result == 0 && ring < attachment->producer->rings; ring++) {
-        result = flush_ring(page, attachment, ring, deadline_ns);
+    int result = client_attached(page) == NULL ? -ENOTCONN : 0;
+    /* acquire: pairs with attach_region */
+    const struct client_attachment *attachment = __atomic_load_n(&page->newest, __ATOMIC_ACQUIRE);
+    for (; result == 0 && attachment != NULL; attachment = attachment->older) {
+        if (!is_given_up(attachment)) { /* what is lost is counted, and not waited for again */
+            result = flush_region(page, attachment, deadline_ns);
+        }
     }
     errno = error;
     return result;
@@ -94,6 +119,50 @@ uint64_t client_appended(const struct client_attachment *attachment)
     return records;
 }
 
+/* The ring is the process's to scribble over: what can be no record ends the count. */
+static void unread_in_ring(const struct ring_slot *slot, struct client_unread *unread)
+{
+    uint64_t head = __atomic_load_n(&slot->header->head, __ATOMIC_ACQUIRE);
+    uint64_t at = __atomic_load_n(&slot->header->tail, __ATOMIC_ACQUIRE);
+    while (head - at >= RING_RECORD_BYTES_MIN && head - at <= slot->mask + 1) {
+        struct ring_record_header header;
+        uint32_t text_bytes;
+        const uint8_t *record = slot->data + (at & slot->mask);
+        memcpy(&header, record, sizeof(header));
+        memcpy(&text_bytes, record + sizeof(header), sizeof(text_bytes));
+        uint64_t need = yarder_align_up(header.bytes, 8);
+        if (header.bytes < RING_RECORD_BYTES_MIN || need > head - at) {
+            return;
+        }
+        unread->records += (header.kind & RING_MORE) == 0;
+        unread->bytes += yarder_min(text_bytes, header.bytes);
+        at += need;
+    }
+}
+
+struct client_unread client_unread(const struct client_attachment *attachment)
+{
+    struct client_unread unread = {0};
+    for (uint32_t ring = 0; ring < attachment->producer->rings; ring++) {
+        unread_in_ring(&attachment->producer->slots[ring], &unread);
+    }
+    return unread;
+}
+
+struct client_unread client_unread_left(const struct client_page *page)
+{
+    struct client_unread left = {0};
+    const struct client_attachment *attachment = page->newest;
+    for (; attachment != NULL; attachment = attachment->older) {
+        if (attachment != page->attachment && attachment != page->parked) {
+            struct client_unread unread = client_unread(attachment);
+            left.records += unread.records;
+            left.bytes += unread.bytes;
+        }
+    }
+    return left;
+}
+
 int yarder_counters(struct yarder_counts *out)
 {
     if (out == NULL || out->counters_bytes != sizeof(*out)) {
@@ -102,17 +171,19 @@ int yarder_counters(struct yarder_counts *out)
     struct yarder_counts counters = {.counters_bytes = sizeof(counters)};
     struct client_page *page = client_page_get();
     if (page != NULL) {
-        struct client_attachment *attachment = client_attached(page);
+        const struct client_attachment *attachment = page->newest;
+        struct client_unread left = client_unread_left(page);
         bool has_socket = __atomic_load_n(&page->fallback_ready, __ATOMIC_RELAXED) != 0;
-        counters.attached = attachment != NULL ? 1 : has_socket ? 2 : 0;
+        counters.attached = client_attached(page) != NULL ? 1 : has_socket ? 2 : 0;
         counters.appended = page->appended_closed;
         for (; attachment != NULL; attachment = attachment->older) {
             counters.appended += client_appended(attachment);
         }
         counters.sent = __atomic_load_n(&page->sent, __ATOMIC_RELAXED);
-        counters.lost_bytes = __atomic_load_n(&page->lost_bytes, __ATOMIC_RELAXED);
+        counters.lost_bytes = __atomic_load_n(&page->lost_bytes, __ATOMIC_RELAXED) + left.bytes;
         counters.lost_full = __atomic_load_n(&page->lost_full, __ATOMIC_RELAXED);
-        counters.lost_detached = __atomic_load_n(&page->lost_detached, __ATOMIC_RELAXED);
+        counters.lost_detached =
+            __atomic_load_n(&page->lost_detached, __ATOMIC_RELAXED) + left.records;
         counters.lost_socket = __atomic_load_n(&page->lost_socket, __ATOMIC_RELAXED);
         counters.lost_other = __atomic_load_n(&page->lost_other, __ATOMIC_RELAXED);
         counters.lost = counters.lost_full + counters.lost_detached + counters.lost_socket +

@@ -83,9 +83,10 @@ static void answer(int connection)
     }
     if (back >= 0) {
         daemon_state.hand_backs++;
-        enum ring_status status = region_is_owned(back) && serve_region(back, &hello) == 0
-                                      ? RING_STATUS_OK
-                                      : RING_STATUS_REFUSED;
+        enum ring_status status =
+            !daemon_state.refuse_back && region_is_owned(back) && serve_region(back, &hello) == 0
+                ? RING_STATUS_OK
+                : RING_STATUS_REFUSED;
         (void)!hello_answer(connection, status, hello.generation, -1);
         return;
     }
@@ -190,6 +191,7 @@ uint64_t daemon_lost(void)
 {
     uint64_t lost = 0;
     (void)pthread_mutex_lock(&daemon_state.lock);
+    daemon_take(); /* its counts are of the last take */
     for (unsigned i = 0; i < daemon_state.regions_count; i++) {
         struct ring_losses losses;
         region_reader_losses(daemon_state.regions[i].reader, &losses);

@@ -29,6 +29,7 @@ struct fake_daemon {
     bool asleep;
     bool frozen; /* takes nothing */
     enum ring_status policy;
+    bool refuse_back; /* a region that was another daemon's */
     int connections[CONNECTIONS_MAX];
     unsigned connections_count;
     struct served regions[REGIONS_MAX];

@@ -26,10 +26,6 @@ static void give_name(struct client_attachment *attachment, uint32_t id)
     struct region_name *shared = &attachment->producer->map.names[id];
     memcpy(shared->at, names[id].at, names[id].bytes);
     __atomic_store_n(&shared->bytes, names[id].bytes, __ATOMIC_RELEASE); /* acquire: learn_name */
-    uint32_t *loggers = &attachment->producer->map.header->loggers;
-    if (__atomic_load_n(loggers, __ATOMIC_RELAXED) <= id) {
-        __atomic_store_n(loggers, id + 1, __ATOMIC_RELEASE);
-    }
 }
 
 void client_names_copy(struct client_attachment *attachment)
