@@ -22,7 +22,7 @@ struct epoll_slot {
     struct epoll_slot *next; /* in the free list */
     struct pool_queue queue; /* datagrams received and not taken */
     bool is_unix;
-    bool finished; /* its end or its error was told */
+    bool finished; /* a stream's end or its error was told */
 };
 
 struct epoll_loop {
@@ -236,7 +236,6 @@ static int take_datagram(struct epoll_loop *loop, struct io_source *source, stru
     if (slot->queue.count == 0 && source->loop.ready) {
         int error = receive_batch(loop, source);
         if (error < 0 && !io_error_passes(IO_DATAGRAM, error)) {
-            finish(&loop->io, source);
             return error;
         }
     }

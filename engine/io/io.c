@@ -248,6 +248,9 @@ int io_take(struct io *io, struct io_source *source, struct io_chunk *chunk)
     if (chunk->buffer != NULL) {
         io->held_count++;
     }
+    if (r < 0 && source->kind == IO_DATAGRAM) {
+        io_pause(io, source);
+    }
     return r;
 }
 

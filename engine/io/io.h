@@ -123,11 +123,18 @@ struct io_source *io_next(struct io *io);
 
 /*
  * Takes one chunk: 1 and `chunk` filled (READY: bytes_count 0, once per io_wait); 0: nothing more
- * until the next io_wait; -errno: the socket is broken (-ECONNRESET ...), remove it. A stream's end
- * is a chunk with IO_CHUNK_END, after all its bytes. End and error are told once. A source with
+ * until the next io_wait; -errno: a stream is broken (-ECONNRESET ...), remove it; a datagram
+ * socket is paused, to be resumed when its cause (-ENOMEM ...) may have passed. A stream's end is a
+ * chunk with IO_CHUNK_END, after all its bytes. End and error are told once. A source with
  * something left is listed again.
  */
 YARDER_MUST_USE int io_take(struct io *io, struct io_source *source, struct io_chunk *chunk);
+
+/* Whether something of it was received and not taken. Not asked of READY sources. */
+static inline bool io_has(const struct io_source *source)
+{
+    return source->loop.listed;
+}
 
 /* Gives a chunk's buffer back. At most IO_CHUNKS_HELD_MAX chunks may be out at a time. */
 void io_give(struct io *io, struct io_chunk *chunk);

@@ -356,6 +356,11 @@ static int take_last_word(struct uring_slot *slot, struct io_chunk *chunk)
     if (slot->finished || (!slot->ended && slot->error == 0)) {
         return 0;
     }
+    if (slot->source->kind == IO_DATAGRAM) { /* it goes on when it is resumed */
+        int error = slot->error;
+        slot->error = 0;
+        return error;
+    }
     slot->finished = true;
     if (!slot->ended) {
         return slot->error;
