@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/checksum.h"
+#include "os/memory.h"
 
 enum { PAGE_BYTES = 4096, SNAPSHOT_TRIES_MAX = 1000, PIPE_LIVE_BYTES = PAGE_BYTES };
 
@@ -135,9 +136,10 @@ int hold_create(const struct hold_shape *shape, int *fd)
 {
     YARDER_ASSERT(shape_is_possible(shape));
     struct layout layout = layout_of(shape);
-    YARDER_OWN_FD int memory = memfd_create("yarder-hold", MFD_CLOEXEC);
-    if (memory < 0 || ftruncate(memory, (off_t)layout.size_bytes) < 0) {
-        return -errno;
+    YARDER_OWN_FD int memory = -1;
+    int r = os_memfd_create(&memory, "yarder-hold", layout.size_bytes);
+    if (r < 0) {
+        return r;
     }
     struct hold_header header = {.magic = HOLD_MAGIC,
         .version = HOLD_VERSION,
@@ -148,7 +150,7 @@ int hold_create(const struct hold_shape *shape, int *fd)
         return -EIO;
     }
     struct hold *hold = NULL;
-    int r = hold_open(&hold, memory);
+    r = hold_open(&hold, memory);
     if (r < 0) {
         return r;
     }

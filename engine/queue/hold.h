@@ -103,7 +103,9 @@ struct hold {
     size_t names_at, pipes_at, joins_at, buffers_at[YARDER_OUTPUTS_MAX];
 };
 
-/* Makes and formats a hold: its first commit is empty. The descriptor is the caller's. 0 or -errno.
+/*
+ * Makes and formats a hold: its first commit is empty, its size is sealed. The descriptor is the
+ * caller's. 0 or -errno.
  */
 YARDER_MUST_USE int hold_create(const struct hold_shape *shape, int *fd);
 

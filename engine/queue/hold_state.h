@@ -17,7 +17,7 @@ enum hold_dropped {
     HOLD_DROPPED_FULL,   /* queue full, newest dropped */
     HOLD_DROPPED_OLDEST, /* queue full, oldest dropped */
     HOLD_DROPPED_PATH,   /* its path could not be made or opened */
-    HOLD_DROPPED_LEFT,   /* its output left the configuration and did not take it in time */
+    HOLD_DROPPED_LEFT,   /* its output left the configuration, or its reader left it */
     HOLD_DROPPED_REASONS,
 };
 extern const char *const hold_refused_names[HOLD_REFUSED_REASONS];
@@ -31,7 +31,8 @@ struct hold_input {
     uint64_t truncated, partial, unparsed;
     uint64_t bytes;
     uint64_t connections, connections_refused;
-    uint32_t kernel_drops_seen, unused; /* SO_RXQ_OVFL as last counted */
+    uint32_t kernel_drops_seen; /* SO_RXQ_OVFL as last counted */
+    uint32_t errors;            /* failed calls on its sockets */
 };
 
 /* accepted = joined + filtered_drop + filtered_keep + unmatched + routed */
@@ -90,7 +91,8 @@ struct hold_pipe {
 struct hold_join {
     uint64_t region; /* region id; 0: free */
     uint32_t tid, next_part;
-    uint32_t serial, unused;
+    uint32_t serial;
+    uint32_t touched;                  /* larger: a part came to it later; modulo 2^32 */
     uint32_t text_bytes, fields_bytes; /* of the join's memory: inputs/join.h */
     uint32_t flags, lost_before;
     int64_t time_ns;
@@ -101,7 +103,8 @@ struct hold_join {
 enum { HOLD_RINGS_MAX = 512 };
 struct hold_region {
     uint64_t id; /* the supervisor's number; 0: free */
-    uint32_t pid, input;
+    uint32_t pid;
+    uint32_t told; /* region_reader_told: how much of its losses its records have told */
     uint64_t lost; /* as last counted into the input's lost_ring */
     /* followed by rings_max cursors */
 };

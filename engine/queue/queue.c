@@ -139,11 +139,16 @@ bool queue_has_room(const struct queue_pool *pool, const struct hold_queue *queu
     return room + pool->free_count * each >= bytes;
 }
 
+static bool fits_last(
+    const struct queue_pool *pool, const struct hold_queue *queue, size_t bytes_max)
+{
+    return queue->last_buffer != HOLD_NONE &&
+           buffer_room(pool, buffer_of(pool, queue->last_buffer)) >= bytes_max;
+}
+
 char *queue_put_begin(struct queue_pool *pool, struct hold_queue *queue, size_t bytes_max)
 {
-    bool fits_last = queue->last_buffer != HOLD_NONE &&
-                     buffer_room(pool, buffer_of(pool, queue->last_buffer)) >= bytes_max;
-    if (YARDER_UNLIKELY(!fits_last)) {
+    if (YARDER_UNLIKELY(!fits_last(pool, queue, bytes_max))) {
         if (pool->free_count == 0 || !queue_fits(pool, bytes_max)) {
             return NULL;
         }
@@ -153,14 +158,60 @@ char *queue_put_begin(struct queue_pool *pool, struct hold_queue *queue, size_t 
     return hold_buffer_bytes(pool->hold, pool->output, last) + buffer_of(pool, last)->used;
 }
 
-void queue_put_end(struct queue_pool *pool, struct hold_queue *queue, size_t bytes)
+/* The last buffer now holds `records` more, up to `used` bytes; their ends are noted. */
+static void buffer_grow(
+    struct queue_pool *pool, struct hold_queue *queue, uint32_t records, uint32_t used)
 {
     struct hold_buffer *buffer = buffer_of(pool, queue->last_buffer);
-    YARDER_ASSERT(bytes > 0 && bytes <= buffer_room(pool, buffer));
-    buffer->used += (uint32_t)bytes;
-    queue->head += bytes;
-    buffer->records++;
-    ends_of(pool, queue->last_buffer)[-(ptrdiff_t)buffer->records] = buffer->used;
+    size_t ends_bytes = (buffer->records + (size_t)records) * sizeof(uint32_t);
+    YARDER_ASSERT(used > buffer->used && used + ends_bytes <= buffer_bytes(pool));
+    queue->head += used - buffer->used;
+    buffer->used = used;
+    buffer->records += records;
+}
+
+void queue_put_end(struct queue_pool *pool, struct hold_queue *queue, size_t bytes)
+{
+    const struct hold_buffer *buffer = buffer_of(pool, queue->last_buffer);
+    YARDER_ASSERT(bytes <= buffer_room(pool, buffer));
+    uint32_t used = buffer->used + (uint32_t)bytes;
+    ends_of(pool, queue->last_buffer)[-(ptrdiff_t)(buffer->records + 1)] = used;
+    buffer_grow(pool, queue, 1, used);
+}
+
+bool queue_run_begin(
+    struct queue_pool *pool, struct hold_queue *queue, size_t bytes_max, struct queue_run *run)
+{
+    uint32_t used = 0;
+    uint32_t records = 0;
+    if (fits_last(pool, queue, bytes_max)) {
+        run->index = queue->last_buffer;
+        used = buffer_of(pool, run->index)->used;
+        records = buffer_of(pool, run->index)->records;
+    } else if (pool->free_count > 0 && queue_fits(pool, bytes_max)) {
+        run->index = pool->free[pool->free_count - 1];
+    } else {
+        return false;
+    }
+    run->buffer = hold_buffer_bytes(pool->hold, pool->output, run->index);
+    run->at = run->buffer + used;
+    run->ends = ends_of(pool, run->index) - records;
+    return true;
+}
+
+void queue_run_end(struct queue_pool *pool, struct hold_queue *queue, const struct queue_run *run,
+    uint32_t records)
+{
+    if (records == 0) {
+        return;
+    }
+    if (run->index != queue->last_buffer) {
+        buffer_link(pool, queue, false);
+    }
+    YARDER_ASSERT(run->index == queue->last_buffer);
+    const uint32_t *ends = ends_of(pool, run->index);
+    buffer_grow(
+        pool, queue, records, ends[-(ptrdiff_t)(buffer_of(pool, run->index)->records + records)]);
 }
 
 bool queue_put_long(

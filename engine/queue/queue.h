@@ -34,6 +34,33 @@ char *queue_put_begin(struct queue_pool *pool, struct hold_queue *queue, size_t 
 /* The record that was written at the place that queue_put_begin gave. bytes > 0. */
 void queue_put_end(struct queue_pool *pool, struct hold_queue *queue, size_t bytes);
 
+/*
+ * Several records in a row, as many as one buffer takes: begin gives room for a first one of at
+ * most bytes_max (false: as queue_put_begin's NULL). Whoever fills it writes a record at `at`,
+ * moves `at` behind it, and notes `at - buffer` at the place below `ends`; queue_run_room says what
+ * is left. Nothing changes until queue_run_end, which may be told of fewer than were written; until
+ * then nothing else is put into queues of this pool.
+ */
+struct queue_run {
+    char *buffer, *at;
+    uint32_t *ends;
+    uint32_t index; /* of the buffer: the queue's last one, or one that is still free */
+};
+YARDER_MUST_USE bool queue_run_begin(
+    struct queue_pool *pool, struct hold_queue *queue, size_t bytes_max, struct queue_run *run);
+static inline size_t queue_run_room(const struct queue_run *run)
+{
+    size_t left = (size_t)((const char *)run->ends - run->at);
+    return left < sizeof(uint32_t) ? 0 : left - sizeof(uint32_t);
+}
+static inline void queue_run_put(struct queue_run *run, size_t bytes)
+{
+    run->at += bytes;
+    *--run->ends = (uint32_t)(run->at - run->buffer);
+}
+void queue_run_end(struct queue_pool *pool, struct hold_queue *queue, const struct queue_run *run,
+    uint32_t records);
+
 bool queue_fits(const struct queue_pool *pool, size_t bytes_max);
 /* Whether a record of this size would find room now, over several buffers if it must. */
 bool queue_has_room(const struct queue_pool *pool, const struct hold_queue *queue, size_t bytes);
@@ -48,6 +75,11 @@ uint32_t queue_drop_oldest(struct queue_pool *pool, struct hold_queue *queue);
 /* Drops all that waits. No seal. Returns its records. */
 uint64_t queue_drop_all(struct queue_pool *pool, struct hold_queue *queue);
 
+/* Whether no more comes into the buffer that the next bytes lie in. */
+static inline bool queue_buffer_full(const struct hold_queue *queue)
+{
+    return queue->first_buffer != queue->last_buffer;
+}
 bool queue_is_empty(const struct hold_queue *queue);
 uint64_t queue_waiting_bytes(const struct hold_queue *queue);
 

@@ -22,7 +22,8 @@ enum {
     FILE_BYTES = 64 << 20,
     RECORD_MAX = 3 * PAGE,
     FOREIGN = 0xfe, /* no record's byte */
-    STEPS = 60000
+    STEPS = 60000,
+    RUN_MAX = 12,
 };
 
 /* A record: number and length in hexadecimal, then bytes that follow from them. */
@@ -49,7 +50,7 @@ struct scene {
     struct queue_pool pool;
     struct destination to[QUEUES];
     struct counts counts[QUEUES], committed[QUEUES];
-    uint32_t crashes, rewinds, drops, longs, cuts;
+    uint32_t crashes, rewinds, drops, longs, cuts, runs;
 };
 
 static uint64_t random_state;
@@ -130,6 +131,35 @@ static void put_one(struct scene *scene, uint32_t q)
     assert_int_equal(queue->head, head + bytes);
     counts->put++;
     counts->next++;
+}
+
+/* Several at once, of which the last ones may be taken back. */
+static void put_run(struct scene *scene, uint32_t q)
+{
+    struct hold_queue *queue = queue_at(scene, q);
+    struct counts *counts = &scene->counts[q];
+    struct queue_run run;
+    uint32_t bytes = HEAD_BYTES + below(300);
+    uint64_t head = queue->head;
+    bool room = queue_has_room(&scene->pool, queue, bytes);
+    assert_int_equal(queue_run_begin(&scene->pool, queue, bytes, &run), room);
+    uint64_t ends[RUN_MAX + 1] = {head};
+    uint32_t written = 0;
+    while (room && written < RUN_MAX && bytes <= queue_run_room(&run)) {
+        record_write(run.at, counts->next + written, bytes);
+        queue_run_put(&run, bytes);
+        written++;
+        ends[written] = ends[written - 1] + bytes;
+        bytes = HEAD_BYTES + below(300);
+    }
+    assert_int_equal(room, written > 0);
+    assert_int_equal(queue->head, head);
+    uint32_t taken = below(3) == 0 ? below(written + 1) : written;
+    queue_run_end(&scene->pool, queue, &run, taken);
+    assert_int_equal(queue->head, ends[taken]);
+    counts->put += taken;
+    counts->next += taken;
+    scene->runs += taken > 1;
 }
 
 /* What the write that came back did: see "reap" of the worker's pass. */
@@ -248,10 +278,12 @@ static void commit(struct scene *scene)
 /* One pass; the chance of a kill after each step. */
 static void pass(struct scene *scene)
 {
-    static void (*const steps[])(struct scene *, uint32_t) = {reap, put_one, drop, foreign, seal};
+    static void (*const steps[])(struct scene *, uint32_t) = {
+        reap, put_one, put_run, drop, foreign, seal};
     for (size_t step = 0; step < YARDER_COUNT_OF(steps); step++) {
         for (uint32_t q = 0; q < QUEUES; q++) {
-            uint32_t times = steps[step] == put_one   ? below(20)
+            uint32_t times = steps[step] == put_one   ? below(12)
+                             : steps[step] == put_run ? below(3)
                              : steps[step] == drop    ? below(40) == 0
                              : steps[step] == foreign ? below(10) == 0
                                                       : 1;
@@ -365,7 +397,7 @@ static void every_record_stands_once_or_is_counted(void **state)
     const char *wanted = getenv("QUEUE_STEPS");
     uint64_t steps = wanted != NULL ? strtoull(wanted, NULL, 0) : STEPS;
     struct scene scene;
-    uint32_t crashes = 0, rewinds = 0, drops = 0, longs = 0, cuts = 0;
+    uint32_t crashes = 0, rewinds = 0, drops = 0, longs = 0, cuts = 0, runs = 0;
     while (steps > 0) { /* a scene until its files are full */
         scene_open(&scene);
         while (
@@ -379,11 +411,13 @@ static void every_record_stands_once_or_is_counted(void **state)
         drops += scene.drops;
         longs += scene.longs;
         cuts += scene.cuts;
+        runs += scene.runs;
         scene_close(&scene);
     }
-    print_message("%u crashes, %u rewinds, %u drops, %u long records, %u short writes\n", crashes,
-        rewinds, drops, longs, cuts);
+    print_message("%u crashes, %u rewinds, %u drops, %u long records, %u short writes, %u runs\n",
+        crashes, rewinds, drops, longs, cuts, runs);
     assert_true(crashes > 100 && rewinds > 100 && drops > 100 && longs > 100 && cuts > 100);
+    assert_true(runs > 100);
 }
 
 static char *fill_buffer(struct scene *scene, uint32_t bytes)
