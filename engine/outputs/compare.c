@@ -88,10 +88,10 @@ static void search(const struct compare_batch *batch, const char *window, size_t
     }
 }
 
-static int search_file(
-    int fd, const struct compare_batch *batch, uint64_t size, struct compare_result *out)
+static int search_file(int fd, const struct compare_batch *batch, uint64_t begin, uint64_t size,
+    struct compare_result *out)
 {
-    uint64_t from = out->cut ? 0 : batch->expected_size;
+    uint64_t from = out->cut ? 0 : begin;
     if (size - from > COMPARE_WINDOW_BYTES) {
         from = size - COMPARE_WINDOW_BYTES;
     }
@@ -107,6 +107,23 @@ static int search_file(
     return r;
 }
 
+/*
+ * Where the batch begins at the earliest. The newline that closes a half line is none of its bytes,
+ * though a record may begin with one.
+ */
+static int begin_of(int fd, const struct compare_batch *batch, uint64_t *begin)
+{
+    char last = '\n';
+    size_t got = 0;
+    *begin = batch->expected_size;
+    if (!batch->after_half || *begin == 0) {
+        return 0;
+    }
+    int r = read_at(fd, &last, 1, *begin - 1, &got);
+    *begin += last != '\n';
+    return r;
+}
+
 int compare_file(int fd, const struct compare_batch *batch, struct compare_result *out)
 {
     struct stat facts;
@@ -119,20 +136,25 @@ int compare_file(int fd, const struct compare_batch *batch, struct compare_resul
     if (size == batch->expected_size) {
         return 0;
     }
+    uint64_t begin = 0;
+    int r = begin_of(fd, batch, &begin);
+    if (r < 0 || size == begin) {
+        return r;
+    }
     if (!out->cut) {
-        size_t added = (size_t)yarder_min(size - batch->expected_size, batch->bytes_count);
+        size_t added = (size_t)yarder_min(size - begin, batch->bytes_count);
         YARDER_OWN_HEAP char *standing = malloc(added + 1);
         if (standing == NULL) {
             return -ENOMEM;
         }
         size_t got = 0;
-        int r = read_at(fd, standing, added, batch->expected_size, &got);
+        r = read_at(fd, standing, added, begin, &got);
         if (r < 0) {
             return r;
         }
         if (got == added && common_prefix(standing, batch->bytes, added) == added) {
             out->standing = (uint32_t)added;
-            out->size = batch->expected_size + added;
+            out->size = begin + added;
             out->at_end = out->size == size;
             return 0;
         }
@@ -141,6 +163,5 @@ int compare_file(int fd, const struct compare_batch *batch, struct compare_resul
     if (batch->continues) {
         return 0; /* wherever it stands, it does not stand behind the beginning of its record */
     }
-    out->searched = true;
-    return search_file(fd, batch, size, out);
+    return search_file(fd, batch, begin, size, out);
 }

@@ -15,6 +15,7 @@ struct compare_batch {
     const uint32_t *ends; /* record ends of their buffer, downwards: ends[-1] is the first */
     uint32_t ends_count;
     uint32_t ends_offset;   /* where the sealed bytes begin in that buffer */
+    bool after_half;        /* a half line that stands before them is closed by a newline first */
     uint64_t expected_size; /* of the file before the batch: E */
 };
 
@@ -22,7 +23,6 @@ struct compare_result {
     uint32_t standing; /* bytes of the batch that stand, from its first */
     uint64_t size;     /* where the piece ends, or the file's size when nothing stands */
     bool at_end;       /* the piece is the end of the file: writing may go on inside the record */
-    bool searched;     /* others wrote or cut: the place was searched for */
     bool cut;          /* the file is shorter than expected: what stood may have been taken away */
 };
 

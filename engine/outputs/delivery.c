@@ -8,9 +8,10 @@
 
 #include "base/limits.h"
 #include "os/identity.h"
+#include "os/memory.h"
 #include "outputs/delivery_private.h"
 
-enum { BATCH_BYTES_MIN = 64 << 10, SCRATCH_FACTOR = 8 };
+enum { SCRATCH_FACTOR = 8 };
 
 static int slots_open(struct output *output)
 {
@@ -26,7 +27,6 @@ static int slots_open(struct output *output)
             .queue_index = shape->first_queue + i,
             .queue = &output->hold->queues[shape->first_queue + i]};
     }
-    output->batch_bytes = yarder_max(BATCH_BYTES_MIN, shape->buffer_bytes * 3ull / 4);
     output->scratch_bytes = SCRATCH_FACTOR * (size_t)YARDER_RECORD_BYTES_MAX;
     /* Virtual until a record is really that long. */
     output->scratch = malloc(output->scratch_bytes);
@@ -128,6 +128,7 @@ void output_resume_queue(struct output *output, uint32_t queue, int fd)
     slot->fd = fd;
     slot->state = fd < 0 ? SLOT_CLOSED : SLOT_IDLE;
     slot->due_ns = fd < 0 || !queue_is_empty(slot->queue) ? 1 : 0;
+    slot_late(slot, queue_is_empty(slot->queue) ? 0 : (uint64_t)os_monotonic_ns());
     if (slot->queue->seal_bytes == 0) {
         return;
     }
@@ -160,12 +161,16 @@ static bool seal_slot(struct output *output, struct output_slot *slot, uint64_t 
     if (slot->state != SLOT_IDLE || now_ns < slot->retry_ns) {
         return false;
     }
-    if (queue_is_empty(queue)) {
-        slot->due_ns = 0;
+    if (slot->unkept && !slot_keep(output, slot, now_ns)) {
         return false;
     }
-    bool due = drain || now_ns >= slot->due_ns ||
-               queue_waiting_bytes(queue) >= output->batch_bytes || queue_record_open(queue);
+    if (queue_is_empty(queue)) {
+        slot->due_ns = 0;
+        slot_late(slot, 0);
+        return false;
+    }
+    bool due = drain || now_ns >= slot->due_ns || queue_buffer_full(queue) ||
+               queue_record_open(queue) || output->pool.free_count == 0;
     if (!due) {
         return false;
     }
@@ -197,15 +202,21 @@ bool output_seal(struct output *output, uint64_t now_ns, bool drain)
 
 void output_settle(struct output *output)
 {
+    const struct output_services *services = output->services;
     queue_pool_settle(&output->pool);
     for (uint32_t i = 0; i < output->slots_count; i++) {
         struct output_slot *slot = &output->slots[i];
-        slot->just_freed = false;
+        if (YARDER_UNLIKELY(slot->just_freed)) { /* the commit says so, too */
+            slot->just_freed = services->forget(services->owner, slot->queue_index) < 0;
+        }
         if (YARDER_UNLIKELY(slot->old_fd >= 0)) { /* the commit names the file after it */
-            (void)!output->services->keep(
-                output->services->owner, slot->queue_index, slot->fd, true);
             slot_submit_close(output, slot, slot->old_fd);
             slot->old_fd = -1;
+            slot->keeps_more = true;
+        }
+        if (YARDER_UNLIKELY(slot->keeps_more && slot->state != SLOT_CLOSING) &&
+            services->keep(services->owner, slot->queue_index, slot->fd, true) == 0) {
+            slot->keeps_more = slot->unkept = false;
         }
     }
 }
@@ -227,6 +238,7 @@ static void submit_compare(struct output *output, struct output_slot *slot)
     job->batch.bytes = queue_sealed(&output->pool, slot->queue);
     job->batch.bytes_count = slot->queue->seal_bytes;
     job->batch.continues = queue_record_open(slot->queue);
+    job->batch.after_half = slot_follows_half(slot);
     job->batch.expected_size = slot->queue->expected_size;
     slot_submit(output, slot, LANE_COMPARE);
 }

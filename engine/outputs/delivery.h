@@ -21,6 +21,7 @@
 
 #include "codec/encode.h"
 #include "outputs/lane.h"
+#include "outputs/look.h"
 #include "outputs/output.h"
 #include "queue/queue.h"
 
@@ -39,12 +40,15 @@ struct output_slot {
     enum slot_state state;
     struct hold_queue *queue;
     uint32_t queue_index;
-    int fd;            /* -1: not open */
-    int old_fd;        /* of the file before, until a commit names the new one; -1: none */
-    uint64_t due_ns;   /* when its oldest waiting record must be sealed; 0: nothing waits */
+    int fd;           /* -1: not open */
+    int old_fd;       /* of the file before, until a commit names the new one; -1: none */
+    uint64_t due_ns;  /* when its oldest waiting record must be sealed; 0: nothing waits */
+    uint64_t late_ns; /* what waits could be in the file since then; 0: nothing waits. See look.h */
     uint64_t retry_ns; /* not before: the last call failed */
     uint64_t backoff_ns;
-    bool just_freed; /* free in the private state, not yet in a stored commit */
+    bool just_freed; /* free in the private state; the supervisor has yet to hear it, or a commit */
+    bool unkept;     /* the supervisor has yet to be given fd: nothing is sealed before */
+    bool keeps_more; /* it still has the file before, which no commit names any more */
     struct lane_job job;
     struct lane_job close_job; /* of the file that the path named before */
     bool close_under_way;
@@ -55,10 +59,11 @@ struct output_services {
     void *owner;
     /*
      * A descriptor that must outlive this worker, before the commit that names its file. `only`:
-     * after that commit; the one of the queue's file before is no longer needed.
+     * after that commit; the one of the queue's file before is no longer needed. Neither waits: 0,
+     * or -errno when it cannot be said now and is to be said again.
      */
     int (*keep)(void *owner, uint32_t queue, int fd, bool only);
-    void (*forget)(void *owner, uint32_t queue);
+    int (*forget)(void *owner, uint32_t queue);
     /* A line for the operator; an output makes each kind of them once a minute at most. */
     void (*complain)(void *owner, const char *line);
 };
@@ -85,11 +90,12 @@ struct output {
     struct output_slot *slots;
     uint32_t slots_count;
     uint32_t last_slot;   /* of the record before: most records go where that went */
+    struct queue_run run; /* between output_run_begin and its end */
     uint32_t under_way;   /* jobs in the lane */
-    uint64_t batch_bytes; /* sealed when so much waits */
     uint64_t blocked_ns;  /* since when nothing moves while the queue is full; 0: it is not */
     uint64_t block_limit_ns;
     struct output_complaint complaints[OUTPUT_COMPLAINTS];
+    struct output_told told;
     bool no_path;     /* the last record's path could not be made */
     bool slot_wanted; /* a record found all slots taken */
     bool gone;        /* stdio: nobody reads it any more, nor ever will */
@@ -136,6 +142,20 @@ bool output_blocks(struct output *output, const struct yarder_record *record, ui
 void output_put(
     struct output *output, const struct yarder_record *record, uint32_t copies, uint64_t now_ns);
 
+/*
+ * The common case of both, for records in a row that all go to this output, once each: begin
+ * renders as many of them, from the first, as find room at once in one buffer, and answers how
+ * many; end takes the first `count` of these. In between nothing else is put here. What begin did
+ * not take is asked for again: 0 means that the first of them goes the way above, whether because
+ * of a full queue, its length or its file.
+ *
+ * So records with the same outputs go together: begin for each of the outputs with the count of the
+ * one before, end for each with the last count. What was rendered and not taken is forgotten.
+ */
+YARDER_MUST_USE uint32_t output_run_begin(
+    struct output *output, const struct yarder_record *records, uint32_t count);
+void output_run_end(struct output *output, uint32_t count, uint64_t now_ns);
+
 /* Whether the lane had answered anything: then the private state has changed. */
 bool output_reap(struct output *output, uint64_t now_ns);
 /* `drain`: everything that waits is due now. Returns whether there is something to commit. */
@@ -148,6 +168,9 @@ void output_reopen(struct output *output);
 
 /* When it wants to be called again; UINT64_MAX: when something happens. */
 uint64_t output_deadline_ns(const struct output *output);
+
+/* Any thread, until output_close. */
+void output_look_at(const struct output *output, struct output_look *out);
 
 /* Nothing waits and the lane has nothing to do. */
 bool output_is_idle(const struct output *output);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "outputs/delivery_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
@@ -16,6 +17,10 @@ static int keep(void *owner, uint32_t queue, int fd, bool only)
 {
     struct world *world = owner;
     struct world_kept *kept = world->kept[queue];
+    if (world->deaf > 0) {
+        world->deaf--;
+        return -ETIMEDOUT;
+    }
     for (int i = only ? 0 : WORLD_KEPT_EACH - 1; i < WORLD_KEPT_EACH; i++) {
         yarder_fd_drop(&kept[i].fd);
         kept[i].fd = -1;
@@ -27,13 +32,18 @@ static int keep(void *owner, uint32_t queue, int fd, bool only)
     return 0;
 }
 
-static void forget(void *owner, uint32_t queue)
+static int forget(void *owner, uint32_t queue)
 {
     struct world *world = owner;
+    if (world->deaf > 0) {
+        world->deaf--;
+        return -ETIMEDOUT;
+    }
     for (int i = 0; i < WORLD_KEPT_EACH; i++) {
         yarder_fd_drop(&world->kept[queue][i].fd);
         world->kept[queue][i].fd = -1;
     }
+    return 0;
 }
 
 static void complain(void *owner, const char *line)
@@ -45,8 +55,10 @@ static void complain(void *owner, const char *line)
 
 void world_init(struct world *world, uint32_t queues, uint32_t buffers)
 {
-    *world = (struct world){.hold_fd = -1, .now_ns = 1000000000, .block_limit_ns = UINT64_MAX};
-    assert_true(queues <= WORLD_QUEUES_MAX);
+    *world = (struct world){
+        .hold_fd = -1, .now_ns = 1000000000, .block_limit_ns = UINT64_MAX, .queues = queues};
+    world->kept = calloc(queues, sizeof(*world->kept));
+    assert_non_null(world->kept);
     const char *base = getenv("TMPDIR");
     (void)snprintf(world->folder, sizeof(world->folder), "%s/delivery-test-XXXXXX",
         base != NULL ? base : "/tmp");
@@ -73,7 +85,7 @@ void world_init(struct world *world, uint32_t queues, uint32_t buffers)
     assert_int_equal(hold_create(&shape, &world->hold_fd), 0);
     world->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     world->services = (struct output_services){world, keep, forget, complain};
-    for (uint32_t i = 0; i < WORLD_QUEUES_MAX; i++) {
+    for (uint32_t i = 0; i < queues; i++) {
         world->kept[i][0].fd = world->kept[i][1].fd = -1;
     }
 }
@@ -93,7 +105,7 @@ static int kept_of(struct world *world, uint32_t queue)
     if (fd >= 0) {
         (void)keep(world, queue, fd, true);
     } else {
-        forget(world, queue);
+        (void)forget(world, queue);
     }
     return fd;
 }
@@ -137,17 +149,23 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     return remove(path);
 }
 
+void world_remove(const char *folder)
+{
+    (void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 void world_end(struct world *world)
 {
     if (world->works) {
         world_die(world);
     }
-    for (uint32_t i = 0; i < WORLD_QUEUES_MAX; i++) {
-        forget(world, i);
+    for (uint32_t i = 0; i < world->queues; i++) {
+        (void)forget(world, i);
     }
+    free(world->kept);
     (void)close(world->hold_fd);
     (void)close(world->event_fd);
-    (void)nftw(world->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    world_remove(world->folder);
 }
 
 void world_reap(struct world *world)

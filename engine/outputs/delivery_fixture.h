@@ -16,7 +16,7 @@
 
 #include "outputs/delivery.h"
 
-enum { WORLD_PATH_BYTES = 300, WORLD_QUEUES_MAX = 8, WORLD_KEPT_EACH = 2 };
+enum { WORLD_PATH_BYTES = 300, WORLD_KEPT_EACH = 2 };
 
 struct world_kept {
     int fd; /* -1: none */
@@ -32,11 +32,13 @@ struct world {
     struct hold *hold;
     struct output output;
     struct output_services services;
-    struct world_kept kept[WORLD_QUEUES_MAX][WORLD_KEPT_EACH]; /* newest first */
+    struct world_kept (*kept)[WORLD_KEPT_EACH]; /* of each queue, newest first */
+    uint32_t queues;
     int event_fd;
     uint32_t sleeps;
     uint64_t now_ns;
     uint32_t complaints;
+    uint32_t deaf; /* the supervisor does not listen for so many words */
     bool works;
 };
 
@@ -46,6 +48,7 @@ void world_init(struct world *world, uint32_t queues, uint32_t buffers);
 void world_start(struct world *world);
 void world_die(struct world *world);
 void world_end(struct world *world);
+void world_remove(const char *folder); /* world_end removes its own */
 
 /* The steps of a pass; world_pass makes all of them. */
 void world_reap(struct world *world);

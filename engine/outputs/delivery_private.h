@@ -9,6 +9,10 @@
 struct output_slot *slot_for(
     struct output *output, const struct yarder_record *record, uint64_t now_ns);
 
+/* Whether the slot is that of the record's file. */
+bool slot_takes(const struct output *output, const struct output_slot *slot,
+    const struct yarder_record *record);
+
 /* The slot of this path, free until now; NULL: none free. */
 struct output_slot *slot_take(struct output *output, const char *path, uint64_t now_ns);
 
@@ -21,11 +25,38 @@ void slot_give_again(struct output *output, struct output_slot *slot);
 /* None is free, but one will be in a moment: the lane works and some file is not failing. */
 bool slot_comes(const struct output *output, uint64_t now_ns);
 
+/* Gives the supervisor the slot's descriptor. false: it cannot be told now; tried again later. */
+bool slot_keep(struct output *output, struct output_slot *slot, uint64_t now_ns);
+
+/* A call failed: tried again after a pause that grows. */
+void slot_back_off(struct output_slot *slot, uint64_t now_ns);
+bool slot_is_hopeless(const struct output_slot *slot); /* the pauses are as long as they get */
+
+/* What is written next begins behind a record's first half, whose line is closed first. */
+static inline bool slot_follows_half(const struct output_slot *slot)
+{
+    return !queue_record_open(slot->queue) && (slot->queue->flags & HOLD_QUEUE_HALF) != 0;
+}
+
 /* Closes files that got nothing for idle-close, or the quietest one when slots run short. */
 void slots_retire(struct output *output, uint64_t now_ns);
 
 /* The beginning of a record stands where its end cannot follow: it is written again whole. */
 void slot_begin_again(struct output *output, struct output_slot *slot);
+
+/* Counts a failed call on an output's files (queue HOLD_NONE: nobody knows which), and tells it. */
+void output_tell_failure(struct output *output, uint32_t queue, const char *call, int error);
+
+/* Since when what waits is late, or 0; read by output_look_at. */
+static inline void slot_late(struct output_slot *slot, uint64_t late_ns)
+{
+    __atomic_store_n(&slot->late_ns, late_ns, __ATOMIC_RELAXED);
+}
+/* Since when nothing moves, or 0; read by output_look_at. */
+static inline void output_set_blocked(struct output *output, uint64_t blocked_ns)
+{
+    __atomic_store_n(&output->blocked_ns, blocked_ns, __ATOMIC_RELAXED);
+}
 
 /* Hands a job to the lane. */
 void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request);

@@ -47,6 +47,29 @@ static void put_next(struct world *world)
     }
 }
 
+/* The next few at once, as far as there is room; those that were rendered for nothing come again.
+ */
+static void put_run(struct world *world)
+{
+    enum { RUN_MAX = 8 };
+    static char texts[RUN_MAX][LONG_BYTES + 100];
+    struct yarder_record records[RUN_MAX];
+    for (uint32_t i = 0; i < RUN_MAX; i++) {
+        size_t bytes = text_of_number(world->hold->router->accepted + i, texts[i]);
+        records[i] = (struct yarder_record){.text = {texts[i], bytes}};
+    }
+    uint32_t count = 1 + below(RUN_MAX);
+    uint32_t fit = output_run_begin(&world->output, records, count);
+    assert_true(fit <= count);
+    if (fit == 0) {
+        put_next(world);
+        return;
+    }
+    uint32_t taken = below(3) == 0 ? below(fit + 1) : fit;
+    output_run_end(&world->output, taken, world->now_ns);
+    world->hold->router->accepted += taken;
+}
+
 /* Bytes of a record that a stranger's line cut in two: its beginning, or what came after it. */
 static bool is_piece(const char *at, size_t bytes, const char *record, size_t record_bytes)
 {
@@ -128,7 +151,11 @@ static void mortal_pass(struct world *world, const struct chances *chances)
     world_reap(world);
     bool dies = happens(chances->die);
     for (uint32_t puts = below(30); puts > 0 && !(dies && below(60) == 0); puts--) {
-        put_next(world);
+        if (below(4) == 0) {
+            put_run(world);
+        } else {
+            put_next(world);
+        }
     }
     check_ledger(world);
     if (!dies || below(2) == 0) {
@@ -331,6 +358,117 @@ static void a_file_that_cannot_be_read(void **state)
     world_end(&world);
 }
 
+/* Killed between the newline that closes a half line and the write: that is not the record's. */
+static void killed_behind_a_closed_line(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 1, 12);
+    world_start(&world);
+    static char text[LONG_BYTES];
+    memset(text, 'x', sizeof(text));
+    text[0] = '\n';
+    world_put(&world, text, sizeof(text), NULL);
+    while (!queue_record_open(&world.hold->queues[0])) {
+        world_reap(&world);
+        world_commit(&world, true);
+        world_wait(&world);
+    }
+    world_append(&world, "log", "#half");
+    while (queue_record_open(&world.hold->queues[0])) {
+        world_commit(&world, true);
+        world_wait(&world);
+        world_reap(&world);
+    }
+    assert_true(output_seal(&world.output, world.now_ns, true));
+    hold_commit(world.hold);
+    assert_true(world.hold->queues[0].seal_bytes > 0);
+    world_die(&world);
+    world_append(&world, "log", "\n");
+    world_start(&world);
+    world_deliver(&world);
+    size_t bytes = 0;
+    const char *content = world_content(&world, "log", &bytes);
+    const char *closed = strstr(content, "#half\n");
+    assert_non_null(closed);
+    assert_int_equal(content + bytes - (closed + 6), sizeof(text) + 1);
+    assert_memory_equal(closed + 6, text, sizeof(text));
+    assert_int_equal(world.hold->outputs[0].delivered, 1);
+    world_end(&world);
+}
+
+/* A disk that fails: in the end what stands is not waited for any more. */
+static void a_file_whose_reads_fail(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 1, 12);
+    world_start(&world);
+    world_put(&world, "before", 6, NULL);
+    world_deliver(&world);
+    world_put(&world, "again", 5, NULL);
+    world_commit(&world, true);
+    world_die(&world);
+    int folder = open(world.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(folder >= 0); /* has a size, and gives no bytes: EISDIR */
+    (void)close(world.kept[0][0].fd);
+    world.kept[0][0].fd = folder;
+    world_start(&world);
+    const struct hold_output *counts = &world.hold->outputs[0];
+    uint64_t start_ns = world.now_ns;
+    while (counts->uncertain == 0) {
+        assert_true(world.now_ns - start_ns < 60000000000);
+        world_pass(&world);
+        world_wait(&world);
+    }
+    assert_true(counts->errors >= 3 && counts->errors < 20); /* tried again, with pauses */
+    world_deliver(&world);
+    size_t bytes = 0;
+    assert_string_equal(world_content(&world, "log", &bytes), "before\nagain\nagain\n");
+    assert_int_equal(counts->uncertain, 1);
+    assert_int_equal(counts->delivered, counts->copies);
+    world_end(&world);
+}
+
+/* The supervisor has no time: files wait for it, the writer does not, and no death finds a batch
+ * in a file that nobody keeps. */
+static void a_supervisor_that_does_not_listen(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 1, 12);
+    world_start(&world);
+    world.deaf = 4;
+    world_put(&world, "first", 5, NULL);
+    while (world.deaf > 0) {
+        assert_int_equal(world.hold->queues[0].seal_bytes, 0);
+        assert_true(world.deaf == 4 || output_deadline_ns(&world.output) != UINT64_MAX);
+        world_pass(&world);
+        world_wait(&world);
+    }
+    world_deliver(&world);
+    assert_true(world.kept[0][0].fd >= 0);
+    assert_int_equal(rename(world_path(&world, "log"), world_path(&world, "old")), 0);
+    world_put(&world, "second", 6, NULL);
+    world.deaf = 3;
+    world_deliver(&world);
+    world_put(&world, "third", 5, NULL); /* the old file is told off after a later commit */
+    world_deliver(&world);
+    assert_int_equal(world.deaf, 0);
+    assert_true(world.kept[0][0].fd >= 0);
+    assert_int_equal(world.kept[0][1].fd, -1);
+    world_put(&world, "fourth", 6, NULL);
+    world_commit(&world, true);
+    world_die(&world);
+    world_start(&world);
+    world_deliver(&world);
+    size_t bytes = 0;
+    assert_string_equal(world_content(&world, "old", &bytes), "first\n");
+    assert_string_equal(world_content(&world, "log", &bytes), "second\nthird\nfourth\n");
+    assert_int_equal(world.hold->outputs[0].uncertain, 0);
+    world_end(&world);
+}
+
 int main(void)
 {
     const char *seed = getenv("DELIVERY_SEED");
@@ -345,6 +483,9 @@ int main(void)
         cmocka_unit_test(a_disk_that_is_full_for_a_while),
         cmocka_unit_test(a_file_that_was_cut),
         cmocka_unit_test(a_file_that_cannot_be_read),
+        cmocka_unit_test(killed_behind_a_closed_line),
+        cmocka_unit_test(a_file_whose_reads_fail),
+        cmocka_unit_test(a_supervisor_that_does_not_listen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

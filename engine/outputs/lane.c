@@ -14,17 +14,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
 
+#include "os/memory.h"
 #include "outputs/lane_private.h"
 #include "outputs/lane_uring.h"
 
-enum { STACK_BYTES = 128 << 10, NAME_BYTES = 16, NS_PER_S = 1000 * 1000 * 1000 };
+enum { STACK_BYTES = 128 << 10, NAME_BYTES = 16 };
 
 enum lane_life { LIFE_STARTING, LIFE_RUNS, LIFE_LEFT };
 
@@ -49,36 +47,26 @@ struct lane {
     struct lane_files files;
 };
 static_assert((LANE_JOBS_MAX & (LANE_JOBS_MAX - 1)) == 0, "counters wrap around");
+static_assert(LANE_JOBS_MAX >= 2 * OUTPUT_OPEN_MAX, "two for each file");
 static_assert(offsetof(struct lane, done) == YARDER_CACHE_LINE, "one line for each writer");
-
-static void futex_wait(uint32_t *word, uint32_t expected, uint64_t wait_ns)
-{
-    struct timespec wait = {(time_t)(wait_ns / NS_PER_S), (long)(wait_ns % NS_PER_S)};
-    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected,
-        wait_ns == UINT64_MAX ? NULL : &wait, NULL, 0);
-}
-
-static void futex_wake(uint32_t *word)
-{
-    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
 
 static void set_life(struct lane *lane, enum lane_life life)
 {
     __atomic_store_n(&lane->life, life, __ATOMIC_RELEASE); /* pairs with wait_life */
-    futex_wake(&lane->life);
+    (void)os_futex_wake_private(&lane->life, INT_MAX);
 }
 
 /* Waits while the life is still `life`: 0 or -ETIMEDOUT. */
 static int wait_life(struct lane *lane, enum lane_life life, uint64_t wait_ns)
 {
-    uint64_t start_ns = lane_now_ns();
+    wait_ns = yarder_min(wait_ns, INT64_MAX);
+    uint64_t start_ns = (uint64_t)os_monotonic_ns();
     while (__atomic_load_n(&lane->life, __ATOMIC_ACQUIRE) == life) { /* pairs with set_life */
-        uint64_t waited_ns = lane_now_ns() - start_ns;
+        uint64_t waited_ns = (uint64_t)os_monotonic_ns() - start_ns;
         if (waited_ns >= wait_ns) {
             return -ETIMEDOUT;
         }
-        futex_wait(&lane->life, life, wait_ns == UINT64_MAX ? wait_ns : wait_ns - waited_ns);
+        (void)os_futex_wait_private(&lane->life, life, (int64_t)(wait_ns - waited_ns));
     }
     return 0;
 }
@@ -127,9 +115,7 @@ static void answer(struct lane *lane, struct lane_job *job)
         lane_file_close(&lane->files, job);
         break;
     case LANE_COMPARE:
-        job->error = compare_file(job->fd, &job->batch, &job->found);
-        job->answer = job->error < 0 ? LANE_FAILED : LANE_DONE;
-        job->failed_call = "read";
+        lane_file_compare(&lane->files, job);
         break;
     }
     __atomic_store_n(&lane->done, lane->done + 1, __ATOMIC_SEQ_CST); /* the job is the writer's */
@@ -143,7 +129,7 @@ static uint64_t sync_due(struct lane *lane, bool all)
         return UINT64_MAX;
     }
     uint64_t next_ns = 0;
-    int r = lane_sync_due(&lane->files, lane_now_ns(), all, &next_ns);
+    int r = lane_sync_due(&lane->files, (uint64_t)os_monotonic_ns(), all, &next_ns);
     if (r < 0) {
         /* taken by lane_take_sync_error; before the flag is looked at, as in answer */
         __atomic_store_n(&lane->sync_error, r, __ATOMIC_SEQ_CST);
@@ -162,7 +148,7 @@ static void sleep_for(struct lane *lane, uint64_t wait_ns)
     __atomic_store_n(&lane->sleeps, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&lane->submitted, __ATOMIC_SEQ_CST) == lane->done &&
         __atomic_load_n(&lane->leave, __ATOMIC_SEQ_CST) == 0) {
-        futex_wait(&lane->sleeps, 1, wait_ns);
+        (void)os_futex_wait_private(&lane->sleeps, 1, (int64_t)yarder_min(wait_ns, INT64_MAX));
     }
     __atomic_store_n(&lane->sleeps, 0, __ATOMIC_RELAXED); /* at worst one wake-up for nothing */
 }
@@ -215,7 +201,7 @@ static void wake_lane(struct lane *lane)
 {
     if (__atomic_load_n(&lane->sleeps, __ATOMIC_SEQ_CST) != 0 && /* pairs with sleep_for */
         __atomic_exchange_n(&lane->sleeps, 0, __ATOMIC_RELAXED) != 0) {
-        futex_wake(&lane->sleeps);
+        (void)os_futex_wake_private(&lane->sleeps, 1);
     }
 }
 
@@ -294,7 +280,7 @@ struct lane_job *lane_done(struct lane *lane)
 uint64_t lane_stuck_ns(const struct lane *lane)
 {
     uint64_t since_ns = __atomic_load_n(&lane->files.watch.since_ns, __ATOMIC_RELAXED);
-    uint64_t now_ns = lane_now_ns();
+    uint64_t now_ns = (uint64_t)os_monotonic_ns();
     return since_ns == 0 || now_ns < since_ns ? 0 : now_ns - since_ns;
 }
 

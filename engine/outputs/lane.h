@@ -157,6 +157,7 @@ int lane_take_sync_error(struct lane *lane);
  */
 YARDER_MUST_USE int lane_close(struct lane *lane, uint64_t wait_ns);
 
-enum { LANE_JOBS_MAX = 1024 };
+/* Of each file two at the most: its job, and the CLOSE of the file its path named before. */
+enum { LANE_JOBS_MAX = 2048 };
 
 #endif

@@ -6,26 +6,19 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #include "os/crash.h"
+#include "os/memory.h"
 #include "outputs/lane_path.h"
 #include "outputs/lane_uring.h"
 
 enum { INTERRUPTED_TRIES = 8 };
 
-uint64_t lane_now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 void lane_enter(struct lane_files *files, const char *call)
 {
     /* relaxed: lane_stuck_ns and lane_call only tell a person; nothing is ordered by them */
     __atomic_store_n(&files->watch.call, call, __ATOMIC_RELAXED);
-    __atomic_store_n(&files->watch.since_ns, lane_now_ns(), __ATOMIC_RELAXED);
+    __atomic_store_n(&files->watch.since_ns, (uint64_t)os_monotonic_ns(), __ATOMIC_RELAXED);
 }
 
 void lane_leave(struct lane_files *files)
@@ -232,7 +225,8 @@ static void write_other(struct lane_files *files, struct lane_job *job)
 
 /*
  * Whether the path names another file, or none. If it cannot be looked up (a folder we may no
- * longer enter) the file we have is still good, and nothing better is to be had.
+ * longer enter) the file we have is still good, and nothing better is to be had; unless no name
+ * leads to it any more, for then nobody will find what is written.
  */
 static bool has_moved(struct lane_files *files, const char *path, const struct stat *ours)
 {
@@ -241,7 +235,7 @@ static bool has_moved(struct lane_files *files, const char *path, const struct s
     int r = stat(path, &named) < 0 ? -errno : 0;
     lane_leave(files);
     if (r < 0) {
-        return r == -ENOENT || r == -ENOTDIR;
+        return r == -ENOENT || r == -ENOTDIR || ours->st_nlink == 0;
     }
     return named.st_dev != ours->st_dev || named.st_ino != ours->st_ino;
 }
@@ -294,6 +288,20 @@ void lane_file_write(struct lane_files *files, struct lane_job *job)
     } else {
         write_file(files, job);
     }
+}
+
+/* Recovery */
+
+void lane_file_compare(struct lane_files *files, struct lane_job *job)
+{
+    lane_enter(files, "read");
+    int r = compare_file(job->fd, &job->batch, &job->found);
+    lane_leave(files);
+    if (r < 0) {
+        lane_file_failed(job, "read", r);
+        return;
+    }
+    job->answer = LANE_DONE;
 }
 
 /* Closing */

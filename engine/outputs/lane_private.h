@@ -30,8 +30,6 @@ struct lane_files {
     struct lane_unsynced unsynced[LANE_JOBS_MAX];
 };
 
-uint64_t lane_now_ns(void);
-
 /* Around each call that can hang. `call` is a literal. */
 void lane_enter(struct lane_files *files, const char *call);
 void lane_leave(struct lane_files *files);
@@ -40,6 +38,7 @@ void lane_leave(struct lane_files *files);
 void lane_file_open(struct lane_files *files, struct lane_job *job);
 void lane_file_write(struct lane_files *files, struct lane_job *job);
 void lane_file_close(struct lane_files *files, struct lane_job *job);
+void lane_file_compare(struct lane_files *files, struct lane_job *job);
 
 /* Puts a newline behind a file that ends in half a line, which doing it again does not do again. */
 YARDER_MUST_USE int lane_file_close_line(

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "os/memory.h"
 #include "outputs/lane_private.h"
 
 int lane_sync_file(struct lane_files *files, int fd)
@@ -42,7 +43,8 @@ int lane_sync_later(struct lane_files *files, int fd)
     if (files->unsynced_count == LANE_JOBS_MAX) {
         return lane_sync_file(files, fd);
     }
-    files->unsynced[files->unsynced_count] = (struct lane_unsynced){fd, lane_now_ns()};
+    files->unsynced[files->unsynced_count] =
+        (struct lane_unsynced){fd, (uint64_t)os_monotonic_ns()};
     files->unsynced_count++;
     return 0;
 }

@@ -276,6 +276,44 @@ static void a_hung_lane_holds_nobody_else(void **state)
     (void)close(reader);
 }
 
+/* A read that takes its time is told of like any other call: here many lines nearly alike. */
+static void a_slow_compare_is_seen(void **state)
+{
+    enum { BATCH_BYTES = 64 << 10, FILE_BYTES = 512 << 10 };
+    struct fixture *fixture = *state;
+    char path[FIXTURE_PATH_BYTES];
+    char *lines = malloc(FILE_BYTES);
+    char *batch = malloc(BATCH_BYTES);
+    assert_true(lines != NULL && batch != NULL);
+    memset(lines, '\n', FILE_BYTES);
+    memset(batch, '\n', BATCH_BYTES);
+    batch[BATCH_BYTES - 2] = 'x';
+    const uint32_t ends[] = {BATCH_BYTES};
+    fixture_start(fixture);
+    struct lane_job job = {0};
+    fixture_open(fixture, &job, fixture_path(fixture, "log", path));
+    assert_int_equal(write(job.fd, lines, FILE_BYTES), FILE_BYTES);
+    job.request = LANE_COMPARE;
+    job.batch = (struct compare_batch){
+        .bytes = batch, .bytes_count = BATCH_BYTES, .ends = ends + 1, .ends_count = 1};
+    lane_submit(fixture->lane, &job);
+    bool seen = false;
+    struct lane_job *done = NULL;
+    while (done == NULL) {
+        uint64_t stuck_ns = lane_stuck_ns(fixture->lane);
+        const char *call = lane_call(fixture->lane);
+        seen = seen || (stuck_ns > 0 && call != NULL && strcmp(call, "read") == 0);
+        done = lane_done(fixture->lane);
+    }
+    assert_true(seen);
+    assert_int_equal(job.answer, LANE_DONE);
+    assert_int_equal(job.found.standing, BATCH_BYTES - 2); /* at the file's end */
+    assert_int_equal(lane_stuck_ns(fixture->lane), 0);
+    fixture_close(fixture, &job);
+    free(lines);
+    free(batch);
+}
+
 /* The thread is found by its name in /proc, and its signals are blocked. */
 static void bears_its_name(void **state)
 {
@@ -315,6 +353,7 @@ int main(void)
         SCENE(interval_syncs_while_idle),
         SCENE(close_pays_what_the_interval_owes),
         SCENE(a_hung_lane_holds_nobody_else),
+        SCENE(a_slow_compare_is_seen),
         SCENE(bears_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,13 @@ int option_parse_duration(const char *text, uint64_t *out_ns)
         *out_ns = 0;
         return 0;
     }
-    return parse_number(text, time_units, YARDER_COUNT_OF(time_units), out_ns);
+    uint64_t value_ns = 0;
+    int r = parse_number(text, time_units, YARDER_COUNT_OF(time_units), &value_ns);
+    if (r == 0 && value_ns > OPTION_DURATION_NS_MAX) {
+        return -ERANGE;
+    }
+    *out_ns = r == 0 ? value_ns : *out_ns;
+    return r;
 }
 
 static const char *format_number(
@@ -117,7 +123,8 @@ int option_parse_on_full(void *target, const char *text, char *why, size_t why_b
         parsed.policy = OUTPUT_FULL_DROP_OLDEST;
     } else if (limit != NULL) {
         if (option_parse_duration(limit, &parsed.block_ns) < 0) {
-            return refuse(why, why_bytes, "block:TIME with a unit, such as block:2s");
+            return refuse(
+                why, why_bytes, "block:TIME with a unit, such as block:2s, and at most 365d");
         }
     } else if (strcmp(text, "block") != 0) {
         return refuse(why, why_bytes, "block, block:TIME, drop-newest or drop-oldest");
@@ -133,7 +140,8 @@ int option_parse_fsync(void *target, const char *text, char *why, size_t why_byt
     if (interval != NULL) {
         parsed.policy = OUTPUT_SYNC_INTERVAL;
         if (option_parse_duration(interval, &parsed.interval_ns) < 0 || parsed.interval_ns == 0) {
-            return refuse(why, why_bytes, "interval:TIME with a unit, such as interval:1s");
+            return refuse(
+                why, why_bytes, "interval:TIME with a unit, such as interval:1s, and at most 365d");
         }
     } else if (strcmp(text, "batch") == 0) {
         parsed.policy = OUTPUT_SYNC_BATCH;

@@ -70,7 +70,8 @@ const struct output_option output_options[] = {
         EVERY},
     {{"newlines", YARDER_OPTION_CHOICE, FIELD(newlines), "auto", 0, 0, newlines_choices, NULL,
          "auto|keep|escape|indent",
-         "line ends inside a text; auto escapes what came from a network and keeps the rest"},
+         "line ends inside a text; auto escapes what came from a network or as syslog and keeps "
+         "the rest"},
         EVERY},
     {{"flush", YARDER_OPTION_DURATION, FIELD(flush_ns), "5ms", 0, UINT64_MAX, NULL, NULL, "TIME",
          "longest wait before a record is written"},
@@ -100,7 +101,7 @@ const struct output_option output_options[] = {
     {{"mkdir", YARDER_OPTION_BOOL, FIELD(mkdir), "yes", 0, 0, NULL, NULL, "yes|no",
          "make missing folders"},
         FILES},
-    {{"max-open", YARDER_OPTION_COUNT, FIELD(open_max), "100", 1, 1000, NULL, NULL, "N",
+    {{"max-open", YARDER_OPTION_COUNT, FIELD(open_max), "100", 1, OUTPUT_OPEN_MAX, NULL, NULL, "N",
          "files open at a time when the path has variables"},
         FILES},
     {{"idle-close", YARDER_OPTION_DURATION, FIELD(idle_close_ns), "5m", 0, UINT64_MAX, NULL, NULL,

@@ -12,6 +12,8 @@
 #include "codec/encode.h"
 #include "route/route.h"
 
+enum { OUTPUT_OPEN_MAX = 1000 }; /* the most that max-open= may ask for */
+
 enum output_kind { OUTPUT_FILE, OUTPUT_STDIO, OUTPUT_NULL, OUTPUT_KINDS };
 
 enum output_full { OUTPUT_FULL_BLOCK, OUTPUT_FULL_DROP_NEWEST, OUTPUT_FULL_DROP_OLDEST };

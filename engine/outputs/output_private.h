@@ -22,6 +22,9 @@ YARDER_MUST_USE int option_parse_streams(
 /* "64K": K, M and G are powers of 1024, in either case. 0, -EINVAL or -ERANGE. */
 YARDER_MUST_USE int option_parse_bytes(const char *text, uint64_t *out);
 
+/* Times are added to clocks, which no time that is let in may take beyond their end. */
+#define OPTION_DURATION_NS_MAX (UINT64_C(365) * 86400 * 1000000000)
+
 /* "5ms", units ms s m h d; "0" needs none. 0, -EINVAL (no or another unit) or -ERANGE. */
 YARDER_MUST_USE int option_parse_duration(const char *text, uint64_t *out_ns);
 

@@ -44,7 +44,7 @@ static size_t needed_by(struct output *output, const struct yarder_record *recor
 static bool is_patient(struct output *output, uint64_t now_ns)
 {
     if (output->blocked_ns == 0) {
-        output->blocked_ns = now_ns;
+        output_set_blocked(output, now_ns);
     }
     return output->block_limit_ns == UINT64_MAX ||
            now_ns - output->blocked_ns < output->block_limit_ns;
@@ -67,9 +67,17 @@ static bool make_room(struct output *output, uint64_t now_ns)
     return output->pool.freed_count > 0;
 }
 
+/* A record found room; but a rest of a buffer is no sign that anything moves. */
+static inline void note_room(struct output *output)
+{
+    if (output->blocked_ns != 0 && output->pool.free_count > 0) {
+        output_set_blocked(output, 0);
+    }
+}
+
 bool output_blocks(struct output *output, const struct yarder_record *record, uint64_t now_ns)
 {
-    if (output->lane == NULL) {
+    if (output->lane == NULL || output->gone) {
         return false;
     }
     struct output_slot *slot = slot_for(output, record, now_ns);
@@ -82,8 +90,7 @@ bool output_blocks(struct output *output, const struct yarder_record *record, ui
         return false; /* no use in waiting: it is dropped */
     }
     if (YARDER_LIKELY(queue_has_room(&output->pool, slot->queue, needed))) {
-        /* A rest of a buffer is no sign that anything moves. */
-        output->blocked_ns = output->pool.free_count > 0 ? 0 : output->blocked_ns;
+        note_room(output);
         return false;
     }
     bool oldest = output->config->on_full.policy == OUTPUT_FULL_DROP_OLDEST;
@@ -110,14 +117,21 @@ static bool put_once(
     return true;
 }
 
+/* Something was put into the slot's queue. */
+static inline void note_put(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    slot->queue->used_ns = now_ns;
+    if (slot->due_ns == 0) {
+        slot->due_ns = now_ns + output->config->flush_ns;
+        slot_late(slot, slot->late_ns == 0 ? slot->due_ns : slot->late_ns);
+    }
+}
+
 static void put_or_drop(struct output *output, struct output_slot *slot,
     const struct yarder_record *record, uint64_t now_ns)
 {
     if (YARDER_LIKELY(put_once(output, slot, record))) {
-        slot->queue->used_ns = now_ns;
-        if (slot->due_ns == 0) {
-            slot->due_ns = now_ns + output->config->flush_ns;
-        }
+        note_put(output, slot, now_ns);
         return;
     }
     output->counts->dropped[HOLD_DROPPED_FULL]++;
@@ -132,6 +146,10 @@ void output_put(
         output->counts->delivered += copies;
         return;
     }
+    if (YARDER_UNLIKELY(output->gone)) {
+        output->counts->dropped[HOLD_DROPPED_LEFT] += copies;
+        return;
+    }
     struct output_slot *slot = slot_for(output, record, now_ns);
     if (YARDER_UNLIKELY(slot == NULL)) {
         output->counts->dropped[HOLD_DROPPED_PATH] += copies;
@@ -143,4 +161,48 @@ void output_put(
     for (uint32_t i = 0; i < copies; i++) {
         put_or_drop(output, slot, record, now_ns);
     }
+}
+
+/* Puts a record if it surely fits: what it took of `room`; 0: nothing. */
+static inline size_t render_within(
+    struct output *output, const struct yarder_record *record, char *at, size_t room)
+{
+    return bound_of(output, record) <= room ? render(output, record, at) : 0;
+}
+
+uint32_t output_run_begin(
+    struct output *output, const struct yarder_record *records, uint32_t count)
+{
+    if (output->lane == NULL) {
+        return count;
+    }
+    const struct output_slot *slot = &output->slots[output->last_slot];
+    struct queue_run *run = &output->run;
+    if (count == 0 || output->gone || !slot_takes(output, slot, &records[0]) ||
+        !queue_run_begin(&output->pool, slot->queue, bound_of(output, &records[0]), run)) {
+        return 0;
+    }
+    uint32_t put = 0;
+    do {
+        size_t bytes = render_within(output, &records[put], run->at, queue_run_room(run));
+        if (YARDER_UNLIKELY(bytes == 0)) {
+            break;
+        }
+        queue_run_put(run, bytes);
+        put++;
+    } while (put < count && (output->path_is_constant || slot_takes(output, slot, &records[put])));
+    return put;
+}
+
+void output_run_end(struct output *output, uint32_t count, uint64_t now_ns)
+{
+    output->counts->copies += count;
+    if (output->lane == NULL || count == 0) {
+        output->counts->delivered += count;
+        return;
+    }
+    struct output_slot *slot = &output->slots[output->last_slot];
+    queue_run_end(&output->pool, slot->queue, &output->run, count);
+    note_put(output, slot, now_ns);
+    note_room(output);
 }

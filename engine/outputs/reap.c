@@ -10,7 +10,7 @@
 static const uint64_t backoff_first_ns = 50ull * 1000 * 1000;
 static const uint64_t backoff_most_ns = 2000ull * 1000 * 1000;
 
-static void back_off(struct output_slot *slot, uint64_t now_ns)
+void slot_back_off(struct output_slot *slot, uint64_t now_ns)
 {
     slot->backoff_ns = slot->backoff_ns == 0 ? backoff_first_ns
                                              : yarder_min(slot->backoff_ns * 2, backoff_most_ns);
@@ -18,12 +18,29 @@ static void back_off(struct output_slot *slot, uint64_t now_ns)
     slot->due_ns = now_ns;
 }
 
+bool slot_is_hopeless(const struct output_slot *slot)
+{
+    return slot->backoff_ns == backoff_most_ns;
+}
+
+/* Nobody reads it any more, nor ever will: what comes for it is dropped and holds nobody up. */
+static void reader_left(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    output->gone = true;
+    output->counts->dropped[HOLD_DROPPED_LEFT] += queue_drop_all(&output->pool, slot->queue);
+    slot->due_ns = slot->retry_ns = 0;
+    output_complain(output, now_ns, "nobody reads it any more; records for it are dropped");
+}
+
 static void failed(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
     const struct lane_job *job = &slot->job;
-    output->counts->errors++;
-    output->gone |= output->config->kind == OUTPUT_STDIO && job->error == -EPIPE;
-    back_off(slot, now_ns);
+    output_tell_failure(output, slot->queue_index, job->failed_call, job->error);
+    if (output->config->kind == OUTPUT_STDIO && job->error == -EPIPE) {
+        reader_left(output, slot, now_ns);
+        return;
+    }
+    slot_back_off(slot, now_ns);
     bool ours = job->locked_by == 0 || job->locked_by == getpid();
     if (job->locked_elsewhere && ours && slot->backoff_ns == backoff_first_ns) {
         return; /* most likely our own descriptor of it, on its way to be closed */
@@ -32,8 +49,8 @@ static void failed(struct output *output, struct output_slot *slot, uint64_t now
         output_complain(output, now_ns, "%s is written by another process (pid %d); trying again",
             job->path, (int)job->locked_by);
     } else {
-        output_complain(output, now_ns, "%s: %s: %s; records wait, trying again", job->path,
-            job->failed_call, strerror(-job->error));
+        output_complain(output, now_ns, "%s%s%s: %s; records wait, trying again", job->path,
+            job->path[0] != '\0' ? ": " : "", job->failed_call, strerror(-job->error));
     }
 }
 
@@ -57,10 +74,8 @@ static void follow(struct output *output, struct output_slot *slot, uint64_t now
         output_complain(output, now_ns, "%s: cannot be given to its owner: %s", job->path,
             strerror(-job->owner_error));
     }
-    /* Before the commit that names it: after a kill only this descriptor finds the file. */
-    if (output->services->keep(output->services->owner, slot->queue_index, slot->fd, false) < 0) {
-        queue->dev = queue->ino = 0;
-    }
+    /* Before any byte is sealed for it: after a kill only this descriptor finds the file. */
+    (void)slot_keep(output, slot, now_ns);
 }
 
 /* Failures that a record brings about by the name it gives to its file. */
@@ -75,8 +90,9 @@ static void reap_open(struct output *output, struct output_slot *slot, uint64_t 
     if (slot->job.answer != LANE_DONE) {
         slot->state = SLOT_CLOSED;
         failed(output, slot, now_ns);
-        if (!output->path_is_constant && is_bad_name(slot->job.error) &&
-            slot->backoff_ns == backoff_most_ns) {
+        /* A name that a record made may be that of another output's file. */
+        bool bad = is_bad_name(slot->job.error) || slot->job.locked_elsewhere;
+        if (!output->path_is_constant && bad && slot_is_hopeless(slot)) {
             slot_give_up(output, slot);
         }
         return;
@@ -88,12 +104,14 @@ static void reap_open(struct output *output, struct output_slot *slot, uint64_t 
     follow(output, slot, now_ns);
 }
 
-static void delivered(struct output *output, struct output_slot *slot, uint32_t bytes)
+static void delivered(
+    struct output *output, struct output_slot *slot, uint32_t bytes, uint64_t now_ns)
 {
     output->counts->delivered += queue_complete(&output->pool, slot->queue, bytes);
     output->counts->delivered_bytes += bytes;
     if (bytes > 0) {
-        output->blocked_ns = 0;
+        output_set_blocked(output, 0);
+        slot_late(slot, queue_is_empty(slot->queue) ? 0 : now_ns + output->config->flush_ns);
         output->counts->last_progress_ns = (uint64_t)os_realtime_ns();
     }
 }
@@ -113,10 +131,11 @@ static void resized(struct output *output, struct output_slot *slot)
 }
 
 /* The bytes stand in the file, but perhaps not on the disk. */
-static void complain_of_sync(struct output *output, const struct lane_job *job, uint64_t now_ns)
+static void complain_of_sync(struct output *output, const struct output_slot *slot,
+    const struct lane_job *job, uint64_t now_ns)
 {
     if (job->sync_error != 0) {
-        output->counts->errors++;
+        output_tell_failure(output, slot->queue_index, "fdatasync", job->sync_error);
         output_complain(output, now_ns, "%s: fdatasync: %s", job->path, strerror(-job->sync_error));
     }
 }
@@ -142,7 +161,7 @@ static void written(struct output *output, struct output_slot *slot, uint64_t no
         slot_begin_again(output, slot);
     } else if (job->bytes_count > 0) {
         queue->flags &= ~(uint32_t)(job->written > 0 ? HOLD_QUEUE_HALF : 0);
-        delivered(output, slot, job->written);
+        delivered(output, slot, job->written, now_ns);
     }
     output->counts->foreign += foreign; /* another process appended before us */
     if (foreign && !whole && queue_record_open(queue)) {
@@ -153,7 +172,7 @@ static void written(struct output *output, struct output_slot *slot, uint64_t no
     if (whole) {
         slot->backoff_ns = slot->retry_ns = 0;
     }
-    complain_of_sync(output, job, now_ns);
+    complain_of_sync(output, slot, job, now_ns);
 }
 
 static void reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns)
@@ -186,7 +205,8 @@ static void reap_compare(struct output *output, struct output_slot *slot, uint64
 {
     const struct lane_job *job = &slot->job;
     struct hold_queue *queue = slot->queue;
-    bool unreadable = job->answer == LANE_FAILED && (job->error == -EBADF || job->error == -ESPIPE);
+    bool unreadable = job->answer == LANE_FAILED && job->error != -ENOMEM &&
+                      (slot_is_hopeless(slot) || job->error == -EBADF || job->error == -ESPIPE);
     if (job->answer != LANE_DONE && !unreadable) {
         failed(output, slot, now_ns); /* stays in COMPARING: asked again by output_submit */
         return;
@@ -194,29 +214,28 @@ static void reap_compare(struct output *output, struct output_slot *slot, uint64
     crash_point("compared");
     slot->state = SLOT_IDLE;
     slot->due_ns = now_ns;
-    if (unreadable) { /* a file that we may only write to */
+    slot->backoff_ns = slot->retry_ns = 0;
+    if (unreadable) { /* a file that we may only write to, or a disk that fails */
         slot_give_again(output, slot);
         return;
     }
     uint32_t sealed = queue_sealed_records(&output->pool, queue);
     uint64_t before = output->counts->delivered;
-    delivered(output, slot, job->found.standing);
+    delivered(output, slot, job->found.standing, now_ns);
     output->counts->uncertain += job->found.cut ? sealed - (output->counts->delivered - before) : 0;
-    slot->backoff_ns = slot->retry_ns = 0;
     queue->expected_size = job->found.size;
     if (!job->found.at_end && queue_record_open(queue)) {
         queue->flags |= HOLD_QUEUE_BROKEN;
     }
 }
 
-static void reap_close(struct output *output, struct output_slot *slot)
+static void reap_close(struct output_slot *slot)
 {
     slot->state = SLOT_FREE;
     slot->just_freed = true;
     slot->fd = -1;
-    slot->queue->flags = 0;
+    slot->unkept = slot->keeps_more = false;
     slot->queue->dev = slot->queue->ino = 0;
-    output->services->forget(output->services->owner, slot->queue_index);
 }
 
 static void reap_job(struct output *output, struct lane_job *job, uint64_t now_ns)
@@ -224,7 +243,7 @@ static void reap_job(struct output *output, struct lane_job *job, uint64_t now_n
     struct output_slot *slot = job->owner;
     output->under_way--;
     if (job->request == LANE_CLOSE) {
-        complain_of_sync(output, job, now_ns);
+        complain_of_sync(output, slot, job, now_ns);
     }
     if (job == &slot->close_job) {
         slot->close_under_way = false;
@@ -242,7 +261,7 @@ static void reap_job(struct output *output, struct lane_job *job, uint64_t now_n
         reap_compare(output, slot, now_ns);
         return;
     case LANE_CLOSE:
-        reap_close(output, slot);
+        reap_close(slot);
         return;
     }
 }
@@ -253,7 +272,7 @@ static void reap_sync(struct output *output, uint64_t now_ns)
     bool may = output->lane != NULL && output->config->fsync.policy == OUTPUT_SYNC_INTERVAL;
     int r = may ? lane_take_sync_error(output->lane) : 0;
     if (r < 0) {
-        output->counts->errors++;
+        output_tell_failure(output, HOLD_NONE, "fdatasync", r);
         output_complain(output, now_ns, "fdatasync: %s", strerror(-r));
     }
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { SLOTS_SPARE = 2, LINE_BYTES = 480 };
-static const uint64_t stuck_after_ns = 200ull * 1000 * 1000;
+static const uint64_t stuck_after_ns = 500ull * 1000 * 1000;
 static const uint64_t complain_every_ns = 60ull * 1000 * 1000 * 1000;
 
 /* The place of this kind of complaint, or that of the one that was made longest ago. */
@@ -44,8 +44,7 @@ void slot_submit(struct output *output, struct output_slot *slot, enum lane_requ
     slot->job.path = hold_queue_name(output->hold, slot->queue_index);
     slot->job.fd = slot->fd;
     slot->job.record_open = queue_record_open(slot->queue);
-    slot->job.close_line =
-        !queue_record_open(slot->queue) && (slot->queue->flags & HOLD_QUEUE_HALF) != 0;
+    slot->job.close_line = slot_follows_half(slot);
     slot->job.reopen = (slot->queue->flags & HOLD_QUEUE_REOPEN) != 0;
     slot->job.expected_size = slot->queue->expected_size;
     slot->job.dev = slot->queue->dev;
@@ -65,6 +64,23 @@ void slot_submit_close(struct output *output, struct output_slot *slot, int fd)
     slot->close_under_way = true;
     output->under_way++;
     lane_submit(output->lane, &slot->close_job);
+}
+
+bool slot_keep(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    const struct output_services *services = output->services;
+    int r = services->keep(services->owner, slot->queue_index, slot->fd, false);
+    slot->unkept = r < 0;
+    if (r == 0) {
+        slot->backoff_ns = slot->retry_ns = 0;
+        return true;
+    }
+    slot_back_off(slot, now_ns);
+    if (slot_is_hopeless(slot)) {
+        output_complain(output, now_ns, "%s: the supervisor does not take it: %s; records wait",
+            hold_queue_name(output->hold, slot->queue_index), strerror(-r));
+    }
+    return false;
 }
 
 void slot_begin_again(struct output *output, struct output_slot *slot)
@@ -88,6 +104,7 @@ void slot_give_up(struct output *output, struct output_slot *slot)
     slot->state = SLOT_FREE;
     slot->just_freed = true;
     slot->due_ns = 0;
+    slot_late(slot, 0);
     slot->queue->flags = 0;
 }
 
@@ -115,9 +132,21 @@ struct output_slot *slot_take(struct output *output, const char *path, uint64_t 
             .used_ns = now_ns};
         slot->state = SLOT_CLOSED;
         slot->retry_ns = slot->backoff_ns = slot->due_ns = 0;
+        slot_late(slot, 0);
         return slot;
     }
     return NULL;
+}
+
+bool slot_takes(
+    const struct output *output, const struct output_slot *slot, const struct yarder_record *record)
+{
+    char path[YARDER_PATH_BYTES_MAX];
+    if (output->path_is_constant) {
+        return slot->state != SLOT_FREE;
+    }
+    return path_template_run(output->path, record, path, sizeof(path)) >= 0 &&
+           slot_has_name(output, slot, path);
 }
 
 struct output_slot *slot_for(
@@ -150,17 +179,32 @@ struct output_slot *slot_for(
     return slot;
 }
 
+/* Its file was ours a moment ago, and is locked until the supervisor has closed it too. */
+static bool is_being_freed(const struct output_slot *slot)
+{
+    static const uint64_t wait_ns = 400ull * 1000 * 1000;
+    return slot->state == SLOT_CLOSED && slot->job.locked_elsewhere && slot->backoff_ns < wait_ns;
+}
+
 bool slot_comes(const struct output *output, uint64_t now_ns)
 {
     if (lane_stuck_ns(output->lane) > stuck_after_ns || output->fenced) {
         return false;
     }
     for (uint32_t i = 0; i < output->slots_count; i++) {
-        if (output->slots[i].retry_ns <= now_ns) {
+        if (output->slots[i].retry_ns <= now_ns || is_being_freed(&output->slots[i])) {
             return true;
         }
     }
     return false;
+}
+
+/* From now on its name may be another slot's: no commit holds one name twice. */
+static void retire(struct output *output, struct output_slot *slot)
+{
+    slot->state = SLOT_CLOSING;
+    slot->queue->flags = 0;
+    slot_submit(output, slot, LANE_CLOSE);
 }
 
 void slots_retire(struct output *output, uint64_t now_ns)
@@ -177,8 +221,7 @@ void slots_retire(struct output *output, uint64_t now_ns)
             continue;
         }
         if (now_ns - slot->queue->used_ns >= output->config->idle_close_ns) {
-            slot->state = SLOT_CLOSING;
-            slot_submit(output, slot, LANE_CLOSE);
+            retire(output, slot);
         } else if (quietest == NULL || slot->queue->used_ns < quietest->queue->used_ns) {
             quietest = slot;
         }
@@ -186,8 +229,7 @@ void slots_retire(struct output *output, uint64_t now_ns)
     uint32_t spare = output->slots_count > SLOTS_SPARE ? SLOTS_SPARE : 0;
     bool wanted = free_slots < yarder_max(spare, output->slot_wanted);
     if (wanted && quietest != NULL) {
-        quietest->state = SLOT_CLOSING;
-        slot_submit(output, quietest, LANE_CLOSE);
+        retire(output, quietest);
     }
     output->slot_wanted = false; /* who still waits asks again */
 }

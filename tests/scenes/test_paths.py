@@ -156,3 +156,40 @@ def test_mode_owner_group_and_folders(yarder, folder):
     ledger.wait_settled(one, 10, SETTLE_SECONDS)
     for name in ("a/b/c/new", "missing/yarder"):
         audit([folder / name], {"a": 10}).assert_clean()
+
+
+def test_a_host_that_is_called_like_another_file(yarder, folder):
+    """A peer names itself so that its file is that of another output: its own records pay for it,
+    and nobody else's."""
+    one = yarder("input = unix:{folder}/in,parse=syslog\ninput = local unix:{folder}/local\n"
+                 "output = all file:{folder}/all.log,input=local\n"
+                 "output = hosts file:{folder}/${host}.log,input=unix:{folder}/in\n")
+    wait_until((folder / "all.log").exists, SETTLE_SECONDS, "the other file")
+    with senders.unix_datagram(folder / "in") as peer, \
+            senders.unix_datagram(folder / "local") as local:
+        for _ in range(10):
+            peer.send(syslog(b"all", b"app", b"mine now"))
+        for number in range(10):
+            peer.send(syslog(b"web", b"app", b"%d" % number))
+            local.send(b"%d" % number)
+        status = ledger.wait_settled(one, 30, SETTLE_SECONDS)
+    assert ledger.named(status, "hosts")["dropped"]["path"] == 10
+    for name in ("all.log", "web.log"):
+        assert (folder / name).read_text().split() == [str(number) for number in range(10)]
+
+
+def test_a_name_that_leads_nowhere(yarder, folder):
+    """The file is unlinked and its name becomes a loop: records wait for a name that leads to a
+    file again, instead of going where nobody finds them."""
+    one = yarder("input = unix:{folder}/in\noutput = all file:{folder}/all.log\n")
+    path = folder / "all.log"
+    with senders.unix_datagram(folder / "in") as sender:
+        sender.send(b"first")
+        ledger.wait_settled(one, 1, SETTLE_SECONDS)
+        path.unlink()
+        path.symlink_to("all.log")
+        sender.send(b"second")
+        one.wait_for_stderr("Too many levels of symbolic links", SETTLE_SECONDS)
+        path.unlink()
+        ledger.wait_settled(one, 2, SETTLE_SECONDS)
+    assert path.read_text() == "second\n"
