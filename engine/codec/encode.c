@@ -168,15 +168,3 @@ bool encoder_is_plain(const struct encoder *encoder)
     return encoder->preset == ENCODE_TEXT &&
            (encoder->newlines == ENCODE_NEWLINES_KEEP || encoder->newlines == ENCODE_NEWLINES_AUTO);
 }
-
-bool encoder_reads_text(const struct encoder *encoder)
-{
-    if (encoder->preset == ENCODE_JSON || encoder->preset == ENCODE_RFC5424) {
-        return true;
-    }
-    if (encoder->newlines == ENCODE_NEWLINES_AUTO) {
-        return encoder->preset == ENCODE_SYSLOG || encoder->list.kind_counts[TEMPLATE_FIELDS] > 0;
-    }
-    return encoder->newlines != ENCODE_NEWLINES_KEEP ||
-           encoder->list.kind_counts[TEMPLATE_FIELDS] > 0;
-}

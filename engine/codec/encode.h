@@ -16,9 +16,9 @@
  * json: time (UTC, microseconds), level, host, logger, tag, pid, tid, stream, kind, facility, peer,
  * message, fields {}, truncated, partial, unparsed, lost_before, in this order; a member that says
  * nothing (no tag, kind log, a flag not set) is left out, and levelno is there for a level without
- * a name of its own. Bytes that are no UTF-8 become U+FFFD.
- * python: attributes that a record has no member for are fields of that name; exc_text and
- * stack_info follow the line, as Python's formatter has it.
+ * a name of its own. A field whose key was there before gets its number behind it ("ip.2"). Bytes
+ * that are no UTF-8 become U+FFFD. python: attributes that a record has no member for are fields of
+ * that name; exc_text and stack_info follow the line, as Python's formatter has it.
  */
 #ifndef YARDER_CODEC_ENCODE_H
 #define YARDER_CODEC_ENCODE_H
@@ -27,7 +27,10 @@
 #include "base/base.h"
 #include "codec/encode_names.h"
 
-/* AUTO: escape what came from a network, keep the rest; syslog and rfc5424 are escaped always. */
+/*
+ * AUTO: escape what came from a network or as syslog, keep the rest; the formats syslog and rfc5424
+ * are escaped always.
+ */
 enum encode_newlines {
     ENCODE_NEWLINES_AUTO,
     ENCODE_NEWLINES_KEEP,
@@ -56,8 +59,6 @@ size_t encoder_run(struct encoder *encoder, const struct yarder_record *record, 
  * this holds for records that are not flagged YARDER_FLAG_NETWORK.
  */
 bool encoder_is_plain(const struct encoder *encoder);
-/* Whether running it reads the text more than once (escaping): unstable memory must be copied. */
-bool encoder_reads_text(const struct encoder *encoder);
 
 /*
  * A path template: ${host} ${tag} ${logger} ${level} ${facility} ${pid} ${time:...} ${field.NAME}

@@ -122,11 +122,9 @@ static void test_text(void **state)
     check_as("text", ENCODE_NEWLINES_ESCAPE, &full, "one\\ntwo\\r\\x1b\t\xC3\xAB\xFFz\n");
     struct encoder *encoder = open_encoder("text", ENCODE_NEWLINES_AUTO);
     assert_true(encoder_is_plain(encoder));
-    assert_false(encoder_reads_text(encoder));
     encoder_close(encoder);
     encoder = open_encoder("text", ENCODE_NEWLINES_ESCAPE);
     assert_false(encoder_is_plain(encoder));
-    assert_true(encoder_reads_text(encoder));
     encoder_close(encoder);
 }
 
@@ -225,6 +223,65 @@ static void test_json_of_noise(void **state)
             assert_int_equal(strlen(message), record.text.length);
             assert_memory_equal(message, record.text.at, record.text.length);
         }
+        cJSON_Delete(json);
+        free(out);
+    }
+    encoder_close(encoder);
+}
+
+static bool keys_differ(const cJSON *object)
+{
+    for (const cJSON *one = object->child; one != NULL; one = one->next) {
+        for (const cJSON *other = one->next; other != NULL; other = other->next) {
+            if (strcmp(one->string, other->string) == 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Strict readers refuse an object that has a key twice; alike is what is alike in the output. */
+static void test_json_keys(void **state)
+{
+    (void)state;
+#define KEY(key, value)                                                                            \
+    {                                                                                              \
+        {key, sizeof(key) - 1}, {value, sizeof(value) - 1}, YARDER_FIELD_TEXT                      \
+    }
+    const struct yarder_field twice[] = {KEY("k", "1"), KEY("k", "2"), KEY("x\xFF", "3"),
+        KEY("k", "4"), KEY("x\xFE", "5"), KEY("k.2", "6"), KEY("k.6", "7"), KEY("k.2.6", "8"),
+        KEY("", "9"), KEY("", "10")};
+    struct yarder_record record = {.fields = twice, .fields_count = YARDER_COUNT_OF(twice)};
+    check("${fields}", &record,
+        "{\"k\":\"1\",\"k.2\":\"2\",\"x\xEF\xBF\xBD\":\"3\",\"k.4\":\"4\","
+        "\"x\xEF\xBF\xBD.5\":\"5\",\"k.2.6\":\"6\",\"k.6\":\"7\",\"k.2.6.8\":\"8\",\"\":\"9\",\"."
+        "10\":\"10\"}\n");
+    /* The number stands there, too: the one field that is left out. */
+    const struct yarder_field taken[] = {
+        KEY("a.3", "1"), KEY("a", "2"), KEY("a", "3"), KEY("b", "4")};
+    record = (struct yarder_record){.fields = taken, .fields_count = 4};
+    check("${fields}", &record, "{\"a.3\":\"1\",\"a\":\"2\",\"b\":\"4\"}\n");
+    struct encoder *encoder = open_encoder("json", ENCODE_NEWLINES_AUTO);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        static const char letters[] = "ab.12\xFF\xFE";
+        char keys[YARDER_FIELDS_MAX][4];
+        struct yarder_field many[YARDER_FIELDS_MAX];
+        uint32_t count = pick(YARDER_FIELDS_MAX + 1);
+        for (uint32_t i = 0; i < count; i++) {
+            for (size_t j = 0; j < sizeof(keys[i]); j++) {
+                keys[i][j] = letters[pick(sizeof(letters) - 1)];
+            }
+            many[i] = (struct yarder_field){.key = {keys[i], pick(sizeof(keys[i]) + 1)},
+                .value = {"v", 1},
+                .type = YARDER_FIELD_TEXT};
+        }
+        record = (struct yarder_record){.fields = many, .fields_count = count};
+        size_t length = 0;
+        char *out = run_exact(encoder, &record, &length);
+        cJSON *json = cJSON_ParseWithLength(out, length);
+        assert_non_null(json);
+        assert_true(count == 0 || keys_differ(cJSON_GetObjectItem(json, "fields")));
         cJSON_Delete(json);
         free(out);
     }
@@ -406,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_json_of_noise),
+        cmocka_unit_test(test_json_keys),
         cmocka_unit_test(test_floats),
         cmocka_unit_test(test_templates),
         cmocka_unit_test(test_python),

@@ -68,6 +68,11 @@ static inline size_t put_lines_bound(size_t length, enum put_policy policy)
     return length * factors[policy];
 }
 
+/*
+ * A number or truth value as text, in the fewest digits that read back the same; `at` itself when
+ * its bytes are none. PUT_NUMBER_BYTES_MAX.
+ */
+char *put_number(char *at, const struct yarder_field *field);
 /* A field's value as plain text; PUT_NUMBER_BYTES_MAX unless it is a text. */
 char *put_field(char *at, const struct yarder_field *field, enum put_policy policy);
 
@@ -76,7 +81,8 @@ char *put_field(char *at, const struct yarder_field *field, enum put_policy poli
 char *put_json_text(char *at, struct yarder_text text);
 /* A value of JSON with its quotes if it is a text (then 2 bytes more). */
 char *put_json_value(char *at, const struct yarder_field *field);
-/* An object of all fields of the record. */
+/* An object of all fields of the record; a key that comes again gets its field's number: "key.7".
+ */
 char *put_json_fields(char *at, const struct yarder_record *record);
 size_t put_json_fields_bound(const struct yarder_record *record);
 
