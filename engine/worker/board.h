@@ -15,7 +15,8 @@ struct board {
     uint64_t started_ns;      /* realtime */
     uint64_t workers_started; /* the first, those after a crash, those of reloads */
     uint64_t workers_crashed;
-    uint64_t reloads_done; /* good and bad ones */
+    uint64_t reloads_begun; /* number of the last one that began to read the sources */
+    uint64_t reloads_done;  /* number of the last one that ended, good or bad */
     uint64_t reloads_failed;
     char reload_error[BOARD_TEXT_BYTES]; /* of the last reload; "" when it was good */
     uint64_t ring_clients, ring_bytes, ring_refused;

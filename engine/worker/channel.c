@@ -44,7 +44,7 @@ static int wait_for_room(int socket_fd, int64_t deadline_ns)
 
 int channel_send(int socket_fd, const struct channel_message *message, int wait_ms)
 {
-    YARDER_ASSERT(message->kind > 0 && message->kind <= CHANNEL_ENDED);
+    YARDER_ASSERT(message->kind > 0 && message->kind <= CHANNEL_ALIVE);
     YARDER_ASSERT(memchr(message->text, '\0', CHANNEL_TEXT_BYTES) != NULL);
     uint32_t fds_count = 0;
     while (fds_count < CHANNEL_FDS_MAX && message->fds[fds_count] >= 0) {
@@ -79,7 +79,7 @@ int channel_receive(int socket_fd, struct channel_message *message)
         received = os_receive_fds(
             socket_fd, &taken, WIRE_BYTES, &bytes_count, taken.fds, CHANNEL_FDS_MAX, &fds_count);
     } while (received == -EINTR);
-    if (received < 0) {
+    if (received < 0 && received != -EMFILE) {
         return received == -EAGAIN       ? 0
                : received == -ECONNRESET ? -EPIPE
                : received == -EMSGSIZE   ? -EBADMSG
@@ -88,7 +88,7 @@ int channel_receive(int socket_fd, struct channel_message *message)
     for (uint32_t i = fds_count; i < CHANNEL_FDS_MAX; i++) {
         taken.fds[i] = -1;
     }
-    bool ours = bytes_count == WIRE_BYTES && taken.kind > 0 && taken.kind <= CHANNEL_ENDED &&
+    bool ours = bytes_count == WIRE_BYTES && taken.kind > 0 && taken.kind <= CHANNEL_ALIVE &&
                 memchr(taken.text, '\0', CHANNEL_TEXT_BYTES) != NULL;
     if (!ours) {
         channel_message_drop(&taken);

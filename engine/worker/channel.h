@@ -12,7 +12,8 @@
  *                                        <-------   READY   (or leaves with status 2 and an error)
  *     GO                                 ------->   recovers from the commit and enters its loop
  *     REGION REGION_GONE CHILD_ENDED REOPEN ---->
- *                                        <-------   FILE FILE_CLOSED REGION_DONE RELOAD
+ *                                        <-------   FILE FILE_CLOSED REGION_DONE REGION_REFUSED
+ *                                                   RELOAD
  *   reload: a second worker is prepared while the first works on; then
  *     QUIET                              ------->   stops reading, finishes its writes, commits
  *                                        <-------   CONNECTION..., QUIETED
@@ -62,6 +63,9 @@ enum channel_kind {
     CHANNEL_QUIETED,     /* number: outputs (a bit each) whose file a call is still under way on */
     CHANNEL_ENDED,       /* everything ended (until_end) and is delivered: the daemon may leave;
                             number 1: nobody reads standard output any more, it leaves at once */
+    CHANNEL_REGION_REFUSED, /* number: region id: it cannot be read here; its process is to know */
+    /* both ways */
+    CHANNEL_ALIVE, /* the question whether the writer still makes its rounds, and the answer */
 };
 
 enum { CHANNEL_FDS_MAX = 3, CHANNEL_TEXT_BYTES = 200 };
@@ -90,9 +94,9 @@ struct channel_message {
 YARDER_MUST_USE int channel_send(int socket_fd, const struct channel_message *message, int wait_ms);
 
 /*
- * Receives one: 1 with the message (its descriptors now belong to the caller, close-on-exec); 0:
- * none there; -EPIPE: the other side has gone; -EBADMSG: not a message of ours; -EMFILE: the
- * kernel could not give all descriptors (RLIMIT_NOFILE). Never blocks.
+ * Receives one: 1 with the message (its descriptors now belong to the caller, close-on-exec; none,
+ * when this process had no room for all of them: RLIMIT_NOFILE); 0: none there; -EPIPE: the other
+ * side has gone; -EBADMSG: not a message of ours. Never blocks.
  */
 YARDER_MUST_USE int channel_receive(int socket_fd, struct channel_message *message);
 

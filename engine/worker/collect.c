@@ -3,6 +3,9 @@
  * Records out of rings and pipes into the queues. Both can be taken again: a record that must wait
  * stays where it is, and the place that the commit stores is right before it.
  */
+#include <errno.h>
+#include <string.h>
+
 #include "worker/worker_private.h"
 
 /* A pass is short, so that lanes get their work and no kind of inputs keeps the others waiting. */
@@ -37,13 +40,55 @@ static bool place_gap(
     return placed;
 }
 
+/* What is the same for all records of a ring; of one whose end is not there. */
+static struct yarder_record unfinished_of(
+    const struct worker *worker, const struct ring_input *ring)
+{
+    return (struct yarder_record){.input = ring->input->index,
+        .tag = ring->tag,
+        .pid = ring->pid,
+        .facility = YARDER_FACILITY_NONE,
+        .received_ns = worker->batch->now_ns};
+}
+
+/*
+ * No join is free for a part of this ring: the record that has been without a part for longest goes
+ * out as it is. The part waits for the commit that frees the join.
+ */
+static void make_join(struct worker *worker, const struct ring_input *ring)
+{
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = unfinished_of(worker, ring);
+    uint64_t region = 0;
+    bool free_soon = true;
+    if (join_oldest(worker->hold, ring->id, &region, fields, &record) == 0) {
+        const struct ring_input *owner = worker->rings;
+        while (owner != NULL && owner->id != region) {
+            owner = owner->next;
+        }
+        record.tag = owner == NULL ? ring->input->tag : owner->tag;
+        record.pid = owner == NULL ? 0 : owner->pid;
+        free_soon = sink_place(&worker->sink, &record, 1, worker->now_ns) == 1;
+        if (free_soon) {
+            join_free(worker->hold, region, record.tid);
+        }
+    }
+    worker->dirty |= free_soon;
+    worker->sink.room_comes |= free_soon;
+}
+
 /* One part of a long record. false: it must wait. */
 static bool place_part(
     struct worker *worker, struct ring_input *ring, const struct ring_record *part)
 {
     uint32_t limit = ring->input->record_bytes_max;
-    if (part->more && join_put(worker->hold, ring->id, limit, part) == 0) {
+    int joined = part->more ? join_put(worker->hold, ring->id, limit, part) : -ENOENT;
+    if (joined == 0) {
         return true;
+    }
+    if (joined == -ENOSPC) {
+        make_join(worker, ring);
+        return false;
     }
     struct yarder_field fields[YARDER_FIELDS_MAX];
     struct yarder_record record = part->record;
@@ -68,14 +113,10 @@ static uint32_t place_ring(struct worker *worker, struct ring_input *ring, uint3
     uint32_t at = 0;
     while (at < count) {
         if (taken[at].record.lost_before > 0) {
-            bool told = ring->gap_ring == taken[at].ring && ring->gap_before == taken[at].before;
-            if (!told && !place_gap(worker, ring, &taken[at].record)) {
+            if (!place_gap(worker, ring, &taken[at].record)) {
                 return at;
             }
-            /* Should the record itself have to wait, its gap is not told again. */
-            ring->gap_ring = taken[at].ring;
-            ring->gap_before = taken[at].before;
-            taken[at].record.lost_before = 0;
+            taken[at].record.lost_before = 0; /* should it have to wait: not told again */
         }
         if (taken[at].continues || taken[at].more) {
             if (!place_part(worker, ring, &taken[at])) {
@@ -162,11 +203,7 @@ static bool retire_ring(struct worker *worker, struct ring_input *ring)
         return true;
     }
     struct yarder_field fields[YARDER_FIELDS_MAX];
-    struct yarder_record record = {.input = ring->input->index,
-        .tag = ring->tag,
-        .pid = ring->pid,
-        .facility = YARDER_FACILITY_NONE,
-        .received_ns = worker->batch->now_ns};
+    struct yarder_record record = unfinished_of(worker, ring);
     while (join_orphan(worker->hold, ring->id, fields, &record) == 0) {
         if (sink_place(&worker->sink, &record, 1, worker->now_ns) != 1) {
             return false;
@@ -275,8 +312,8 @@ static bool collect_pipe(struct worker *worker, struct pipe_input *pipe)
 {
     int taken = pipe->hungry ? pipe_intake(pipe) : 0;
     if (taken < 0) {
-        worker_say(worker, "input %s: its pipe is broken; no more is read from it",
-            pipe->input->config->name);
+        worker_say(worker, "input %s cannot be read: %s; no more is taken from it",
+            pipe->input->config->name, strerror(-taken));
         pipe->at_end = true;
     }
     worker->dirty |= taken > 0;

@@ -4,13 +4,13 @@
  * stays under way, with the batch framed from it, until all its records are placed.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/worker_private.h"
+#include "worker/accept.h"
 
-enum { SOURCES_EACH_PASS = 256, CHUNKS_EACH_PASS = 64, ACCEPTS_EACH_TIME = 64 };
+enum { SOURCES_EACH_PASS = 256, CHUNKS_EACH_PASS = 64 };
+static const uint64_t idle_look_every_ns = 1000ull * 1000 * 1000;
 
 static void feed_frame(struct worker *worker)
 {
@@ -84,6 +84,18 @@ static bool stream_broke(struct worker *worker, struct stream_input *stream)
     return feed_flush(worker);
 }
 
+/* Out of memory, most likely: the loop has paused it, and what the kernel drops it counts. */
+static void datagram_failed(struct worker *worker, struct datagram_input *datagram, int error)
+{
+    datagram->input->counts->errors++;
+    worker->dirty = true;
+    if (worker_may_say(worker, &datagram->failed_said_ns)) {
+        worker_say(worker, "input %s: receive: %s; trying again", datagram->input->config->name,
+            strerror(-error));
+    }
+    source_later(worker, &datagram->source);
+}
+
 /* Chunks of one source, up to a share of the pass. false: a record must wait. */
 static bool feed_source(struct worker *worker, struct io_source *source)
 {
@@ -93,8 +105,15 @@ static bool feed_source(struct worker *worker, struct io_source *source)
         if (r == 0) {
             return true;
         }
+        if (r < 0 && source->owner_kind == SOURCE_DATAGRAM) {
+            datagram_failed(worker, source->owner, r);
+            return true;
+        }
         if (r < 0) {
-            return source->owner_kind != SOURCE_STREAM || stream_broke(worker, source->owner);
+            return stream_broke(worker, source->owner);
+        }
+        if (source->owner_kind == SOURCE_STREAM) {
+            ((struct stream_input *)source->owner)->heard_ns = worker->now_ns;
         }
         worker->dirty = true;
         /* Asked now: a connection that is through is freed by the flush, and its source with it. */
@@ -134,44 +153,6 @@ bool feed_leftovers(struct worker *worker)
         }
     }
     return true;
-}
-
-/* Without a descriptor to spare the connection would stay, and wake us for ever: it is closed. */
-static void refuse_one(struct listener_input *listener)
-{
-    static int spare_fd = -1; /* given up for a moment, to accept with */
-    int fd = -1;
-    yarder_fd_drop(&spare_fd);
-    if (stream_accept(listener->source.fd, &fd) == 0) {
-        listener->input->counts->connections_refused++;
-        (void)close(fd);
-    }
-    spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-static void accept_some(struct worker *worker, struct listener_input *listener)
-{
-    for (unsigned i = 0; i < ACCEPTS_EACH_TIME; i++) {
-        int fd = -1;
-        int r = stream_accept(listener->source.fd, &fd);
-        if (r == -EMFILE || r == -ENFILE) {
-            worker->dirty = true;
-            refuse_one(listener);
-            return;
-        }
-        if (r < 0) {
-            return;
-        }
-        worker->dirty = true;
-        struct stream_input *stream = NULL;
-        if (listener->connections >= listener->input->config->connections_max ||
-            worker_add_stream(worker, listener->input->index, fd, &stream) < 0) {
-            listener->input->counts->connections_refused++;
-            (void)close(fd);
-            continue;
-        }
-        listener->input->counts->connections++;
-    }
 }
 
 static void answer_doorbell(struct worker *worker, struct ring_input *ring)
@@ -214,8 +195,39 @@ static void ready_source(struct worker *worker, struct io_source *source)
     }
 }
 
+/* Nothing came for idle-timeout, and nothing waits to be taken: not by us, not by the kernel. */
+static bool is_idle(const struct worker *worker, const struct stream_input *stream)
+{
+    uint64_t timeout_ns = stream->input->config->idle_timeout_ns;
+    char byte = 0;
+    return timeout_ns > 0 && worker->now_ns > stream->heard_ns &&
+           worker->now_ns - stream->heard_ns >= timeout_ns && !io_has(&stream->source) &&
+           recv(stream->source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* Connections of peers that have gone without a word, or might as well. */
+static bool close_idle(struct worker *worker)
+{
+    if (worker->now_ns < worker->idle_look_ns) {
+        return true;
+    }
+    worker->idle_look_ns = worker->now_ns + idle_look_every_ns;
+    struct stream_input *next = NULL;
+    for (struct stream_input *stream = worker->streams; stream != NULL; stream = next) {
+        next = stream->next;
+        if (is_idle(worker, stream) && !stream_broke(worker, stream)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool feed_sources(struct worker *worker)
 {
+    sources_again(worker);
+    if (!close_idle(worker)) {
+        return false;
+    }
     for (unsigned i = 0; i < SOURCES_EACH_PASS && worker->sink.budget_bytes > 0; i++) {
         struct io_source *source = io_next(worker->io);
         if (source == NULL) {

@@ -13,6 +13,7 @@
 
 #include "os/crash.h"
 #include "worker/queue_move.h"
+#include "worker/status.h"
 
 /* A connection in the baton, followed by its unframed bytes. */
 struct baton_entry {

@@ -21,11 +21,6 @@ static const uint64_t quiet_after_ns = 10ull * 1000 * 1000;
 /* A client that could not register for membarrier delays only itself, so long. */
 static const uint64_t sleep_most_ns = 100ull * 1000 * 1000;
 
-uint64_t worker_monotonic_ns(void)
-{
-    return (uint64_t)os_monotonic_ns();
-}
-
 static uint64_t deadline_ns(const struct worker *worker)
 {
     uint64_t deadline = UINT64_MAX;
@@ -149,11 +144,11 @@ static bool all_ended(const struct worker *worker)
 }
 
 /* `yarder run | head`: what is still to come has nowhere to go. */
-static bool reader_gone(const struct worker *worker)
+static bool readers_gone(const struct worker *worker)
 {
-    bool gone = false;
+    bool gone = worker->sink.outputs_count > 0;
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
-        gone = gone || worker->outputs[i].gone;
+        gone = gone && worker->outputs[i].gone;
     }
     return gone;
 }
@@ -163,7 +158,7 @@ static void tell_ended(struct worker *worker)
     if (!worker->config->until_end || worker->ended_told || worker->phase != WORKER_RUNNING) {
         return;
     }
-    bool gone = reader_gone(worker);
+    bool gone = readers_gone(worker);
     if (!gone && !all_ended(worker)) {
         return;
     }

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "worker/status.h"
+
 void preparation_init(struct preparation *preparation)
 {
     memset(preparation, 0, sizeof(*preparation));
@@ -42,9 +44,9 @@ static int put_file(struct preparation *preparation, struct channel_message *mes
 static int put_region(struct preparation *preparation, struct channel_message *message)
 {
     if (preparation->regions == NULL) {
-        preparation->regions = calloc(PREPARATION_REGIONS_MAX, sizeof(*preparation->regions));
+        preparation->regions = calloc(YARDER_REGIONS_MAX, sizeof(*preparation->regions));
     }
-    if (preparation->regions == NULL || preparation->regions_count == PREPARATION_REGIONS_MAX) {
+    if (preparation->regions == NULL || preparation->regions_count == YARDER_REGIONS_MAX) {
         return -ENOMEM;
     }
     preparation->regions[preparation->regions_count++] = *message;
@@ -54,11 +56,14 @@ static int put_region(struct preparation *preparation, struct channel_message *m
 
 static int put_stream(struct preparation *preparation, struct channel_message *message)
 {
-    if (preparation->streams == NULL) {
-        preparation->streams = calloc(PREPARATION_STREAMS_MAX, sizeof(*preparation->streams));
-    }
-    if (preparation->streams == NULL || preparation->streams_count == PREPARATION_STREAMS_MAX) {
-        return -ENOMEM;
+    if (preparation->streams_count == preparation->streams_room) {
+        uint32_t room = 2 * preparation->streams_room + 64;
+        struct preparation_stream *larger = realloc(preparation->streams, room * sizeof(*larger));
+        if (larger == NULL) {
+            return -ENOMEM;
+        }
+        preparation->streams = larger;
+        preparation->streams_room = room;
     }
     preparation->streams[preparation->streams_count++] = (struct preparation_stream){
         .fd = yarder_fd_take(&message->fds[0]), .pid = message->pid, .offset = message->number};
@@ -209,9 +214,7 @@ static void open_regions(struct worker *worker, struct preparation *preparation)
 {
     for (uint32_t i = 0; i < preparation->regions_count; i++) {
         struct channel_message *message = &preparation->regions[i];
-        if (worker_add_region(worker, message) < 0) {
-            worker_say(worker, "ring of pid %u cannot be read", message->pid);
-        }
+        worker_take_region(worker, message);
         channel_message_drop(message);
     }
     free(preparation->regions);

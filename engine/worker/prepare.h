@@ -5,12 +5,6 @@
 
 #include "worker/worker_private.h"
 
-enum {
-    WORKER_SOURCES_MAX = 16384,
-    PREPARATION_REGIONS_MAX = 4096,
-    PREPARATION_STREAMS_MAX = 16384,
-};
-
 /* A descriptor that the supervisor kept for a queue, of this hold or of the old one. */
 struct preparation_file {
     uint32_t queue;
@@ -36,7 +30,7 @@ struct preparation {
     struct channel_message *regions; /* their messages, as they came */
     uint32_t regions_count;
     struct preparation_stream *streams;
-    uint32_t streams_count, baton_pid;
+    uint32_t streams_count, streams_room, baton_pid;
     uint64_t fenced; /* outputs whose file a dead worker's lane still holds */
     /* made by handover_take: which queue of ours continues which of the old hold */
     uint32_t *queue_from; /* by our queue; HOLD_NONE: a new one. NULL: all are */

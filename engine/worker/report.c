@@ -8,27 +8,59 @@ static void number(cJSON *to, const char *name, uint64_t value)
     (void)cJSON_AddNumberToObject(to, name, (double)value); /* exact up to 2^53 */
 }
 
-static cJSON *input_report(const struct hold_input *counts, const struct input_config *config)
+/* What has grown since `before`; a counter that went back is another's and says nothing. */
+static uint64_t growth(uint64_t now, uint64_t before)
 {
+    return now > before ? now - before : 0;
+}
+
+static void input_losses(cJSON *to, const struct hold_input *now, const struct hold_input *before)
+{
+    cJSON *refused = cJSON_AddObjectToObject(to, "refused");
+    for (uint32_t i = 0; i < HOLD_REFUSED_REASONS; i++) {
+        number(refused, hold_refused_names[i], growth(now->refused[i], before->refused[i]));
+    }
+    cJSON *lost = cJSON_AddObjectToObject(to, "lost");
+    number(lost, "kernel", growth(now->lost_kernel, before->lost_kernel));
+    number(lost, "ring", growth(now->lost_ring, before->lost_ring));
+    number(
+        to, "connections_refused", growth(now->connections_refused, before->connections_refused));
+}
+
+static cJSON *input_report(const struct hold_input *counts, const struct hold_input *before,
+    const struct input_config *config)
+{
+    static const struct hold_input nothing;
     cJSON *input = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(input, "name", config->name);
     (void)cJSON_AddStringToObject(input, "kind", input_kind_names[config->kind]);
     number(input, "received", counts->received);
     number(input, "accepted", counts->accepted);
-    cJSON *refused = cJSON_AddObjectToObject(input, "refused");
-    for (uint32_t i = 0; i < HOLD_REFUSED_REASONS; i++) {
-        number(refused, hold_refused_names[i], counts->refused[i]);
-    }
-    cJSON *lost = cJSON_AddObjectToObject(input, "lost");
-    number(lost, "kernel", counts->lost_kernel);
-    number(lost, "ring", counts->lost_ring);
+    input_losses(input, counts, &nothing);
     number(input, "truncated", counts->truncated);
     number(input, "partial", counts->partial);
     number(input, "unparsed", counts->unparsed);
     number(input, "bytes", counts->bytes);
     number(input, "connections", counts->connections);
-    number(input, "connections_refused", counts->connections_refused);
+    number(input, "errors", counts->errors);
+    input_losses(cJSON_AddObjectToObject(input, "recent"), counts, before);
     return input;
+}
+
+/* Patterns that were undecided, or are slow and look at the head of long records only. */
+static void troubles_report(cJSON *to, const struct router *router)
+{
+    cJSON *list = cJSON_AddArrayToObject(to, "patterns");
+    struct route_trouble trouble;
+    uint32_t at = 0;
+    while (router_trouble_next(router, &at, &trouble)) {
+        cJSON *pattern = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(pattern, "pattern", trouble.pattern);
+        (void)cJSON_AddStringToObject(pattern, "where", trouble.where);
+        number(pattern, "undecided", trouble.undecided);
+        number(pattern, "head_bytes", trouble.head_bytes);
+        (void)cJSON_AddItemToArray(list, pattern);
+    }
 }
 
 static cJSON *router_report(const struct hold_router *router)
@@ -45,21 +77,58 @@ static cJSON *router_report(const struct hold_router *router)
     return report;
 }
 
-static cJSON *output_report(const struct hold *hold, uint32_t index,
-    const struct output_config *config, const struct output *output)
+static void failure_report(cJSON *to, const struct hold *hold, const struct output_failure *failure)
 {
+    if (failure->at_ns == 0) {
+        return;
+    }
+    const char *name = strerrorname_np(-failure->error);
+    cJSON *error = cJSON_AddObjectToObject(to, "last_error");
+    (void)cJSON_AddStringToObject(error, "call", failure->call);
+    (void)cJSON_AddStringToObject(error, "errno", name != NULL ? name : "");
+    (void)cJSON_AddStringToObject(error, "text", strerrordesc_np(-failure->error));
+    if (failure->queue < hold->shape.queues_count) {
+        (void)cJSON_AddStringToObject(error, "path", hold_queue_name(hold, failure->queue));
+    }
+    number(error, "at_ns", failure->at_ns);
+}
+
+static void look_report(cJSON *to, const struct hold *hold, const struct output *output)
+{
+    struct output_look look;
+    output_look_at(output, &look);
+    number(to, "blocked_ms", look.blocked_ns / 1000000);
+    number(to, "stalled_ms", look.stalled_ns / 1000000);
+    if (look.call != NULL) {
+        (void)cJSON_AddStringToObject(to, "in_call", look.call);
+        number(to, "in_call_ms", look.call_ns / 1000000);
+    }
+    failure_report(to, hold, &look.failure);
+}
+
+static void output_losses(
+    cJSON *to, const struct hold_output *now, const struct hold_output *before)
+{
+    cJSON *dropped = cJSON_AddObjectToObject(to, "dropped");
+    for (uint32_t i = 0; i < HOLD_DROPPED_REASONS; i++) {
+        number(dropped, hold_dropped_names[i], growth(now->dropped[i], before->dropped[i]));
+    }
+    number(to, "dead", growth(now->dead, before->dead));
+}
+
+static cJSON *output_report(const struct hold *hold, uint32_t index,
+    const struct hold_output *before, const struct output *output)
+{
+    static const struct hold_output nothing;
     const struct hold_output *counts = &hold->outputs[index];
+    const struct output_config *config = output->config;
     cJSON *report = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(report, "name", config->name);
     (void)cJSON_AddStringToObject(report, "kind", output_kind_names[config->kind]);
     (void)cJSON_AddStringToObject(report, "to", config->target);
     number(report, "copies", counts->copies);
     number(report, "delivered", counts->delivered);
-    cJSON *dropped = cJSON_AddObjectToObject(report, "dropped");
-    for (uint32_t i = 0; i < HOLD_DROPPED_REASONS; i++) {
-        number(dropped, hold_dropped_names[i], counts->dropped[i]);
-    }
-    number(report, "dead", counts->dead);
+    output_losses(report, counts, &nothing);
     number(report, "held", hold_held(hold, index));
     number(report, "bytes", counts->delivered_bytes);
     number(report, "torn", counts->torn);
@@ -68,11 +137,9 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     number(report, "uncertain", counts->uncertain);
     number(report, "moved", counts->moved);
     number(report, "errors", counts->errors);
-    const char *call = output == NULL || output->lane == NULL ? NULL : lane_call(output->lane);
-    if (call != NULL) {
-        (void)cJSON_AddStringToObject(report, "in_call", call);
-        number(report, "in_call_ms", lane_stuck_ns(output->lane) / 1000000);
-    }
+    number(report, "last_progress_ns", counts->last_progress_ns);
+    look_report(report, hold, output);
+    output_losses(cJSON_AddObjectToObject(report, "recent"), counts, before);
     return report;
 }
 
@@ -112,27 +179,31 @@ static void board_report(cJSON *report, const struct board *board)
     number(report, "fenced_outputs", board->fenced_outputs);
 }
 
-cJSON *report_status(const struct hold *hold, const struct daemon_config *config,
-    const struct output *outputs, const struct board *board, const char *io)
+cJSON *report_status(const struct hold *hold, const struct worker *worker,
+    const struct recent_sample *before, uint64_t now_ms)
 {
+    const struct daemon_config *config = worker->config;
     cJSON *report = cJSON_CreateObject();
-    uint64_t losses = losses_of(hold);
     (void)cJSON_AddStringToObject(report, "version", YARDER_VERSION);
     number(report, "pid", (uint64_t)getpid());
     number(report, "generation", hold->generation);
     number(report, "commit_fallbacks", hold->fallbacks);
-    (void)cJSON_AddStringToObject(report, "io", io);
-    number(report, "losses", losses);
-    board_report(report, board);
+    (void)cJSON_AddStringToObject(report, "io", io_name(worker->io));
+    number(report, "losses", losses_of(hold));
+    number(report, "recent_ms", now_ms - before->at_ms);
+    board_report(report, worker->board);
     cJSON *inputs = cJSON_AddArrayToObject(report, "inputs");
     for (uint32_t i = 0; i < config->inputs_count; i++) {
-        (void)cJSON_AddItemToArray(inputs, input_report(&hold->inputs[i], &config->inputs[i]));
+        (void)cJSON_AddItemToArray(
+            inputs, input_report(&hold->inputs[i], &before->inputs[i], &config->inputs[i]));
     }
-    (void)cJSON_AddItemToObject(report, "router", router_report(hold->router));
-    cJSON *list = cJSON_AddArrayToObject(report, "outputs");
+    cJSON *router = router_report(hold->router);
+    troubles_report(router, worker->sink.router);
+    (void)cJSON_AddItemToObject(report, "router", router);
+    cJSON *outputs = cJSON_AddArrayToObject(report, "outputs");
     for (uint32_t i = 0; i < config->outputs_count; i++) {
-        (void)cJSON_AddItemToArray(list,
-            output_report(hold, i, &config->outputs[i], outputs == NULL ? NULL : &outputs[i]));
+        (void)cJSON_AddItemToArray(
+            outputs, output_report(hold, i, &before->outputs[i], &worker->outputs[i]));
     }
     return report;
 }

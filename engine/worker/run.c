@@ -8,6 +8,7 @@
 #include "os/crash.h"
 #include "os/identity.h"
 #include "worker/prepare.h"
+#include "worker/status.h"
 
 int worker_add_region(struct worker *worker, struct channel_message *message)
 {
@@ -82,7 +83,7 @@ void worker_drop_stream(struct worker *worker, struct stream_input *stream)
 /* The supervisor forwards what matters as messages: a terminal's Ctrl-C must not kill a worker. */
 static void ignore_signals(void)
 {
-    const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
+    const int ignored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
     for (size_t i = 0; i < YARDER_COUNT_OF(ignored); i++) {
         (void)signal(ignored[i], SIG_IGN);
     }

@@ -4,6 +4,7 @@
  * written and no input is read, so that a worker that cannot start changes nothing.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -47,11 +48,25 @@ static int open_inputs(struct worker *worker)
     return worker->batch == NULL || worker->take == NULL ? -ENOMEM : 0;
 }
 
+/*
+ * What the loop watches: connections as many as the inputs may have, one source for anything else.
+ * Never few: a reload may lower connections-max below the number of connections that there are.
+ */
+static uint32_t worker_sources_max(const struct daemon_config *config)
+{
+    enum { SOURCES_LEAST = 16384, OF_OUR_OWN = 2 };
+    uint64_t sources = OF_OUR_OWN + YARDER_INPUTS_MAX + YARDER_PIPES_MAX + YARDER_REGIONS_MAX;
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        sources += config->inputs[i].connections_max;
+    }
+    return (uint32_t)yarder_max(sources, SOURCES_LEAST);
+}
+
 static int open_loop(struct worker *worker)
 {
     char why[256] = "";
-    const struct io_options options = {
-        .choice = (enum io_choice)worker->config->io, .sources_max = WORKER_SOURCES_MAX};
+    const struct io_options options = {.choice = (enum io_choice)worker->config->io,
+        .sources_max = worker_sources_max(worker->config)};
     int r = io_open(&worker->io, &options, why);
     if (r < 0) {
         return fail("the event loop cannot be opened", r);
@@ -123,6 +138,10 @@ static int prepare(struct worker *worker, struct preparation *preparation)
         return r;
     }
     ring_clock_open(&worker->clock);
+    worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (worker->spare_fd < 0) {
+        return fail("/dev/null", -errno);
+    }
     worker_say_open(worker);
     const struct channel_message ready = channel_message_of(CHANNEL_READY, 0, 0);
     return channel_send(worker->channel_fd, &ready, 1000);
@@ -158,7 +177,7 @@ static void resume_outputs(struct worker *worker, struct preparation *preparatio
         }
     }
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
-        output_start(&worker->outputs[i], worker_monotonic_ns());
+        output_start(&worker->outputs[i], (uint64_t)os_monotonic_ns());
     }
 }
 

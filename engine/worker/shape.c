@@ -10,7 +10,6 @@ enum {
     BUFFER_BYTES_MAX = 1 << 20,
     BUFFER_BYTES_MIN = 64 << 10,
     BUFFERS_LEAST = 4,
-    REGIONS_MAX_IN_HOLD = 1024,
 };
 
 /* One queue for a constant path; for one with variables as many as may be open, and a few more. */
@@ -48,7 +47,7 @@ struct hold_shape hold_shape_of(const struct daemon_config *config)
         .rings_max = region_rings_default()};
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         if (config->inputs[i].kind == INPUT_RING) {
-            shape.regions_max = REGIONS_MAX_IN_HOLD;
+            shape.regions_max = YARDER_REGIONS_MAX;
             shape.joins_count = JOINS_COUNT;
             shape.join_bytes = JOIN_BYTES;
         }

@@ -97,6 +97,59 @@ static void crash_if_planted(const struct sink *sink, const struct yarder_record
                                         strlen(sink->crash_text)) == NULL);
 }
 
+static void count_placed(
+    struct sink *sink, const struct route_verdict *verdict, const struct yarder_record *record)
+{
+    if (YARDER_UNLIKELY(sink->crash_text != NULL)) {
+        crash_if_planted(sink, record);
+    }
+    sink->budget_bytes -= (int64_t)record->text.length + RECORD_BYTES;
+    input_count(&sink->inputs[record->input], record);
+    fate_count(sink->hold->router, verdict);
+}
+
+/*
+ * Places the first of these and its neighbours that go to the same outputs, once each, as far as
+ * all of these have room at once. 0: the first one goes its way alone.
+ */
+static uint32_t place_run(struct sink *sink, const struct route_verdict *verdicts,
+    const struct yarder_record *records, uint32_t count, uint64_t now_ns)
+{
+    const uint64_t outputs = verdicts->outputs;
+    uint32_t run = 0;
+    while (run < count && verdicts[run].outputs == outputs && verdicts[run].repeated == 0) {
+        run++;
+    }
+    for (uint64_t left = outputs; left != 0 && run > 0; left &= left - 1) {
+        run = output_run_begin(&sink->outputs[__builtin_ctzll(left)], records, run);
+    }
+    for (uint64_t left = outputs; left != 0 && run > 0; left &= left - 1) {
+        output_run_end(&sink->outputs[__builtin_ctzll(left)], run, now_ns);
+    }
+    for (uint32_t i = 0; i < run; i++) {
+        count_placed(sink, &verdicts[i], &records[i]);
+    }
+    return run;
+}
+
+/* false: it must wait. */
+static bool place_one(
+    struct sink *sink, uint32_t row, const struct yarder_record *record, uint64_t now_ns)
+{
+    const struct route_verdict *verdict = &sink->verdicts[row];
+    if (must_wait(sink, verdict, record, now_ns)) {
+        return false;
+    }
+    count_placed(sink, verdict, record);
+    for (uint64_t left = verdict->outputs; left != 0; left &= left - 1) {
+        uint32_t output = (uint32_t)__builtin_ctzll(left);
+        bool repeated = (verdict->repeated >> output & 1) != 0;
+        uint32_t copies = repeated ? router_copies(sink->router, row, output) : 1;
+        output_put(&sink->outputs[output], record, copies, now_ns);
+    }
+    return true;
+}
+
 uint32_t sink_place(
     struct sink *sink, const struct yarder_record *records, uint32_t count, uint64_t now_ns)
 {
@@ -104,24 +157,16 @@ uint32_t sink_place(
         return 0;
     }
     router_decide(sink->router, records, count, (int64_t)now_ns, sink->verdicts);
-    for (uint32_t i = 0; i < count; i++) {
-        const struct yarder_record *record = &records[i];
-        const struct route_verdict *verdict = &sink->verdicts[i];
-        if (must_wait(sink, verdict, record, now_ns)) {
-            return i;
+    uint32_t at = 0;
+    while (at < count) {
+        uint32_t run = place_run(sink, &sink->verdicts[at], &records[at], count - at, now_ns);
+        if (YARDER_UNLIKELY(run == 0)) {
+            if (!place_one(sink, at, &records[at], now_ns)) {
+                break;
+            }
+            run = 1;
         }
-        if (YARDER_UNLIKELY(sink->crash_text != NULL)) {
-            crash_if_planted(sink, record);
-        }
-        sink->budget_bytes -= (int64_t)record->text.length + RECORD_BYTES;
-        input_count(&sink->inputs[record->input], record);
-        fate_count(sink->hold->router, verdict);
-        for (uint64_t left = verdict->outputs; left != 0; left &= left - 1) {
-            uint32_t output = (uint32_t)__builtin_ctzll(left);
-            bool repeated = (verdict->repeated >> output & 1) != 0;
-            uint32_t copies = repeated ? router_copies(sink->router, i, output) : 1;
-            output_put(&sink->outputs[output], record, copies, now_ns);
-        }
+        at += run;
     }
-    return count;
+    return at;
 }

@@ -2,99 +2,85 @@
 /*
  * The control thread: answers on the control socket, a line of JSON in, a line of JSON out
  * (docs/control.md). It reads commits of the hold as any other process could, and never touches
- * what the writer owns; a slow or silent client delays only other clients.
+ * what the writer owns. Many askers are served at a time, a request of each in turn; each request
+ * has a time limit, and when all places are taken the asker that has been idle longest gives way:
+ * so nobody who is slow, silent or endless keeps another from an answer.
  */
+#include "worker/status.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "os/memory.h"
+#include "worker/asker.h"
+#include "worker/recent.h"
 #include "worker/report.h"
-#include "worker/worker_private.h"
 
-enum { REQUEST_BYTES_MAX = 4096, CLIENT_WAIT_MS = 2000, STACK_BYTES = 512 << 10 };
+enum {
+    ASKERS_MAX = 32,
+    ASKER_WAIT_MS = 2000,  /* for a whole request, and for an answer to be taken */
+    ASKER_LEAST_MS = 100,  /* so long an asker keeps its place whoever waits for it */
+    ACCEPT_PAUSE_MS = 100, /* after a failure that would come again at once */
+    STACK_BYTES = 512 << 10,
+};
 
 struct status {
-    struct worker *worker; /* only what never changes after setup, and lane_stuck_ns */
+    struct worker *worker; /* only what never changes after setup, and what outputs tell */
     struct hold *hold;     /* a view of our own */
     int control_fd;
     int stop_fd;
+    int spare_fd;       /* given up to accept with when the process has no descriptor left */
+    uint64_t accept_ms; /* not before */
+    uint64_t sample_ms; /* the next one of `recent` */
     pthread_t thread;
+    struct recent recent;
+    struct asker askers[ASKERS_MAX];
 };
 
-static bool read_line(int fd, int stop_fd, char *line, size_t room)
+static uint64_t now_ms(void)
 {
-    size_t used = 0;
-    while (used + 1 < room) {
-        struct pollfd ready[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
-        if (poll(ready, 2, CLIENT_WAIT_MS) <= 0 || ready[1].revents != 0) {
-            return false;
-        }
-        ssize_t r = recv(fd, line + used, room - 1 - used, MSG_DONTWAIT);
-        if (r <= 0) {
-            return false;
-        }
-        used += (size_t)r;
-        char *end = memchr(line, '\n', used);
-        if (end != NULL) {
-            *end = '\0';
-            return true;
-        }
-    }
-    return false;
+    return (uint64_t)os_monotonic_ns() / 1000000;
 }
 
-static void send_line(int fd, const char *text)
-{
-    size_t left = strlen(text);
-    while (left > 0) {
-        struct pollfd ready = {.fd = fd, .events = POLLOUT};
-        if (poll(&ready, 1, CLIENT_WAIT_MS) <= 0) {
-            return;
-        }
-        ssize_t r = send(fd, text, left, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (r <= 0) {
-            return;
-        }
-        text += r;
-        left -= (size_t)r;
-    }
-    (void)send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
+/*
+ * Asked for first, forwarded then: a reload that begins in between reads the sources after the
+ * question, hence does for it.
+ */
 static cJSON *forward(struct status *status, enum channel_kind kind)
 {
     const struct channel_message message = channel_message_of(kind, 0, 0);
     const struct board *board = status->worker->board;
-    /* Looked at before it is asked for: a configuration with an error is done in no time. */
-    uint64_t done = board == NULL ? 0 : __atomic_load_n(&board->reloads_done, __ATOMIC_ACQUIRE);
+    /* acquire: pairs with the release in control/reload.c */
+    uint64_t begun = board == NULL ? 0 : __atomic_load_n(&board->reloads_begun, __ATOMIC_ACQUIRE);
     int r = channel_send(status->worker->channel_fd, &message, 1000);
     cJSON *answer = cJSON_CreateObject();
     if (r < 0) {
         (void)cJSON_AddStringToObject(answer, "error", "the supervisor does not answer");
-    } else {
-        (void)cJSON_AddNumberToObject(answer, "reloads", (double)done);
+    } else if (kind == CHANNEL_RELOAD) {
+        (void)cJSON_AddNumberToObject(answer, "reload", (double)(begun + 1));
     }
     return answer;
 }
 
-static cJSON *answer_to(struct status *status, const char *line)
+static cJSON *answer_to(struct status *status, const char *line, size_t bytes)
 {
-    cJSON *request = cJSON_Parse(line);
+    cJSON *request = cJSON_ParseWithLength(line, bytes);
     const cJSON *what = cJSON_GetObjectItemCaseSensitive(request, "do");
     const char *word = cJSON_IsString(what) ? what->valuestring : "";
     cJSON *answer = NULL;
     if (strcmp(word, "status") == 0) {
-        int r = hold_snapshot(status->hold);
-        answer = r < 0
-                     ? NULL
-                     : report_status(status->hold, status->worker->config, status->worker->outputs,
-                           status->worker->board, io_name(status->worker->io));
+        answer = hold_snapshot(status->hold) < 0 ? NULL
+                                                 : report_status(status->hold, status->worker,
+                                                       recent_oldest(&status->recent), now_ms());
     } else if (strcmp(word, "reload") == 0) {
         answer = forward(status, CHANNEL_RELOAD);
     } else if (strcmp(word, "reopen") == 0) {
@@ -109,38 +95,161 @@ static cJSON *answer_to(struct status *status, const char *line)
     return answer;
 }
 
-static void serve(struct status *status, int client)
+static void spare_open(struct status *status)
 {
-    char line[REQUEST_BYTES_MAX];
-    while (read_line(client, status->stop_fd, line, sizeof(line))) {
-        cJSON *answer = answer_to(status, line);
-        char *text = cJSON_PrintUnformatted(answer);
-        cJSON_Delete(answer);
-        if (text == NULL) {
-            return;
-        }
-        send_line(client, text);
-        cJSON_free(text);
+    if (status->spare_fd < 0) {
+        status->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
+}
+
+static void let_go(struct status *status, struct asker *asker)
+{
+    asker_close(asker);
+    spare_open(status);
+}
+
+/* One step of an asker that can go on: at most one request. */
+static void serve(struct status *status, struct asker *asker, bool ready)
+{
+    bool good = true;
+    if (ready && asker->answer == NULL && asker_request(asker) == 0) {
+        good = asker_receive(asker);
+    }
+    size_t bytes = good && asker->answer == NULL ? asker_request(asker) : 0;
+    if (bytes > 0) {
+        cJSON *answer = answer_to(status, asker->said, bytes);
+        good = asker_answer(asker, cJSON_PrintUnformatted(answer), now_ms());
+        cJSON_Delete(answer);
+    }
+    if (good && asker->answer != NULL) {
+        good = asker_send(asker, now_ms());
+    }
+    if (!good || asker_is_through(asker)) {
+        let_go(status, asker);
+    }
+}
+
+/* The place for the next asker: a free one, or the one that has been idle longest; NULL: later. */
+static struct asker *place_of(struct status *status, uint64_t at_ms)
+{
+    struct asker *oldest = &status->askers[0];
+    for (uint32_t i = 0; i < ASKERS_MAX; i++) {
+        struct asker *asker = &status->askers[i];
+        if (asker->fd < 0) {
+            return asker;
+        }
+        oldest = asker->since_ms < oldest->since_ms ? asker : oldest;
+    }
+    return at_ms - oldest->since_ms >= ASKER_LEAST_MS ? oldest : NULL;
+}
+
+static int accept_one(struct status *status)
+{
+    int fd = accept4(status->control_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+static void accept_asker(struct status *status, struct asker *place)
+{
+    if (place->fd >= 0) {
+        let_go(status, place);
+    }
+    int fd = accept_one(status);
+    if (fd == -EMFILE || fd == -ENFILE) {
+        yarder_fd_drop(&status->spare_fd);
+        status->spare_fd = -1;
+        fd = accept_one(status);
+    }
+    if (fd >= 0) {
+        asker_open(place, fd, now_ms());
+    } else if (fd != -EAGAIN && fd != -EINTR && fd != -ECONNABORTED) {
+        status->accept_ms = now_ms() + ACCEPT_PAUSE_MS;
+    }
+}
+
+static void expire(struct status *status, uint64_t at_ms)
+{
+    for (uint32_t i = 0; i < ASKERS_MAX; i++) {
+        struct asker *asker = &status->askers[i];
+        if (asker->fd >= 0 && at_ms - asker->since_ms >= ASKER_WAIT_MS) {
+            let_go(status, asker);
+        }
+    }
+    if (at_ms >= status->sample_ms) {
+        status->sample_ms = at_ms + RECENT_EVERY_MS;
+        if (hold_snapshot(status->hold) == 0) {
+            recent_add(&status->recent, status->hold, at_ms);
+        }
+    }
+}
+
+/*
+ * What to wait for: the end, the listener, then the askers, as many as there are: poll refuses more
+ * places than the process may have descriptors. Returns their count, and how long to wait at most.
+ */
+static uint32_t wishes(struct status *status, struct pollfd *ready, int *wait_ms)
+{
+    uint64_t at_ms = now_ms();
+    uint64_t until_ms = status->sample_ms;
+    uint32_t count = 2;
+    bool may_accept = at_ms >= status->accept_ms && place_of(status, at_ms) != NULL;
+    ready[0] = (struct pollfd){.fd = status->stop_fd, .events = POLLIN};
+    ready[1] = (struct pollfd){.fd = may_accept ? status->control_fd : -1, .events = POLLIN};
+    until_ms = may_accept ? until_ms : yarder_min(until_ms, at_ms + ASKER_LEAST_MS);
+    for (uint32_t i = 0; i < ASKERS_MAX; i++) {
+        const struct asker *asker = &status->askers[i];
+        if (asker->fd < 0) {
+            continue;
+        }
+        bool answers = asker->answer != NULL;
+        bool goes_on = !answers && asker_request(asker) > 0;
+        ready[count++] = (struct pollfd){.fd = asker->fd, .events = answers ? POLLOUT : POLLIN};
+        until_ms = yarder_min(until_ms, goes_on ? at_ms : asker->since_ms + ASKER_WAIT_MS);
+    }
+    *wait_ms = until_ms <= at_ms ? 0 : (int)(until_ms - at_ms);
+    return count;
+}
+
+/* false: it is time to leave. */
+static bool turn(struct status *status)
+{
+    struct pollfd ready[2 + ASKERS_MAX];
+    int wait_ms = 0;
+    uint32_t count = wishes(status, ready, &wait_ms);
+    if (poll(ready, count, wait_ms) < 0) {
+        const struct timespec pause = {.tv_nsec = ACCEPT_PAUSE_MS * 1000000};
+        (void)nanosleep(&pause, NULL); /* no memory: it would fail again at once */
+        return true;
+    }
+    if (ready[0].revents != 0) {
+        return false;
+    }
+    count = 2;
+    for (uint32_t i = 0; i < ASKERS_MAX; i++) { /* the same ones in the same order */
+        if (status->askers[i].fd >= 0) {
+            serve(status, &status->askers[i], ready[count++].revents != 0);
+        }
+    }
+    expire(status, now_ms());
+    struct asker *place = ready[1].revents == 0 ? NULL : place_of(status, now_ms());
+    if (place != NULL) {
+        accept_asker(status, place);
+    }
+    return true;
 }
 
 static void *control_thread(void *argument)
 {
     struct status *status = argument;
     (void)pthread_setname_np(pthread_self(), "control");
-    for (;;) {
-        struct pollfd ready[] = {{.fd = status->control_fd, .events = POLLIN},
-            {.fd = status->stop_fd, .events = POLLIN}};
-        (void)poll(ready, 2, -1);
-        if (ready[1].revents != 0) {
-            return NULL;
-        }
-        int client = accept4(status->control_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (client >= 0) {
-            serve(status, client);
-            (void)close(client);
+    while (turn(status)) {
+    }
+    for (uint32_t i = 0; i < ASKERS_MAX; i++) { /* they ask again, and the next worker answers */
+        if (status->askers[i].fd >= 0) {
+            let_go(status, &status->askers[i]);
         }
     }
+    return NULL;
 }
 
 static int thread_start(struct status *status)
@@ -164,7 +273,16 @@ int status_open(struct worker *worker, int control_fd)
     if (status == NULL) {
         return -ENOMEM;
     }
-    *status = (struct status){.worker = worker, .control_fd = control_fd};
+    status->worker = worker;
+    status->control_fd = control_fd;
+    status->spare_fd = -1;
+    spare_open(status);
+    for (uint32_t i = 0; i < ASKERS_MAX; i++) {
+        status->askers[i].fd = -1;
+    }
+    /* What the worker begins with, which no commit of this hold may say yet. */
+    recent_add(&status->recent, worker->hold, now_ms());
+    status->sample_ms = now_ms() + RECENT_EVERY_MS;
     int r = hold_open(&status->hold, worker->hold_fd);
     status->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (r == 0 && status->stop_fd < 0) {

@@ -4,9 +4,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "os/memory.h"
 #include "worker/worker_private.h"
 
 enum { MESSAGES_EACH_TIME = 64, SEND_WAIT_MS = 1000 };
+
+/* Before its first pass a worker may wait. At work it asks again after a later commit. */
+static int tell_of_file(const struct worker *worker, const struct channel_message *message)
+{
+    return channel_send(
+        worker->channel_fd, message, worker->phase == WORKER_PREPARING ? SEND_WAIT_MS : 0);
+}
 
 int worker_keep_file(void *owner, uint32_t queue, int fd, bool only)
 {
@@ -16,14 +24,28 @@ int worker_keep_file(void *owner, uint32_t queue, int fd, bool only)
     struct channel_message message = channel_message_of(CHANNEL_FILE, queue, only);
     memcpy(message.text, &file, sizeof(file));
     message.fds[0] = fd;
-    return channel_send(worker->channel_fd, &message, SEND_WAIT_MS);
+    return tell_of_file(worker, &message);
 }
 
-void worker_forget_file(void *owner, uint32_t queue)
+int worker_forget_file(void *owner, uint32_t queue)
 {
     const struct worker *worker = owner;
     const struct channel_message message = channel_message_of(CHANNEL_FILE_CLOSED, queue, 0);
-    (void)!channel_send(worker->channel_fd, &message, SEND_WAIT_MS);
+    return tell_of_file(worker, &message);
+}
+
+/* One that cannot be read is given back, so that its process does not log into it for nobody. */
+void worker_take_region(struct worker *worker, struct channel_message *message)
+{
+    int r = message->fds[0] < 0 ? -EMFILE : worker_add_region(worker, message);
+    if (r == 0) {
+        return;
+    }
+    worker_say(worker, "the ring of pid %u cannot be read now: %s; it is sent to the log socket",
+        message->pid, strerror(-r));
+    const struct channel_message refused =
+        channel_message_of(CHANNEL_REGION_REFUSED, 0, message->number);
+    (void)!channel_send(worker->channel_fd, &refused, SEND_WAIT_MS);
 }
 
 static void region_gone(struct worker *worker, uint64_t id)
@@ -95,12 +117,12 @@ static void quiet(struct worker *worker)
     }
     worker->phase = WORKER_QUIETING;
     worker->quiet_passes = 0; /* one at least, which takes what the sockets gave */
-    worker->stop_ns = worker_monotonic_ns() + QUIET_MS_MAX * UINT64_C(1000000);
+    worker->stop_ns = (uint64_t)os_monotonic_ns() + QUIET_MS_MAX * UINT64_C(1000000);
 }
 
 static void stop(struct worker *worker, const struct channel_message *message)
 {
-    uint64_t deadline_ns = worker_monotonic_ns() + message->number;
+    uint64_t deadline_ns = (uint64_t)os_monotonic_ns() + message->number;
     if (worker->phase == WORKER_QUIET) {
         memcpy(&worker->stop_outputs, message->text, sizeof(worker->stop_outputs));
         for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
@@ -133,9 +155,7 @@ static void answer(struct worker *worker, struct channel_message *message)
 {
     switch (message->kind) {
     case CHANNEL_REGION:
-        if (worker_add_region(worker, message) < 0) {
-            worker_say(worker, "ring of pid %u cannot be read", message->pid);
-        }
+        worker_take_region(worker, message);
         return;
     case CHANNEL_REGION_GONE:
         region_gone(worker, message->number);
@@ -157,6 +177,9 @@ static void answer(struct worker *worker, struct channel_message *message)
         return;
     case CHANNEL_FENCE:
         fence(worker, message);
+        return;
+    case CHANNEL_ALIVE:
+        (void)!channel_send(worker->channel_fd, message, 1000);
         return;
     default:
         return; /* of a newer supervisor, or out of place: nothing to do */

@@ -6,7 +6,7 @@
  *   setup.c    messages up to GO, recovery from the commit
  *   loop.c     wait, pass, sleep
  *   pass.c     reap, collect, seal, commit, publish, submit
- *   collect.c  rings and pipes      feed.c  connections and datagrams
+ *   collect.c  rings and pipes      feed.c  connections and datagrams      accept.c  new ones
  *   sink.c     route and put
  *   say.c      words for the operator, by a thread of their own
  *   talk.c     messages of the supervisor while at work
@@ -41,6 +41,7 @@ struct listener_input {
     struct io_source source;
     struct input *input;
     uint32_t connections;
+    uint64_t refused_said_ns, failed_said_ns; /* when the operator was told last; 0: never */
 };
 
 /* The router and the outputs behind it. */
@@ -129,6 +130,9 @@ struct worker {
     bool ended_told;
     uint32_t quiet_passes;
     uint64_t room_pause_ns; /* of the next wait for room */
+    uint64_t rest_ns;       /* sockets that failed are tried again then; 0: none has */
+    uint64_t idle_look_ns;  /* connections are looked at for idle-timeout then */
+    int spare_fd;           /* given up for a moment to accept, and refuse, with */
     uint64_t last_call_ns;  /* half of the time for draining: then no more is taken */
     bool last_call;         /* STOP came: what is already there is taken, then no more */
     bool orphaned;          /* the supervisor has gone */
@@ -141,7 +145,6 @@ YARDER_MUST_USE int worker_add_region(struct worker *worker, struct channel_mess
 YARDER_MUST_USE int worker_add_stream(
     struct worker *worker, uint32_t input, int fd, struct stream_input **out);
 void worker_drop_stream(struct worker *worker, struct stream_input *stream);
-uint64_t worker_monotonic_ns(void);
 
 /* loop.c */
 YARDER_MUST_USE int worker_loop(struct worker *worker);
@@ -170,8 +173,9 @@ uint32_t sink_place(
 /* talk.c */
 void worker_stop_reading(struct worker *worker, bool keep_streams);
 void worker_listen(struct worker *worker);
+void worker_take_region(struct worker *worker, struct channel_message *message);
 int worker_keep_file(void *worker, uint32_t queue, int fd, bool only);
-void worker_forget_file(void *worker, uint32_t queue);
+int worker_forget_file(void *worker, uint32_t queue);
 
 /* handover.c */
 void handover_give(struct worker *worker, uint64_t busy);
@@ -191,11 +195,5 @@ void careful_begin(struct worker *worker);
 void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
 void worker_say_open(struct worker *worker);
 void worker_say_close(struct worker *worker);
-
-/* status.c */
-YARDER_MUST_USE int status_open(struct worker *worker, int control_fd);
-/* No more questions: they are the next worker's to answer. Does not wait. */
-void status_stop(struct status *status);
-void status_close(struct status *status);
 
 #endif

@@ -98,3 +98,22 @@ def test_nobody_reads_what_the_daemon_says(folder, lines):
         daemon.wait()
         os.close(reader)
         os.close(writer)
+
+
+@pytest.mark.parametrize("way", ["run", "exec"])
+def test_a_reader_that_leaves(folder, way):
+    """`... | head -1` beside a file: the file gets everything, and the end is a good one."""
+    paths = ["--run-dir", str(folder / "run"), "--state-dir", str(folder / "state"), "--io",
+             os.environ.get("YARDER_IO", "auto"), "--output", f"file:{folder}/all.log"]
+    command = {"run": [str(program()), "run", "--output", "stdio:stdout", *paths],
+               "exec": [str(program()), "exec", *paths, "--", "seq", "200000"]}[way]
+    with subprocess.Popen(["seq", "200000"], stdout=subprocess.PIPE) as numbers, \
+            subprocess.Popen(command, stdin=numbers.stdout, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE) as daemon:
+        numbers.stdout.close()
+        assert daemon.stdout.readline() == b"1\n"
+        daemon.stdout.close()
+        said = daemon.stderr.read()
+        assert daemon.wait(SECONDS) == 0, said
+    assert b"nobody reads it any more" in said and b"not delivered" not in said
+    assert (folder / "all.log").read_text().split() == [str(n) for n in range(1, 200_001)]
