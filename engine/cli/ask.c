@@ -2,9 +2,12 @@
 #include "cli/ask.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -29,6 +32,19 @@ void ask_run_dir(const char *given, char *at, size_t room)
         (void)snprintf(at, room, "%s", settings->place.run_dir);
         settings_close(settings);
     }
+}
+
+/*
+ * Where nobody named a place, a user's own may lie under /tmp, and anybody can be first there: only
+ * root, or who we are ourselves, is believed. Root's own place is nobody else's to make.
+ */
+static bool is_trusted(int fd, const char *run_dir)
+{
+    struct ucred peer;
+    socklen_t bytes = sizeof(peer);
+    return run_dir != NULL || getenv("YARDER_RUN_DIR") != NULL || geteuid() == 0 ||
+           (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 &&
+               (peer.uid == 0 || peer.uid == geteuid()));
 }
 
 static int find_socket(const char *run_dir, char path[ASK_PATH_BYTES])
@@ -104,12 +120,15 @@ static int read_answer(int fd, char **out)
     return -ENOMEM;
 }
 
-static int ask_once(const char *path, const char *word, cJSON **out)
+static int ask_once(const char *run_dir, const char *path, const char *word, cJSON **out)
 {
     YARDER_OWN_FD int fd = -1;
     int r = connect_to(path, &fd);
     if (r < 0) {
         return r;
+    }
+    if (!is_trusted(fd, run_dir)) {
+        return -EPERM;
     }
     char line[64];
     int length = snprintf(line, sizeof(line), "{\"do\":\"%s\"}\n", word);
@@ -139,9 +158,26 @@ int ask(const char *run_dir, const char *word, cJSON **out, char path[ASK_PATH_B
         return r;
     }
     do { /* a worker that died with the question has a successor in a moment */
-        r = ask_once(path, word, out);
+        r = ask_once(run_dir, path, word, out);
     } while (r == -ECONNRESET && now_ms() < deadline_ms && nanosleep(&pause, NULL) == 0);
     return r;
+}
+
+/* Who may ask is the socket's owner and, if its mode says so, its group; root in any case. */
+static void tell_refused(const struct cli *cli, const char *where)
+{
+    struct stat facts;
+    if (stat(where, &facts) < 0) {
+        cli_say(cli, "%s: permission denied; ask as root or as the daemon's user", where);
+        return;
+    }
+    const struct passwd *user = getpwuid(facts.st_uid);
+    const struct group *group = getgrgid(facts.st_gid);
+    bool for_group = (facts.st_mode & S_IWGRP) != 0 && group != NULL;
+    cli_say(cli, "%s: permission denied; ask as root%s%s%s%s", where,
+        user != NULL && facts.st_uid != 0 ? " or user " : "",
+        user != NULL && facts.st_uid != 0 ? user->pw_name : "",
+        for_group ? " or as a member of group " : "", for_group ? group->gr_name : "");
 }
 
 int ask_tell(const struct cli *cli, int error, const char *where)
@@ -152,7 +188,12 @@ int ask_tell(const struct cli *cli, int error, const char *where)
         return CLI_NO_DAEMON;
     }
     if (error == -EACCES) {
-        cli_say(cli, "%s: permission denied; ask as root or as the daemon's user", where);
+        tell_refused(cli, where);
+    } else if (error == -EPERM) {
+        cli_say(cli,
+            "%s: somebody else answers there, neither root nor you; name the daemon's "
+            "folder with --run-dir",
+            where);
     } else if (error == -ETIMEDOUT) {
         cli_say(cli, "%s: the daemon does not answer", where);
     } else if (error == -ENAMETOOLONG) {

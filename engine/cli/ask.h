@@ -11,8 +11,8 @@ enum { ASK_PATH_BYTES = 108, ASK_ANSWER_MS = 5000 };
 
 /*
  * Asks {"do":"WORD"}; run_dir NULL means the user's own. 0, and *out (an object) is the caller's;
- * -ENOENT, -ECONNREFUSED: there is no daemon; -ETIMEDOUT; -EBADMSG: that was no answer; -errno.
- * `path`, filled in any case, is where it asked.
+ * -ENOENT, -ECONNREFUSED: there is no daemon; -EPERM: a stranger answers; -ETIMEDOUT; -EBADMSG:
+ * that was no answer; -errno. `path`, filled in any case, is where it asked.
  */
 YARDER_MUST_USE int ask(
     const char *run_dir, const char *word, cJSON **out, char path[ASK_PATH_BYTES]);

@@ -60,7 +60,8 @@ static int check(const struct cli *cli, const struct check_options *options,
     struct configuration *configuration = *out;
     int status = CLI_GOOD;
     if (r == 0) {
-        r = config_check_machine(configuration->config, &configuration->report);
+        r = config_check_machine(
+            configuration->config, configuration->settings, &configuration->report);
     }
     if (options->json) {
         status = print_json(cli, configuration);

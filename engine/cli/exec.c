@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cli/own_place.h"
 #include "cli/quote.h"
 #include "cli/sources.h"
 #include "cli/wrap.h"
@@ -47,26 +48,16 @@ static const struct cli_option exec_table[] = {
          "do not show what the command writes"},
         0},
     {{"quiet", YARDER_OPTION_BOOL, FIELD(quiet), NULL, 0, 0, NULL, NULL, "",
-         "nor any note of yarder's own"},
+         "no note of yarder's own"},
         'q'},
     CLI_OPTIONS_END,
 };
-
-static bool has_setting(const struct settings *settings, const char *key)
-{
-    for (uint32_t i = 0; i < settings->count; i++) {
-        if (settings->list[i].section == SETTINGS_TOP && strcmp(settings->list[i].key, key) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Whether anything but the run directory was said: then the configuration is our own. */
 static bool is_own(const struct sources *sources, const struct settings *settings)
 {
     bool only_place =
-        settings->count == 0 || (settings->count == 1 && has_setting(settings, "run-dir"));
+        settings->count == 0 || (settings->count == 1 && sources_have_key(settings, "run-dir"));
     return sources->file != NULL || !only_place;
 }
 
@@ -83,7 +74,7 @@ static bool is_shown(const struct daemon_config *config)
 }
 
 struct own {
-    char run_dir[YARDER_PATH_BYTES_MAX]; /* made for this run; "": the user named one */
+    struct own_place place; /* made for this run, unless the user named one */
     struct source_setting added[12];
     size_t added_count;
 };
@@ -94,55 +85,25 @@ static void add(struct own *own, const char *key, const char *value)
     own->added[own->added_count++] = (struct source_setting){key, value};
 }
 
-/* A place of its own, so that it meets no other daemon. */
-static int make_place(struct cli *cli, const struct settings *settings, struct own *own)
-{
-    const char *base = getenv("XDG_RUNTIME_DIR");
-    if (base == NULL || base[0] == '\0' || access(base, W_OK) < 0) {
-        base = getenv("TMPDIR");
-    }
-    (void)snprintf(own->run_dir, sizeof(own->run_dir), "%s/yarder-exec-XXXXXX",
-        base != NULL && base[0] != '\0' ? base : "/tmp");
-    if (mkdtemp(own->run_dir) == NULL) {
-        cli_say(
-            cli, "cannot make %s: %s; name a place with --run-dir", own->run_dir, strerror(errno));
-        own->run_dir[0] = '\0';
-        return CLI_FAILED;
-    }
-    add(own, "run-dir", own->run_dir);
-    if (!has_setting(settings, "state-dir")) {
-        add(own, "state-dir", arena_format(&cli->arena, "%s/state", own->run_dir));
-    }
-    return CLI_GO_ON;
-}
-
-/* Empty folders go; what a crash left in quarantine stays, and its place is told. */
-static void remove_place(const struct cli *cli, const struct own *own)
-{
-    static const char *const parts[] = {"/state/quarantine", "/state", ""};
-    char path[YARDER_PATH_BYTES_MAX + 32];
-    for (size_t i = 0; own->run_dir[0] != '\0' && i < YARDER_COUNT_OF(parts); i++) {
-        (void)snprintf(path, sizeof(path), "%s%s", own->run_dir, parts[i]);
-        if (rmdir(path) < 0 && errno != ENOENT) {
-            cli_say(cli, "%s is left behind: %s", path, strerror(errno));
-            return;
-        }
-    }
-}
-
 static void add_settings(struct cli *cli, const struct exec_options *options, const char *tag,
     const struct configuration *base, struct own *own)
 {
     struct arena *arena = &cli->arena;
+    if (own->place.run_dir[0] != '\0') {
+        add(own, "run-dir", own->place.run_dir);
+    }
+    if (own->place.state_dir[0] != '\0') {
+        add(own, "state-dir", own->place.state_dir);
+    }
     add(own, "input", arena_format(arena, "command exec:%s", quote_command(arena, cli->words)));
     add(own, "input", "command.restart=never");
     add(own, "input", "command.stdin=inherit");
     add(own, "input", arena_format(arena, "command.tag=%s", tag));
-    if (!options->no_tee && !options->quiet && !is_shown(base->config)) {
+    if (!options->no_tee && !is_shown(base->config)) {
         add(own, "output", "shown-stdout stdio:stdout,input=command,stream=stdout,on-full=block");
         add(own, "output", "shown-stderr stdio:stderr,input=command,stream=stderr,on-full=block");
     }
-    if (!has_setting(base->settings, "log-level")) {
+    if (!sources_have_key(base->settings, "log-level")) {
         add(own, "log-level", options->quiet ? "error" : "warning");
     }
 }
@@ -150,10 +111,10 @@ static void add_settings(struct cli *cli, const struct exec_options *options, co
 static int run_own(struct cli *cli, const struct exec_options *options, const char *tag,
     const struct configuration *base, struct sources *sources)
 {
-    struct own own = {.run_dir = ""};
+    struct own own = {.added_count = 0};
     int status = CLI_GO_ON;
-    if (!has_setting(base->settings, "run-dir")) {
-        status = make_place(cli, base->settings, &own);
+    if (!sources_have_key(base->settings, "run-dir")) {
+        status = own_place_make(cli, base->settings, &own.place);
     }
     if (status == CLI_GO_ON) {
         add_settings(cli, options, tag, base, &own);
@@ -166,7 +127,7 @@ static int run_own(struct cli *cli, const struct exec_options *options, const ch
             .leave_with_child = true};
         status = supervisor_run(&supervisor);
     }
-    remove_place(cli, &own);
+    own_place_remove(cli, &own.place);
     return status;
 }
 
@@ -178,7 +139,7 @@ static int run_wrapped(
         .run_dir = run_dir,
         .tag = tag,
         .level = options->level,
-        .show = !options->no_tee && !options->quiet,
+        .show = !options->no_tee,
         .quiet = options->quiet};
     if (run_dir != NULL && strlen(run_dir) > RUN_DIR_BYTES_MAX) {
         return cli_refuse(cli, "--run-dir: at most %d bytes", RUN_DIR_BYTES_MAX);
@@ -206,7 +167,7 @@ static int run_exec(struct cli *cli)
     if (status == CLI_GO_ON && is_own(&sources, base->settings)) {
         status = run_own(cli, &options, tag, base, &sources);
     } else if (status == CLI_GO_ON) {
-        bool named = has_setting(base->settings, "run-dir");
+        bool named = sources_have_key(base->settings, "run-dir");
         status = run_wrapped(cli, &options, tag, named ? base->config->run_dir : NULL);
     }
     configuration_close(base);

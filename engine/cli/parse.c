@@ -108,6 +108,7 @@ static int set_option(struct cli *cli, const struct yarder_option *option,
     const struct given *given, void *target, int *at)
 {
     char why[OPTION_WHY_BYTES];
+    char refusal[OPTION_REFUSAL_BYTES];
     const char *value = given->value;
     (*at)++;
     if (value == NULL && option->kind != YARDER_OPTION_BOOL) {
@@ -117,8 +118,8 @@ static int set_option(struct cli *cli, const struct yarder_option *option,
         value = cli->arguments[(*at)++];
     }
     if (option_set(option, target, value, &cli->arena, why) < 0) {
-        return cli_refuse(cli, "--%s: %s%s%.64s%s", option->name, why,
-            value != NULL ? ", not '" : "", value != NULL ? value : "", value != NULL ? "'" : "");
+        return cli_refuse(
+            cli, "--%s: %s", option->name, option_refusal(option, why, value, refusal));
     }
     return CLI_GO_ON;
 }

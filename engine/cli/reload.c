@@ -31,8 +31,8 @@ static bool is_passing(int error)
     return error == -ECONNRESET || error == -ETIMEDOUT || error == -EPIPE;
 }
 
-/* The first status with more reloads done than `before`. */
-static int wait_done(const struct cli *cli, const struct reload_options *options, uint64_t before)
+/* Until reload `number` has ended, or a later one: it read what that one read, or newer. */
+static int wait_done(const struct cli *cli, const struct reload_options *options, uint64_t number)
 {
     static const struct timespec pause = {.tv_nsec = 20000000};
     char path[ASK_PATH_BYTES];
@@ -43,7 +43,7 @@ static int wait_done(const struct cli *cli, const struct reload_options *options
         if (r < 0 && !is_passing(r)) {
             return ask_tell(cli, r, path);
         }
-        if (r == 0 && ask_number(status, "reloads") > before) {
+        if (r == 0 && ask_number(status, "reloads") >= number) {
             const char *error = ask_text(status, "reload_error");
             int result = error[0] == '\0' ? CLI_GOOD : CLI_FAILED;
             if (result == CLI_GOOD) {
@@ -75,9 +75,9 @@ static int run_reload(struct cli *cli)
     if (r != CLI_GO_ON) {
         return r;
     }
-    uint64_t before = ask_number(answer, "reloads");
+    uint64_t number = ask_number(answer, "reload");
     cJSON_Delete(answer);
-    return wait_done(cli, &options, before);
+    return wait_done(cli, &options, number);
 }
 
 const struct command command_reload = {

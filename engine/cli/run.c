@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/sources.h"
+#include <string.h>
+
+#include "cli/own_place.h"
 #include "control/supervisor.h"
 
 struct run_options {
@@ -17,13 +19,51 @@ static const struct cli_option run_table[] = {
     CLI_OPTIONS_END,
 };
 
+/* Nobody looks for a daemon that copies the lines of its standard input to where it was told. */
+static bool is_filter(const struct configuration *configuration)
+{
+    const struct daemon_config *config = configuration->config;
+    return config->inputs_count == 1 && config->inputs[0].kind == INPUT_STDIN &&
+           strcmp(config->inputs[0].where, "default") == 0 &&
+           !sources_have_key(configuration->settings, "run-dir");
+}
+
+/* Gives a filter a place of its own: any number may run, beside the user's daemon. */
+static int find_place(const struct cli *cli, struct sources *sources, struct own_place *place,
+    struct source_setting added[2])
+{
+    struct configuration *configuration = NULL;
+    int status = CLI_GO_ON;
+    if (sources->file != NULL) { /* no filter; and it may be a pipe, which is read but once */
+        return status;
+    }
+    int r = configuration_load(&configuration, sources);
+    if (r == 0 && is_filter(configuration)) { /* what is wrong is told when it is run */
+        status = own_place_make(cli, configuration->settings, place);
+    }
+    configuration_close(configuration);
+    if (status != CLI_GO_ON || place->run_dir[0] == '\0') {
+        return status;
+    }
+    added[0] = (struct source_setting){"run-dir", place->run_dir};
+    added[1] = (struct source_setting){"state-dir", place->state_dir};
+    sources->added = added;
+    sources->added_count = place->state_dir[0] != '\0' ? 2 : 1;
+    return status;
+}
+
 static int run_daemon(struct cli *cli)
 {
+    struct own_place place = {.run_dir = ""};
+    struct source_setting added[2];
     struct run_options options = {0};
     struct sources sources;
     int r = cli_parse(cli, &options);
     if (r == CLI_GO_ON) {
         r = sources_of(cli, options.file, &sources);
+    }
+    if (r == CLI_GO_ON) {
+        r = find_place(cli, &sources, &place, added);
     }
     if (r != CLI_GO_ON) {
         return r;
@@ -32,7 +72,9 @@ static int run_daemon(struct cli *cli)
         .context = &sources,
         .environment = environ,
         .quiet = options.quiet};
-    return supervisor_run(&supervisor);
+    int status = supervisor_run(&supervisor);
+    own_place_remove(cli, &place);
+    return status;
 }
 
 const struct command command_run = {
@@ -46,7 +88,8 @@ const struct command command_run = {
         "to\n"
         "one file; if standard input is a pipe or a file, its lines go to standard output.\n"
         "\nTERM ends it when all is delivered, a second TERM at once. HUP reads the configuration\n"
-        "anew and reopens files, USR1 reopens files. In a second terminal: yarder send hello\n",
+        "anew and reopens files, USR1 reopens files, USR2 replaces the worker by the program that\n"
+        "stands on the disk now. In a second terminal: yarder send hello\n",
     .examples = "  yarder run /etc/yarder/yarder.conf\n"
                 "  yarder run --input udp:127.0.0.1:5140,parse=syslog --output file:/tmp/all.log\n",
     .options = run_table,

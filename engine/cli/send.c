@@ -73,7 +73,7 @@ static const struct cli_option send_table[] = {
          "records as SOURCE NUMBER CHECKSUM PADDING, for an audit"},
         0},
     {{"block", YARDER_OPTION_BOOL, FIELD(block), NULL, 0, 0, NULL, NULL, "",
-         "wait for room in the ring instead of losing records"},
+         "wait for room in a full ring, up to 10s and while the daemon is there"},
         'b'},
     {{"processes", YARDER_OPTION_COUNT, FIELD(processes), "1", 1, SEND_SENDERS_MAX, NULL, NULL, "N",
          "senders: processes, each"},
@@ -236,6 +236,22 @@ static void print_summary(const struct cli *cli, const struct send_tally *tally,
         (unsigned long long)tally->filtered, seconds, rate, megabytes);
 }
 
+/* What lies in the ring is taken by the daemon there is; without one it is gone with this process.
+ */
+static void tell_unflushed(const struct cli *cli, const struct send_plan *plan)
+{
+    char path[ASK_PATH_BYTES];
+    cJSON *answer = NULL;
+    int r = ask(plan->run_dir, "status", &answer, path);
+    cJSON_Delete(answer);
+    if (r == -ENOENT || r == -ECONNREFUSED) {
+        cli_say(cli, "the daemon went away: what it had not taken yet is lost");
+    } else {
+        cli_say(cli, "the daemon has not taken everything within %d s; it lies in the ring",
+            SEND_FLUSH_MS / 1000);
+    }
+}
+
 static int send_plan(const struct cli *cli, const struct send_plan *plan, bool quiet)
 {
     struct send_tally tally;
@@ -254,8 +270,7 @@ static int send_plan(const struct cli *cli, const struct send_plan *plan, bool q
         print_summary(cli, &tally, (double)tally.end_ns / 1e9 - begin);
     }
     if (tally.unflushed) {
-        cli_say(cli, "the daemon has not taken everything within %d s; it lies in the ring",
-            SEND_FLUSH_MS / 1000);
+        tell_unflushed(cli, plan);
         return CLI_FAILED;
     }
     return status == CLI_GOOD && tally.lost > 0 ? CLI_FAILED : status;

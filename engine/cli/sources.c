@@ -2,6 +2,7 @@
 #include "cli/sources.h"
 
 #include <errno.h>
+#include <string.h>
 
 int sources_of(struct cli *cli, const char *file_option, struct sources *out)
 {
@@ -19,6 +20,16 @@ int sources_of(struct cli *cli, const char *file_option, struct sources *out)
         out->file = cli->words[0];
     }
     return CLI_GO_ON;
+}
+
+bool sources_have_key(const struct settings *settings, const char *key)
+{
+    for (uint32_t i = 0; i < settings->count; i++) {
+        if (settings->list[i].section == SETTINGS_TOP && strcmp(settings->list[i].key, key) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void worse(int r, int *result)

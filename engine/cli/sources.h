@@ -27,6 +27,9 @@ struct sources {
  */
 YARDER_MUST_USE int sources_of(struct cli *cli, const char *file_option, struct sources *out);
 
+/* Whether a key of the top was said. */
+bool sources_have_key(const struct settings *settings, const char *key);
+
 /* Reads all of them: for supervisor_options.read_settings, `context` a struct sources. */
 YARDER_MUST_USE int sources_read(
     void *context, struct settings **out, struct config_report *report);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
 #include <time.h>
 
 #include "cli/ask.h"
@@ -35,8 +34,8 @@ static uint64_t now_ns(void)
 
 static int print_json(const struct cli *cli, cJSON *report, const struct status_verdict *verdict)
 {
-    bool losing = verdict->state == STATUS_LOSING || verdict->state == STATUS_HELD_UP;
-    bool whole = cJSON_AddBoolToObject(report, "healthy", !losing) != NULL &&
+    bool healthy = status_is_healthy(verdict->state);
+    bool whole = cJSON_AddBoolToObject(report, "healthy", healthy) != NULL &&
                  cJSON_AddStringToObject(report, "state", status_word(verdict->state)) != NULL &&
                  cJSON_AddStringToObject(report, "line", verdict->line) != NULL;
     char *text = whole ? cJSON_Print(report) : NULL;
@@ -49,57 +48,26 @@ static int print_json(const struct cli *cli, cJSON *report, const struct status_
     return CLI_GO_ON;
 }
 
-/* A daemon that never lost anything is not losing now: only another one is looked at twice. */
-static int look_again(const struct cli *cli, const struct status_options *options,
-    struct status_look *look, struct status_look *before)
-{
-    static const struct timespec pause = {.tv_nsec = 200000000};
-    if (ask_number(look->report, "losses") == 0) {
-        return CLI_GO_ON;
-    }
-    (void)nanosleep(&pause, NULL);
-    cJSON *report = NULL;
-    int r = ask_or_tell(cli, options->run_dir, "status", &report);
-    if (r == CLI_GO_ON) {
-        *before = *look;
-        *look = (struct status_look){report, now_ns()};
-    }
-    return r;
-}
-
-static void look_drop(struct status_look *look)
-{
-    cJSON *report = NULL;
-    memcpy(&report, &look->report, sizeof(report)); /* ours, and only lent out as const */
-    cJSON_Delete(report);
-}
-
 static int show(const struct cli *cli, const struct status_options *options)
 {
-    __attribute__((cleanup(look_drop))) struct status_look look = {0};
-    __attribute__((cleanup(look_drop))) struct status_look before = {0};
     struct status_verdict verdict;
     cJSON *report = NULL;
     int r = ask_or_tell(cli, options->run_dir, "status", &report);
     if (r != CLI_GO_ON) {
         return r;
     }
-    look = (struct status_look){report, now_ns()};
-    r = look_again(cli, options, &look, &before);
-    if (r != CLI_GO_ON) {
-        return r;
-    }
-    status_judge(&look, &before, &verdict);
+    uint64_t at_ns = now_ns();
+    status_judge(report, at_ns, &verdict);
     if (options->json) {
-        memcpy(&report, &look.report, sizeof(report));
         r = print_json(cli, report, &verdict);
     } else {
-        status_print(look.report, &verdict, stdout);
+        status_print(report, at_ns, &verdict, stdout);
     }
+    cJSON_Delete(report);
     if (r != CLI_GO_ON) {
         return r;
     }
-    return verdict.state == STATUS_LOSING ? CLI_LOSING : CLI_GOOD;
+    return status_is_healthy(verdict.state) ? CLI_GOOD : CLI_LOSING;
 }
 
 static bool is_ready(const struct status_options *options)
@@ -144,11 +112,11 @@ const struct command command_status = {
     .usage = "[OPTIONS]",
     .summary = "whether the daemon loses anything, and what went where",
     .about =
-        "The first line is the answer. Losing: a count of losses grows within 200 ms; held up: an\n"
-        "output has been in one call for over a second. At every moment, for each input\n"
-        "received = accepted + refused, and for each output\n"
+        "The first line is the answer. LOSING: records were lost, or connections refused, in the\n"
+        "last minute. HELD UP: records wait and an output has delivered nothing for a second.\n"
+        "At every moment, for each input received = accepted + refused, and for each output\n"
         "copies = delivered + dropped + dead + held.\n"
-        "Status 0; 3: no daemon; 4: it runs and loses records.\n",
+        "Status 0; 3: no daemon; 4: it runs, and is losing or held up.\n",
     .examples = "  yarder status\n  yarder status --json | jq '.outputs[] | {name, held}'\n",
     .options = status_table,
     .run = run_status,

@@ -10,57 +10,32 @@ enum { HELD_UP_MS = 1000 };
 struct loss {
     const char *list; /* "inputs", "outputs" */
     const char *name;
-    const char *group;  /* "lost", "refused", "dropped", "dead" */
+    const char *group;  /* "lost", "refused", "connections_refused", "dropped", "dead" */
     const char *reason; /* NULL: the group is the count itself */
     uint64_t count;
-    uint64_t growth;
 };
 
+/* The greatest one, since the start or in the last minute. */
 struct losses {
-    const cJSON *before;
-    uint64_t growth; /* of all */
-    struct loss worst_growth;
-    struct loss worst_count;
+    bool recent;
+    struct loss worst;
 };
 
-static const cJSON *find_named(const cJSON *report, const char *list, const char *name)
+static void take_loss(struct losses *losses, const struct loss *loss)
 {
-    const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, list))
-    {
-        if (strcmp(ask_text(item, "name"), name) == 0) {
-            return item;
-        }
-    }
-    return NULL;
-}
-
-static void take_loss(struct losses *losses, struct loss *loss)
-{
-    const cJSON *then = find_named(losses->before, loss->list, loss->name);
-    if (then != NULL) {
-        uint64_t count =
-            loss->reason == NULL
-                ? ask_number(then, loss->group)
-                : ask_number(cJSON_GetObjectItemCaseSensitive(then, loss->group), loss->reason);
-        loss->growth = loss->count > count ? loss->count - count : 0;
-    }
-    losses->growth += loss->growth;
-    if (loss->growth > losses->worst_growth.growth) {
-        losses->worst_growth = *loss;
-    }
-    if (loss->count > losses->worst_count.count) {
-        losses->worst_count = *loss;
+    if (loss->count > losses->worst.count) {
+        losses->worst = *loss;
     }
 }
 
 static void take_group(
     struct losses *losses, const char *list, const cJSON *item, const char *group_name)
 {
-    const cJSON *group = cJSON_GetObjectItemCaseSensitive(item, group_name);
+    const cJSON *counts = losses->recent ? cJSON_GetObjectItemCaseSensitive(item, "recent") : item;
+    const cJSON *group = cJSON_GetObjectItemCaseSensitive(counts, group_name);
     struct loss loss = {.list = list, .name = ask_text(item, "name"), .group = group_name};
     if (cJSON_IsNumber(group)) {
-        loss.count = ask_number(item, group_name);
+        loss.count = ask_number(counts, group_name);
         take_loss(losses, &loss);
         return;
     }
@@ -69,23 +44,26 @@ static void take_group(
     {
         loss.reason = reason->string;
         loss.count = ask_number(group, loss.reason);
-        loss.growth = 0;
         take_loss(losses, &loss);
     }
 }
 
 static void take_all(struct losses *losses, const cJSON *report)
 {
+    static const char *const input_groups[] = {"lost", "refused", "connections_refused"};
+    static const char *const output_groups[] = {"dropped", "dead"};
     const cJSON *item = NULL;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "inputs"))
     {
-        take_group(losses, "inputs", item, "lost");
-        take_group(losses, "inputs", item, "refused");
+        for (size_t i = 0; i < YARDER_COUNT_OF(input_groups); i++) {
+            take_group(losses, "inputs", item, input_groups[i]);
+        }
     }
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "outputs"))
     {
-        take_group(losses, "outputs", item, "dropped");
-        take_group(losses, "outputs", item, "dead");
+        for (size_t i = 0; i < YARDER_COUNT_OF(output_groups); i++) {
+            take_group(losses, "outputs", item, output_groups[i]);
+        }
     }
 }
 
@@ -112,12 +90,16 @@ static const char *reason_words(const struct loss *loss)
 }
 
 /* "output events dropped 1204 (queue full)" */
-static void say_loss(const struct loss *loss, uint64_t count, char *at, size_t room)
+static void say_loss(const struct loss *loss, char *at, size_t room)
 {
-    bool output = strcmp(loss->list, "outputs") == 0;
-    (void)snprintf(at, room, "%s %.128s %s %llu (%s)", output ? "output" : "input", loss->name,
-        strcmp(loss->group, "dead") == 0 ? "gave up" : loss->group, (unsigned long long)count,
-        reason_words(loss));
+    unsigned long long count = loss->count;
+    if (strcmp(loss->group, "connections_refused") == 0) {
+        (void)snprintf(at, room, "input %.128s refused %llu connections", loss->name, count);
+        return;
+    }
+    (void)snprintf(at, room, "%s %.128s %s %llu (%s)",
+        strcmp(loss->list, "outputs") == 0 ? "output" : "input", loss->name,
+        strcmp(loss->group, "dead") == 0 ? "gave up" : loss->group, count, reason_words(loss));
 }
 
 const char *status_span(uint64_t seconds, char at[STATUS_SPAN_BYTES])
@@ -135,7 +117,12 @@ const char *status_span(uint64_t seconds, char at[STATUS_SPAN_BYTES])
     return at;
 }
 
-/* The output that has been longest in one call on its file, or NULL. */
+/* How long an output has not got on with what waits for it. */
+static uint64_t held_up_ms(const cJSON *output)
+{
+    return yarder_max(ask_number(output, "in_call_ms"), ask_number(output, "stalled_ms"));
+}
+
 static const cJSON *find_held_up(const cJSON *report)
 {
     const cJSON *item = NULL;
@@ -143,64 +130,97 @@ static const cJSON *find_held_up(const cJSON *report)
     uint64_t longest_ms = HELD_UP_MS - 1;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "outputs"))
     {
-        if (ask_number(item, "in_call_ms") > longest_ms) {
+        if (held_up_ms(item) > longest_ms) {
             longest = item;
-            longest_ms = ask_number(item, "in_call_ms");
+            longest_ms = held_up_ms(item);
         }
     }
     return longest;
 }
 
-static void judge_quiet(
-    const cJSON *report, const struct losses *losses, const char *since, struct status_verdict *out)
+/* "has been in fsync for 12s" or "has delivered nothing for 3m 2s (write: No space left ...)" */
+static void say_held_up(const cJSON *output, char *at, size_t room)
 {
-    char what[300] = "";
     char span[STATUS_SPAN_BYTES];
-    uint64_t lost = ask_number(report, "losses");
-    const cJSON *held_up = find_held_up(report);
-    if (losses->worst_count.count > 0) {
-        say_loss(&losses->worst_count, losses->worst_count.count, what, sizeof(what));
-    }
-    if (held_up != NULL) {
-        out->state = STATUS_HELD_UP;
-        (void)snprintf(out->line, sizeof(out->line),
-            "HELD UP: output %.128s has been in %.32s for %s, %llu records wait; %llu lost since "
-            "start (%s)",
-            ask_text(held_up, "name"), ask_text(held_up, "in_call"),
-            status_span(ask_number(held_up, "in_call_ms") / 1000, span),
-            (unsigned long long)ask_number(held_up, "held"), (unsigned long long)lost, since);
-    } else if (lost > 0) {
-        out->state = STATUS_LOST;
-        (void)snprintf(out->line, sizeof(out->line), "healthy now, %llu lost since start (%s)%s%s",
-            (unsigned long long)lost, since, what[0] != '\0' ? ": " : "", what);
+    (void)status_span(held_up_ms(output) / 1000, span);
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(output, "last_error");
+    if (ask_number(output, "in_call_ms") >= HELD_UP_MS) {
+        (void)snprintf(at, room, "has been in %.32s for %s", ask_text(output, "in_call"), span);
+    } else if (error != NULL) {
+        (void)snprintf(at, room, "has delivered nothing for %s (%.32s: %.64s)", span,
+            ask_text(error, "call"), ask_text(error, "text"));
     } else {
-        out->state = STATUS_HEALTHY;
-        (void)snprintf(
-            out->line, sizeof(out->line), "healthy, nothing lost since start (%s)", since);
+        (void)snprintf(at, room, "has delivered nothing for %s", span);
     }
 }
 
-void status_judge(
-    const struct status_look *look, const struct status_look *before, struct status_verdict *out)
+static void judge_quiet(const cJSON *report, const char *totals, struct status_verdict *out)
 {
-    struct losses losses = {.before = before->report};
-    char what[300];
-    char since[STATUS_SPAN_BYTES];
-    uint64_t started_ns = ask_number(look->report, "started_ns");
-    (void)status_span(
-        look->at_ns > started_ns && started_ns > 0 ? (look->at_ns - started_ns) / 1000000000u : 0,
-        since);
-    take_all(&losses, look->report);
-    if (losses.growth == 0) {
-        judge_quiet(look->report, &losses, since, out);
+    char what[300] = "";
+    struct losses losses = {.recent = false};
+    take_all(&losses, report);
+    const cJSON *held_up = find_held_up(report);
+    if (held_up != NULL) {
+        out->state = STATUS_HELD_UP;
+        say_held_up(held_up, what, sizeof(what));
+        (void)snprintf(out->line, sizeof(out->line),
+            "HELD UP: output %.128s %s, %llu records wait; %s", ask_text(held_up, "name"), what,
+            (unsigned long long)ask_number(held_up, "held"), totals);
+    } else if (losses.worst.count > 0) {
+        out->state = STATUS_LOST;
+        say_loss(&losses.worst, what, sizeof(what));
+        (void)snprintf(out->line, sizeof(out->line), "healthy now, %s: %s", totals, what);
+    } else {
+        out->state = STATUS_HEALTHY;
+        (void)snprintf(out->line, sizeof(out->line), "healthy, %s", totals);
+    }
+}
+
+/* "1207 lost, 3 connections refused since start (3d 4h)" */
+static void say_totals(const cJSON *report, uint64_t at_ns, char *at, size_t room)
+{
+    char span[STATUS_SPAN_BYTES];
+    char connections[64] = "";
+    uint64_t started_ns = ask_number(report, "started_ns");
+    bool known = at_ns > started_ns && started_ns > 0;
+    (void)status_span(known ? (at_ns - started_ns) / 1000000000u : 0, span);
+    uint64_t refused = 0;
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "inputs"))
+    {
+        refused += ask_number(item, "connections_refused");
+    }
+    uint64_t lost = ask_number(report, "losses");
+    if (lost == 0 && refused == 0) {
+        (void)snprintf(at, room, "nothing lost since start (%s)", span);
         return;
     }
+    if (refused > 0) {
+        (void)snprintf(connections, sizeof(connections), ", %llu connections refused",
+            (unsigned long long)refused);
+    }
+    (void)snprintf(
+        at, room, "%llu lost%s since start (%s)", (unsigned long long)lost, connections, span);
+}
+
+void status_judge(const cJSON *report, uint64_t at_ns, struct status_verdict *out)
+{
+    enum { MINUTE_MS = 60000 };
+    struct losses losses = {.recent = true};
+    char what[300];
+    char totals[128];
+    char span[STATUS_SPAN_BYTES];
+    say_totals(report, at_ns, totals, sizeof(totals));
+    take_all(&losses, report);
+    if (losses.worst.count == 0) {
+        judge_quiet(report, totals, out);
+        return;
+    }
+    uint64_t recent_ms = ask_number(report, "recent_ms");
     out->state = STATUS_LOSING;
-    say_loss(&losses.worst_growth, losses.worst_growth.growth, what, sizeof(what));
-    (void)snprintf(out->line, sizeof(out->line),
-        "LOSING: %s in the last %llu ms; %llu lost since start (%s)", what,
-        (unsigned long long)((look->at_ns - before->at_ns) / 1000000u),
-        (unsigned long long)ask_number(look->report, "losses"), since);
+    say_loss(&losses.worst, what, sizeof(what));
+    (void)snprintf(out->line, sizeof(out->line), "LOSING: %s in the last %s; %s", what,
+        recent_ms >= MINUTE_MS ? "minute" : status_span(recent_ms / 1000, span), totals);
 }
 
 const char *status_word(enum status_state state)

@@ -94,6 +94,25 @@ static void print_router(const cJSON *report, FILE *to)
         (unsigned long long)ask_number(router, "routed"));
 }
 
+/* Patterns that could not be decided in time, by name: their rules did not hold for some records.
+ */
+static void print_patterns(const cJSON *report, FILE *to)
+{
+    const cJSON *router = cJSON_GetObjectItemCaseSensitive(report, "router");
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(router, "patterns"))
+    {
+        uint64_t head = ask_number(item, "head_bytes");
+        (void)fprintf(to, "pattern %s (%s): undecided on %llu records", ask_text(item, "pattern"),
+            ask_text(item, "where"), (unsigned long long)ask_number(item, "undecided"));
+        if (head > 0) {
+            (void)fprintf(to, "; slow, it looks at the first %llu bytes of a record for now",
+                (unsigned long long)head);
+        }
+        (void)fputc('\n', to);
+    }
+}
+
 static void print_if(const cJSON *object, const char *key, const char *words, FILE *to)
 {
     uint64_t count = ask_number(object, key);
@@ -102,8 +121,47 @@ static void print_if(const cJSON *object, const char *key, const char *words, FI
     }
 }
 
-/* What happened to a file by other hands; counted, and harmless unless it says otherwise. */
-static void print_marks(const cJSON *report, FILE *to)
+static void print_connections(const cJSON *report, FILE *to)
+{
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "inputs"))
+    {
+        if (ask_number(item, "connections_refused") + ask_number(item, "errors") > 0) {
+            (void)fprintf(to, "\ninput %s:\n", ask_text(item, "name"));
+        }
+        print_if(item, "connections_refused", "connections were refused", to);
+        print_if(item, "errors", "calls on its sockets failed", to);
+    }
+}
+
+/* What failed last, and whether it still does; how long nothing has moved. */
+static void print_state(const cJSON *item, uint64_t at_ns, FILE *to)
+{
+    char span[STATUS_SPAN_BYTES];
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(item, "last_error");
+    uint64_t error_ns = ask_number(error, "at_ns");
+    uint64_t stalled_ms = ask_number(item, "stalled_ms");
+    uint64_t blocked_ms = ask_number(item, "blocked_ms");
+    if (stalled_ms >= 1000) {
+        (void)fprintf(to, "  what waits has waited for %s\n", status_span(stalled_ms / 1000, span));
+    }
+    if (blocked_ms >= 1000) {
+        (void)fprintf(
+            to, "  its queue has been full for %s\n", status_span(blocked_ms / 1000, span));
+    }
+    if (error != NULL) {
+        uint64_t ago_ns = at_ns > error_ns ? at_ns - error_ns : 0;
+        (void)fprintf(to, "  last error %s ago: %s %s: %s (%s)\n",
+            status_span(ago_ns / 1000000000u, span), ask_text(error, "call"),
+            ask_text(error, "path"), ask_text(error, "text"), ask_text(error, "errno"));
+    }
+}
+
+/*
+ * What became of an output, and of its file by other hands; the latter is counted, and harmless
+ * unless it says otherwise.
+ */
+static void print_marks(const cJSON *report, uint64_t at_ns, FILE *to)
 {
     const cJSON *item = NULL;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "outputs"))
@@ -111,9 +169,11 @@ static void print_marks(const cJSON *report, FILE *to)
         uint64_t marks = ask_number(item, "torn") + ask_number(item, "uncertain") +
                          ask_number(item, "errors") + ask_number(item, "cut") +
                          ask_number(item, "foreign");
-        if (marks > 0) {
+        if (marks > 0 || ask_number(item, "stalled_ms") >= 1000 ||
+            ask_number(item, "blocked_ms") >= 1000) {
             (void)fprintf(to, "\noutput %s:\n", ask_text(item, "name"));
         }
+        print_state(item, at_ns, to);
         print_if(item, "errors", "calls on its files failed", to);
         print_if(item, "foreign", "times somebody else had written to the file", to);
         print_if(item, "cut", "times the file had been cut", to);
@@ -145,7 +205,8 @@ static void print_notes(const cJSON *report, FILE *to)
     }
 }
 
-void status_print(const cJSON *report, const struct status_verdict *verdict, FILE *to)
+void status_print(
+    const cJSON *report, uint64_t at_ns, const struct status_verdict *verdict, FILE *to)
 {
     int width = name_width(report);
     (void)fprintf(to, "%s\nyarder %s, pid %llu, %s, %llu programs attached\n", verdict->line,
@@ -154,8 +215,10 @@ void status_print(const cJSON *report, const struct status_verdict *verdict, FIL
     print_table(cJSON_GetObjectItemCaseSensitive(report, "inputs"), "INPUT", input_columns,
         YARDER_COUNT_OF(input_columns), width, to);
     print_router(report, to);
+    print_patterns(report, to);
     print_table(cJSON_GetObjectItemCaseSensitive(report, "outputs"), "OUTPUT", output_columns,
         YARDER_COUNT_OF(output_columns), width, to);
-    print_marks(report, to);
+    print_connections(report, to);
+    print_marks(report, at_ns, to);
     print_notes(report, to);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon's status in words. The first line is the answer: whether it loses records. Losing
- * means that a count of losses grew between two looks; what was lost before is told and is no
+ * means that a count of losses grew in the last minute; what was lost before is told and is no
  * alarm any more.
  */
 #ifndef YARDER_CLI_STATUS_TEXT_H
@@ -14,7 +14,7 @@
 enum status_state {
     STATUS_HEALTHY, /* nothing was ever lost */
     STATUS_LOST,    /* something was, and no more now */
-    STATUS_HELD_UP, /* a destination does not return from a call: nothing lost yet */
+    STATUS_HELD_UP, /* records wait, and their output does not get on: nothing lost yet */
     STATUS_LOSING,
 };
 
@@ -23,21 +23,20 @@ struct status_verdict {
     char line[512];
 };
 
-/* One look at a daemon, as it answered. */
-struct status_look {
-    const cJSON *report;
-    uint64_t at_ns; /* time of day */
-};
+/* Of a daemon's answer; at_ns is the time of day. */
+void status_judge(const cJSON *report, uint64_t at_ns, struct status_verdict *out);
 
-/* `before` is an earlier look, or has no report. */
-void status_judge(
-    const struct status_look *look, const struct status_look *before, struct status_verdict *out);
+static inline bool status_is_healthy(enum status_state state)
+{
+    return state == STATUS_HEALTHY || state == STATUS_LOST;
+}
 
 /* "healthy", "lost", "held up" or "losing". */
 const char *status_word(enum status_state state);
 
 /* The line and the tables. */
-void status_print(const cJSON *report, const struct status_verdict *verdict, FILE *to);
+void status_print(
+    const cJSON *report, uint64_t at_ns, const struct status_verdict *verdict, FILE *to);
 
 /* "3d 4h", "12m 3s", "9s". */
 enum { STATUS_SPAN_BYTES = 32 };

@@ -171,8 +171,11 @@ def test_exec_shows_the_bytes_unchanged():
     assert b"err" in result.stderr and b"did not reach a daemon" in result.stderr
 
 
-def test_exec_quiet_shows_nothing():
+def test_exec_quiet_silences_yarder_alone():
     result = exec_python(BYTES, "-q")
+    shown = bytes(range(256)) * 2000 + b"no end"
+    assert (result.returncode, result.stdout, result.stderr) == (0, shown, b"err")
+    result = exec_python(BYTES, "-q", "--no-tee")
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
@@ -371,6 +374,19 @@ def test_send_keeps_its_pace(yarder):
     result = one.cli("send", "--count", "500", "--rate", "1000", "--size", "50")
     words = result.stderr.split()
     assert 0.45 < float(words[words.index("seconds") + 1]) < 2
+
+
+def test_send_says_that_the_daemon_went_away(yarder):
+    """Without a daemon nothing will come for what lies in the ring of a process that ends."""
+    one = yarder("input = ring:,size=64K\noutput = null\n")
+    with subprocess.Popen(one.cli_command("send", "--block", "--sequence", "a", "--count", "0"),
+                          stderr=subprocess.PIPE, text=True) as sender:
+        wait_until(lambda: one.status()["inputs"][0]["received"] > 1000, SECONDS, "records")
+        one.stop()
+        sender.send_signal(signal.SIGTERM)
+        _, said = sender.communicate(timeout=SECONDS)
+    assert sender.returncode == 1
+    assert "the daemon went away" in said, said
 
 
 def test_send_says_what_was_lost(yarder):
