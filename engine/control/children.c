@@ -164,12 +164,22 @@ static bool policy_says_again(const struct child *child)
            (child->restart == INPUT_RESTART_ON_FAILURE && child->exit_status != 0);
 }
 
-static void left(struct children *children, struct child *child, int status)
+static void send(const struct child *child, int signal_number)
+{
+    (void)kill(child->inherits ? child->pid : -child->pid, signal_number);
+}
+
+static bool group_lives(const struct child *child)
+{
+    return !child->inherits && (kill(-child->pid, 0) == 0 || errno == EPERM);
+}
+
+static void left(struct children *children, struct child *child)
 {
     event_put(children,
         (struct children_event){.kind = CHILDREN_LEFT,
             .pid = child->pid,
-            .status = status,
+            .status = child->status,
             .final = true,
             .unread_bytes = child_unread_bytes(child)},
         child->name);
@@ -180,12 +190,13 @@ static void leave(struct children *children, struct child *child, uint64_t now_n
 {
     child->current = false;
     if (child->state != CHILD_RUNNING) {
-        left(children, child, 0);
+        child->status = 0;
+        left(children, child);
         return;
     }
     child->state = CHILD_LEAVING;
     child->due_ns = now_ns + LEAVE_NS_MAX;
-    (void)kill(-child->pid, SIGTERM);
+    send(child, SIGTERM);
 }
 
 void children_adopt(struct children *children, uint64_t now_ns)
@@ -298,6 +309,8 @@ static void start(struct children *children, struct child *child, uint64_t now_n
         .arguments = child->arguments,
         .environment = children->options.environment,
         .identity = &children->options.identity,
+        .files = children->options.files,
+        .in_our_place = child->inherits,
         .stdin_fd = child->inherits ? children->options.stdin_fd : -1,
         .stdout_fd = child->source[0].write,
         .stderr_fd = child->source[1].write,
@@ -317,44 +330,65 @@ static void start(struct children *children, struct child *child, uint64_t now_n
     event_put(children, event, child->name);
 }
 
+static void ended(struct children *children, struct child *child, uint64_t now_ns)
+{
+    child->leaderless = false;
+    if (child->state == CHILD_LEAVING) {
+        left(children, child);
+        return;
+    }
+    int status = child->status;
+    child->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    struct children_event event = {.kind = CHILDREN_ENDED, .pid = child->pid, .status = status};
+    decide(children, child, &event, now_ns);
+    event_put(children, event, child->name);
+}
+
 void children_serve(struct children *children, uint64_t now_ns)
 {
-    for (struct child *child = children->all; child != NULL; child = child->next) {
+    struct child *next = NULL;
+    for (struct child *child = children->all; child != NULL; child = next) {
+        next = child->next;
         if (startable(children, child) && child->due_ns <= now_ns) {
             start(children, child, now_ns);
+        } else if (child->leaderless && (!group_lives(child) || child->due_ns == UINT64_MAX)) {
+            ended(children, child, now_ns); /* or killed: a zombie that nobody reaps is no life */
         } else if (child->state == CHILD_LEAVING && child->due_ns <= now_ns) {
             child->due_ns = UINT64_MAX;
-            (void)kill(-child->pid, SIGKILL);
+            send(child, SIGKILL);
         }
     }
+}
+
+static bool is_running(const struct child *child)
+{
+    return child->state == CHILD_RUNNING || child->state == CHILD_LEAVING;
 }
 
 bool children_reaped(struct children *children, pid_t pid, int status, uint64_t now_ns)
 {
     struct child *child = children->all;
-    while (child != NULL && !(child->pid == pid &&
-                                (child->state == CHILD_RUNNING || child->state == CHILD_LEAVING))) {
+    while (child != NULL && (child->pid != pid || !is_running(child) || child->leaderless)) {
         child = child->next;
     }
     if (child == NULL || (!WIFEXITED(status) && !WIFSIGNALED(status))) {
         return child != NULL; /* stopped or continued: not an end */
     }
-    if (child->state == CHILD_LEAVING) {
-        left(children, child, status);
-        return true;
+    child->status = status;
+    bool told_to_end = child->state == CHILD_LEAVING || children->stop_starting;
+    if (told_to_end && group_lives(child)) {
+        child->leaderless = true;
+    } else {
+        ended(children, child, now_ns);
     }
-    child->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    struct children_event event = {.kind = CHILDREN_ENDED, .pid = pid, .status = status};
-    decide(children, child, &event, now_ns);
-    event_put(children, event, child->name);
     return true;
 }
 
-void children_signal(struct children *children, int signal_number)
+void children_signal(struct children *children, int signal_number, bool from_terminal)
 {
     for (struct child *child = children->all; child != NULL; child = child->next) {
-        if (child->state == CHILD_RUNNING || child->state == CHILD_LEAVING) {
-            (void)kill(-child->pid, signal_number);
+        if (is_running(child) && !(from_terminal && child->inherits)) {
+            send(child, signal_number);
         }
     }
 }
@@ -373,7 +407,7 @@ uint32_t children_running(const struct children *children)
 {
     uint32_t count = 0;
     for (const struct child *child = children->all; child != NULL; child = child->next) {
-        count += child->state == CHILD_RUNNING || child->state == CHILD_LEAVING;
+        count += is_running(child);
     }
     return count;
 }

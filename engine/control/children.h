@@ -15,13 +15,18 @@
  *                                      |  \--ends, policy says no------> ENDED
  *                                      \--left the configuration-------> LEAVING --reaped--> gone
  *
- * LEAVING has got TERM, and KILL 5 s later. Start and reload are one road: children_prepare lays
- * out the next set without starting or stopping anything (so the next worker can be given its
- * pipes), then children_adopt makes it the current one, or children_cancel forgets it. One thread,
- * no global state; nobody here calls wait. now_ns is CLOCK_MONOTONIC.
+ * LEAVING has got TERM, and KILL 5 s later. Whoever was told to end, there or at the way out of the
+ * daemon, has ended when nobody of its process group is left: of `a | b` the shell goes first.
+ *
+ * Start and reload are one road: children_prepare lays out the next set without starting or
+ * stopping anything (so the next worker can be given its pipes), then children_adopt makes it the
+ * current one, or children_cancel forgets it. One thread, no global state; nobody here calls wait.
+ * now_ns is CLOCK_MONOTONIC.
  */
 #ifndef YARDER_CONTROL_CHILDREN_H
 #define YARDER_CONTROL_CHILDREN_H
+
+#include <sys/resource.h>
 
 #include "inputs/pipe_index.h"
 #include "os/identity.h"
@@ -33,7 +38,8 @@ struct children; /* opaque */
 struct children_options {
     char *const
         *environment; /* of the programs, as execve takes it; borrowed until children_close */
-    struct identity identity; /* whom they run as */
+    struct identity identity;   /* whom they run as */
+    const struct rlimit *files; /* their RLIMIT_NOFILE; borrowed; NULL: ours */
     int stdin_fd; /* of a stdin input, and of programs that inherit it; borrowed, never closed */
 };
 
@@ -72,7 +78,7 @@ struct children_pipe children_pipe(const struct children *children, bool next, u
 /* When children_serve wants to be called; UINT64_MAX: not before something else happens. */
 uint64_t children_deadline_ns(const struct children *children);
 
-/* Starts what is due and kills what did not leave. */
+/* Starts what is due, kills what did not leave, and sees which groups are empty by now. */
 void children_serve(struct children *children, uint64_t now_ns);
 
 /*
@@ -99,8 +105,11 @@ bool children_next_event(struct children *children, struct children_event *out);
 /* A process was reaped by the supervisor's wait. True when it was one of ours. */
 bool children_reaped(struct children *children, pid_t pid, int status, uint64_t now_ns);
 
-/* Sends a signal to every running child's process group; to those about to leave as well. */
-void children_signal(struct children *children, int signal_number);
+/*
+ * Sends a signal to every running child's process group; to those about to leave as well. One in
+ * our place is its command alone; it has a signal that came from the terminal already.
+ */
+void children_signal(struct children *children, int signal_number, bool from_terminal);
 
 /* No more starts from now on; what waits to be started has ended. For the way out. */
 void children_stop_starting(struct children *children);

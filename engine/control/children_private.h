@@ -15,13 +15,15 @@ struct child {
     enum input_kind kind;
     char *name;
     char *command;
-    bool inherits;              /* the daemon's standard input */
-    char **arguments;           /* NULL: sh -c command */
+    bool inherits;    /* the daemon's standard input, and so its place at the terminal (spawn.h) */
+    char **arguments; /* NULL: sh -c command */
     struct pipe_ends source[2]; /* stdout, stderr; none for stdin */
     struct pipe_ends staging[2];
 
     enum child_state state;
-    pid_t pid; /* RUNNING, LEAVING */
+    pid_t pid;       /* RUNNING, LEAVING */
+    bool leaderless; /* it was reaped, with this status, and others of its group live on */
+    int status;
     uint64_t started_ns;
     uint64_t due_ns;   /* WAITING: to be started; LEAVING: to be killed */
     uint32_t failures; /* in a row, each within a second of its start */

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "control/children.h"
@@ -63,6 +64,18 @@ static void reap(struct children *children, pid_t pid, uint64_t now_ns)
     int status = 0;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(children_reaped(children, pid, status, now_ns));
+}
+
+/* The next event, once whoever else is in the group has gone. */
+static struct children_event event_in_time(struct children *children, uint64_t now_ns)
+{
+    struct children_event event;
+    for (unsigned turn = 0; !children_next_event(children, &event); turn++) {
+        assert_true(turn < 10000);
+        (void)usleep(1000);
+        children_serve(children, now_ns);
+    }
+    return event;
 }
 
 /* Everything in a pipe now, terminated. */
@@ -309,7 +322,7 @@ static void reload_keeps_what_is_the_same(void **state)
     assert_int_equal(kill(kept, 0), 0);
     assert_string_equal(take(children_pipe(children, false, 0).staging_read), "abc");
 
-    children_signal(children, SIGTERM);
+    children_signal(children, SIGTERM, false);
     reap(children, kept, SECOND);
     assert_int_equal(next_event(children, CHILDREN_ENDED).input, 2);
     assert_int_equal(children_exit_status(children, 2), 128 + SIGTERM);
@@ -317,7 +330,7 @@ static void reload_keeps_what_is_the_same(void **state)
     next[2].restart = INPUT_RESTART_ALWAYS; /* kept, ended, and now to be started again */
     adopt(children, next, 3, 2 * SECOND);
     assert_int_equal(next_event(children, CHILDREN_STARTED).input, 2);
-    children_signal(children, SIGKILL);
+    children_signal(children, SIGKILL, false);
     while (waitpid(-1, NULL, 0) > 0) {
     }
     children_close(children);
@@ -341,7 +354,85 @@ static void who_does_not_leave_is_killed(void **state)
     children_serve(children, 6 * SECOND);
     assert_true(children_deadline_ns(children) == UINT64_MAX);
     reap(children, pid, 6 * SECOND);
-    assert_int_equal(WTERMSIG(next_event(children, CHILDREN_LEFT).status), SIGKILL);
+    struct children_event event = event_in_time(children, 6 * SECOND);
+    assert_int_equal(event.kind, CHILDREN_LEFT);
+    assert_int_equal(WTERMSIG(event.status), SIGKILL);
+    assert_int_equal(children_running(children), 0);
+    children_close(children);
+}
+
+/* `a | b`: the shell dies of TERM at once, and what it had started goes on to the end of its work.
+ */
+static const char late[] = "(trap '' TERM; echo; read -r line; echo last) < fifo & wait";
+
+/* The group as a whole is waited for, here at the way out and, after `leave`, at a reload. */
+static void the_group_ends_not_its_leader(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/yarder-group-XXXXXX";
+    char command[200];
+    char path[64];
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/fifo", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    (void)snprintf(command, sizeof(command), "cd %s; %s", folder, late);
+    int fifo = open(path, O_RDWR | O_CLOEXEC);
+    for (int leave = 0; leave < 3; leave++) {
+        struct children *children = open_children();
+        struct input_config input = exec_input("job", command);
+        adopt(children, &input, 1, 0);
+        pid_t pid = next_event(children, CHILDREN_STARTED).pid;
+        struct children_pipe source = children_pipe(children, false, 0);
+        int fd = dup(source.source);
+        char byte;
+        assert_int_equal(read(fd, &byte, 1), 1); /* its trap is set */
+        if (leave > 0) {
+            adopt(children, NULL, 0, SECOND);
+        } else {
+            children_stop_starting(children);
+            children_signal(children, SIGTERM, false);
+        }
+        reap(children, pid, SECOND);
+        children_serve(children, SECOND);
+        assert_int_equal(children_running(children), 1);
+        struct children_event event;
+        assert_false(children_next_event(children, &event));
+        if (leave < 2) {
+            assert_int_equal(write(fifo, "go\n", 3), 3);
+        }
+        event = event_in_time(children, (leave < 2 ? 1 : 6) * SECOND); /* 2: killed, for it stays */
+        assert_int_equal(event.kind, leave > 0 ? CHILDREN_LEFT : CHILDREN_ENDED);
+        assert_int_equal(WTERMSIG(event.status), SIGTERM);
+        assert_string_equal(take(fd), leave < 2 ? "last\n" : "");
+        assert_int_equal(children_running(children), 0);
+        (void)close(fd);
+        children_close(children);
+    }
+    assert_int_equal(close(fifo) + unlink(path) + rmdir(folder), 0);
+}
+
+/* In our place: our process group, and what the terminal told the group is not told once more. */
+static void in_our_place(void **state)
+{
+    (void)state;
+    struct children *children = open_children();
+    struct input_config input = exec_input(
+        "job", "trap 'exit 7' INT; cut -d' ' -f5 /proc/$$/stat; while :; do sleep 0.01; done");
+    input.program_stdin = INPUT_STDIN_INHERIT;
+    adopt(children, &input, 1, 0);
+    pid_t pid = next_event(children, CHILDREN_STARTED).pid;
+    int fd = children_pipe(children, false, 0).source;
+    char expected[32];
+    char line[32] = "";
+    (void)snprintf(expected, sizeof(expected), "%d\n", (int)getpgrp());
+    assert_true(read(fd, line, sizeof(line) - 1) > 0);
+    assert_string_equal(line, expected);
+    children_signal(children, SIGINT, true);
+    assert_int_equal(usleep(50000), 0);
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+    children_signal(children, SIGINT, false);
+    reap(children, pid, SECOND);
+    assert_int_equal(children_exit_status(children, 0), 7);
     assert_int_equal(children_running(children), 0);
     children_close(children);
 }
@@ -390,30 +481,6 @@ static void runs_as_another_user(void **state)
     children_close(children);
 }
 
-static void identities(void **state)
-{
-    (void)state;
-    struct identity identity;
-    char why[256] = "";
-    assert_int_equal(identity_find(&identity, NULL, NULL, why, sizeof(why)), 0);
-    assert_false(identity.change);
-    assert_int_equal(identity_assume(&identity), 0);
-    assert_int_equal(identity_find(&identity, "root", NULL, why, sizeof(why)), 0);
-    assert_true(identity.change && identity.uid == 0 && identity.gid == 0);
-    assert_true(identity.groups_count >= 1);
-    assert_int_equal(identity_find(&identity, "no-such-user", NULL, why, sizeof(why)), -ENOENT);
-    assert_string_equal(why, "user no-such-user: no such user");
-    assert_int_equal(identity_find(&identity, "root", "no-such-group", why, sizeof(why)), -ENOENT);
-    assert_string_equal(why, "group no-such-group: no such group");
-    assert_int_equal(identity_find(&identity, "54321", NULL, why, sizeof(why)), -ENOENT);
-    assert_int_equal(identity_find(&identity, "54321", "99", why, sizeof(why)), 0);
-    assert_true(identity.uid == 54321 && identity.gid == 99 && identity.groups_count == 1);
-    uid_t uid = 5;
-    assert_int_equal(
-        identity_user("4294967295", &uid), -ERANGE); /* means "unchanged" to the kernel */
-    assert_int_equal(uid, 5);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,9 +491,10 @@ int main(void)
         cmocka_unit_test(no_pause_still_breathes),
         cmocka_unit_test(reload_keeps_what_is_the_same),
         cmocka_unit_test(who_does_not_leave_is_killed),
+        cmocka_unit_test(the_group_ends_not_its_leader),
+        cmocka_unit_test(in_our_place),
         cmocka_unit_test(out_of_descriptors),
         cmocka_unit_test(runs_as_another_user),
-        cmocka_unit_test(identities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

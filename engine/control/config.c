@@ -35,6 +35,7 @@ static void take_field(
     struct config_builder *builder, const struct config_key *key, const struct setting *setting)
 {
     char why[OPTION_WHY_BYTES];
+    char refusal[OPTION_REFUSAL_BYTES];
     const char *value = NULL;
     const char **seen = seen_place(builder, key, setting->file[0] == '\0');
     if (!option_repeats(&key->option)) {
@@ -48,8 +49,8 @@ static void take_field(
     if (config_unquote(builder->arena, setting->value, &value, why) < 0) {
         report_error(builder->report, setting->where, "%s: %s", setting->key, why);
     } else if (option_set(&key->option, builder->config, value, builder->arena, why) < 0) {
-        report_error(builder->report, setting->where, "%s: %s%s%.64s%s", setting->key, why,
-            value != NULL ? ", not '" : "", value != NULL ? value : "", value != NULL ? "'" : "");
+        report_error(builder->report, setting->where, "%s: %s", setting->key,
+            option_refusal(&key->option, why, value, refusal));
     } else if (option_repeats(&key->option)) { /* drop and keep */
         builder->native_filter = true;
         config_check_pattern(builder, setting->where, setting->key, value, false);
@@ -85,6 +86,11 @@ static const struct config_key *uwsgi_key(
     const struct config_key *key = config_key_find(setting->key);
     if (key != NULL && config_key_is_uwsgi(key)) {
         return key;
+    }
+    const char *near = strncmp(setting->key, "log-", 4) == 0 ? config_key_near(setting->key) : NULL;
+    if (near != NULL) {
+        report_warning(builder->report, setting->where,
+            "unknown key '%.64s' is left to uWSGI; did you mean %s?", setting->key, near);
     }
     if (strncmp(setting->key, "if-", 3) == 0) {
         report_warning(builder->report, setting->where,
@@ -161,6 +167,7 @@ static void take_all(struct config_builder *builder)
     for (uint32_t i = 0; i < builder->settings_count; i++) {
         take_setting(builder, builder->ordered[i]);
     }
+    config_uwsgi_logto(builder);
     for (uint32_t i = 0; i < builder->settings_count; i++) {
         const struct setting *setting = builder->ordered[i];
         if (setting->section == SETTINGS_LOGGER && setting->key[0] == '\0') {
@@ -276,6 +283,7 @@ int config_load_within(struct daemon_config **out, const struct settings *settin
     if (!owner->arena.failed) {
         config_check(builder);
     }
+    report_sort(report);
     if (owner->arena.failed) {
         return -ENOMEM;
     }

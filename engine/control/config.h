@@ -28,11 +28,12 @@ YARDER_MUST_USE int config_load_within(struct daemon_config **out, const struct 
 void config_close(struct daemon_config *config);
 
 /*
- * What only the machine can tell: users and groups exist, folders are there with mkdir=no. For
- * `check` and the supervisor, before it starts anything. 0, or -EINVAL: see the report.
+ * What only the machine can tell: users and groups exist, files can be opened. For `check` and the
+ * supervisor, before it starts anything. `settings` are those that the configuration was made of.
+ * 0, or -EINVAL: see the report, which may also hold warnings.
  */
-YARDER_MUST_USE int config_check_machine(
-    const struct daemon_config *config, struct config_report *report);
+YARDER_MUST_USE int config_check_machine(const struct daemon_config *config,
+    const struct settings *settings, struct config_report *report);
 
 /* What the router is made of. The texts are the configuration's; the arrays are the caller's. */
 struct config_route_spec {

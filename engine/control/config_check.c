@@ -210,14 +210,6 @@ static bool is_routed(const struct config_builder *builder, const struct config_
     return false;
 }
 
-static bool selects(const struct route_selectors *selectors)
-{
-    static const struct route_selectors none;
-    struct route_selectors bare = *selectors;
-    bare.rest = false;
-    return memcmp(&bare, &none, sizeof(none)) != 0;
-}
-
 /* uWSGI leads routes to the first logger of a name. */
 static const struct config_item *shadowed_by(
     const struct config_builder *builder, const struct config_item *item)
@@ -249,31 +241,14 @@ static void check_logger(struct config_builder *builder, const struct config_ite
     }
 }
 
-/* Outputs that can never get anything. */
+/* Loggers that can never get anything. */
 static void check_reach(struct config_builder *builder)
 {
-    const struct config_item *greedy = NULL;
     for (uint32_t i = 0; i < builder->items_count; i++) {
         const struct config_item *item = &builder->items[i];
         const struct output_config *output = item->target;
-        if (item->section == SETTINGS_OUTPUT && !item->broken && !output->selectors.rest &&
-            !selects(&output->selectors) && !is_routed(builder, item)) {
-            greedy = item;
-        }
-    }
-    for (uint32_t i = 0; i < builder->items_count; i++) {
-        const struct config_item *item = &builder->items[i];
-        const struct output_config *output = item->target;
-        if (item->broken || item->table != &config_output_table) {
-            continue;
-        }
-        if (item->section == SETTINGS_LOGGER && output->named) {
+        if (!item->broken && item->section == SETTINGS_LOGGER && output->named) {
             check_logger(builder, item);
-        } else if (output->selectors.rest && greedy != NULL) {
-            report_warning(builder->report, where_of(item, "rest"),
-                "rest: nothing is left for it, "
-                "the output at %s takes everything",
-                greedy->where);
         }
     }
 }

@@ -84,12 +84,17 @@ static void set_address(
     const char *colon = closing != NULL ? closing + 1 : strchr(target, ':');
     bool open = target[0] == '[' && closing == NULL;
     uint64_t port = 0;
+    if (colon != NULL &&
+        text_is((struct yarder_text){target, (size_t)(colon - target)}, "localhost")) {
+        target = arena_format(builder->arena, "127.0.0.1%s", colon);
+        colon = strchr(target, ':');
+    }
     input->target = arena_text(builder->arena, target, strlen(target));
     if (open || colon == NULL || *colon != ':' ||
         !host_is_good((struct yarder_text){target, (size_t)(colon - target)}) ||
         text_to_u64(text_of(colon + 1), &port) < 0 || port == 0 || port > UINT16_MAX) {
         refuse(builder, item,
-            "HOST:PORT with an IPv4 address, an [IPv6] address or nothing for "
+            "HOST:PORT with an IPv4 address, an [IPv6] address, localhost or nothing for "
             "every address, and a port to 65535",
             target);
     }

@@ -81,6 +81,23 @@ struct config_item *config_item_add(struct config_builder *builder, enum setting
     return item;
 }
 
+void config_item_remove(struct config_builder *builder, struct config_item *item)
+{
+    struct daemon_config *config = builder->config;
+    struct output_config *output = item->target;
+    YARDER_ASSERT(item->table == &config_output_table);
+    size_t behind = (size_t)(&config->outputs[--config->outputs_count] - output);
+    memmove(output, output + 1, behind * sizeof(*output));
+    memset(&config->outputs[config->outputs_count], 0, sizeof(*output));
+    size_t items_behind = (size_t)(&builder->items[--builder->items_count] - item);
+    memmove(item, item + 1, items_behind * sizeof(*item));
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        struct output_config *other = builder->items[i].target;
+        bool moved = builder->items[i].table == &config_output_table && other > output;
+        builder->items[i].target = moved ? other - 1 : builder->items[i].target;
+    }
+}
+
 static void set_defaults(struct config_builder *builder, struct config_item *item)
 {
     char why[OPTION_WHY_BYTES];
@@ -158,7 +175,9 @@ void config_add_line(
     struct config_split split;
     const struct config_table *table = table_of(section);
     const char *line = setting->value != NULL ? setting->value : "";
-    if (config_split_line(builder->arena, table, line, &split, why) < 0) {
+    split.name = "";
+    if (config_unquote(builder->arena, line, &line, why) < 0 ||
+        config_split_line(builder->arena, table, line, &split, why) < 0) {
         report_error(builder->report, setting->where, "%s: %s", setting->key, why);
         split.kind = NULL;
     }

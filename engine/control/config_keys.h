@@ -26,6 +26,7 @@ enum config_line {
     CONFIG_LOGTO2,
     CONFIG_LOG_TRUNCATE,
     CONFIG_ACCEPTED,  /* says what yarder does anyhow */
+    CONFIG_LEFT,      /* uWSGI's own work on a line, done before the line comes here */
     CONFIG_NOT_BUILT, /* uWSGI's, and not served yet: refused, not ignored */
 };
 

@@ -33,6 +33,16 @@ static size_t word_length(const char *at)
     return length;
 }
 
+/* An option's name; that of a field may hold what RFC 5424 lets one hold, which is nearly all. */
+static size_t key_length(const char *at)
+{
+    static const char field[] = "field.";
+    if (strncmp(at, field, sizeof(field) - 1) == 0) {
+        return strcspn(at, " \t,\"=");
+    }
+    return word_length(at);
+}
+
 bool config_name_is_good(const char *name)
 {
     size_t length = word_length(name);
@@ -124,7 +134,7 @@ static enum comma judge_comma(struct arena *arena, const struct config_table *ta
     char why[OPTION_WHY_BYTES])
 {
     const char *start = skip_blanks(at + 1);
-    struct yarder_text word = {start, word_length(start)};
+    struct yarder_text word = {start, key_length(start)};
     const char *behind = skip_blanks(start + word.length);
     if (word.length == 0 || (*behind != '=' && *behind != ',' && *behind != '\0')) {
         return COMMA_TEXT;
@@ -200,7 +210,7 @@ static int take_options(struct arena *arena, const struct config_table *table, c
 {
     while (*at == ',') {
         const char *start = skip_blanks(at + 1);
-        struct yarder_text word = {start, word_length(start)};
+        struct yarder_text word = {start, key_length(start)};
         enum comma comma = judge_comma(arena, table, at, why);
         if (comma == COMMA_TEXT) {
             (void)snprintf(why, OPTION_WHY_BYTES, "expected OPTION=VALUE behind the comma");
@@ -218,6 +228,26 @@ static int take_options(struct arena *arena, const struct config_table *table, c
         int r = take_value(arena, table, &at, &pair->value, why);
         if (r < 0) {
             return r;
+        }
+    }
+    return 0;
+}
+
+/* A target with " OPTION=" in it was meant to have a comma there. */
+static int check_blanks(struct arena *arena, const struct config_table *table, const char *target,
+    char why[OPTION_WHY_BYTES])
+{
+    for (const char *at = strpbrk(target, " \t"); at != NULL; at = strpbrk(at, " \t")) {
+        at = skip_blanks(at);
+        struct yarder_text word = {at, key_length(at)};
+        const char *behind = skip_blanks(at + word.length);
+        if (word.length > 0 && *behind == '=' && find_row(arena, table, word) != NULL) {
+            int shown = (int)yarder_min(word.length, 64);
+            (void)snprintf(why, OPTION_WHY_BYTES,
+                "a blank stands before '%.*s='; an option begins at a comma, and a target with "
+                "that in it must stand in double quotes",
+                shown, word.at);
+            return -EINVAL;
         }
     }
     return 0;
@@ -283,6 +313,10 @@ int config_split_line(struct arena *arena, const struct config_table *table, con
         out->target = arena_text(arena, at, strlen(at));
         return 0;
     }
+    bool quoted = *skip_blanks(at) == '"';
     r = take_value(arena, table, &at, &out->target, why);
+    if (r == 0 && !quoted) {
+        r = check_blanks(arena, table, out->target, why);
+    }
     return r < 0 ? r : take_options(arena, table, at, out, why);
 }

@@ -103,6 +103,26 @@ static void test_outputs(void **state)
     }
 }
 
+/* A field's name holds nearly anything; a blank is no comma. */
+static void test_fields_and_blanks(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"file:/a,field.a@1.seq=1", "|file|/a|field.a@1.seq=1"},
+        {"file:/a,b,field.x/y:z[0] = 1,level=info", "|file|/a,b|field.x/y:z[0]=1|level=info"},
+        {"file:\"/a level=info\"", "|file|/a level=info"},
+        {"file:/a match=x level=info",
+            "!a blank stands before 'match='; an option begins at a comma, and a target with that "
+            "in it must stand in double quotes"},
+        {"file:/a  field.b@c = info",
+            "!a blank stands before 'field.b@c='; an option begins at a comma, and a target with "
+            "that in it must stand in double quotes"},
+    };
+    for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {
+        check(&config_output_table, &rows[i]);
+    }
+}
+
 static void test_inputs(void **state)
 {
     (void)state;
@@ -137,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_fields_and_blanks),
         cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_many),
     };

@@ -12,6 +12,7 @@
 struct machine_check {
     struct config_report *report;
     const char *where;
+    bool same_user; /* workers are who asks, so what may be written now may be written then */
 };
 
 static bool is_number(const char *text)
@@ -34,34 +35,92 @@ static void check_group(const struct machine_check *check, const char *key, cons
     }
 }
 
-/* The folder of a file that may not be made: as far as the path has no variable in it. */
-static void check_folder(const struct machine_check *check, const struct output_config *output)
+/* The path up to its last slash. */
+static void cut_name(char *path)
 {
-    char folder[YARDER_PATH_BYTES_MAX];
-    const char *variable = strstr(output->target, "${");
-    size_t constant =
-        variable != NULL ? (size_t)(variable - output->target) : strlen(output->target);
-    YARDER_ASSERT(constant < sizeof(folder));
-    memcpy(folder, output->target, constant);
-    folder[constant] = '\0';
-    char *slash = strrchr(folder, '/');
+    char *slash = strrchr(path, '/');
     YARDER_ASSERT(slash != NULL); /* the path is absolute */
-    slash[slash == folder ? 1 : 0] = '\0';
+    slash[slash == path ? 1 : 0] = '\0';
+}
+
+/* Where the file will be made: what of its folder is there must be one, and open to us. */
+static void check_folder(
+    const struct machine_check *check, const struct output_config *output, char *folder)
+{
     struct stat status;
-    if (stat(folder, &status) < 0) {
+    cut_name(folder);
+    if (!output->mkdir && stat(folder, &status) < 0) {
         report_error(check->report, check->where, "file: no folder %.512s (%s), and mkdir=no",
             folder, strerror(errno));
+        return;
+    }
+    while (
+        stat(folder, &status) < 0 && (errno == ENOENT || errno == ENOTDIR) && folder[1] != '\0') {
+        cut_name(folder);
+    }
+    if (stat(folder, &status) < 0) {
+        report_warning(check->report, check->where, "file: %.512s cannot be looked at: %s", folder,
+            strerror(errno));
     } else if (!S_ISDIR(status.st_mode)) {
         report_error(check->report, check->where, "file: %.512s is not a folder", folder);
+    } else if (check->same_user && eaccess(folder, W_OK | X_OK) < 0) {
+        report_warning(check->report, check->where,
+            "file: in the folder %.512s this user can make nothing: %s", folder, strerror(errno));
     }
 }
 
-int config_check_machine(const struct daemon_config *config, struct config_report *report)
+/* Whether the file can be opened, as far as its path has no variable in it. */
+static void check_file(const struct machine_check *check, const struct output_config *output)
+{
+    char path[YARDER_PATH_BYTES_MAX];
+    const char *variable = strstr(output->target, "${");
+    size_t constant =
+        variable != NULL ? (size_t)(variable - output->target) : strlen(output->target);
+    YARDER_ASSERT(constant < sizeof(path));
+    memcpy(path, output->target, constant);
+    path[constant] = '\0';
+    struct stat status;
+    if (variable != NULL || stat(path, &status) < 0) {
+        check_folder(check, output, path);
+    } else if (S_ISDIR(status.st_mode)) {
+        report_error(check->report, check->where, "file: %.512s is a folder", path);
+    } else if (check->same_user && eaccess(path, W_OK) < 0) {
+        report_warning(check->report, check->where,
+            "file: %.512s cannot be written by this user: %s", path, strerror(errno));
+    }
+}
+
+/* The line that gave a key of the top, under either of its names: the command line's wins. */
+static const struct setting *find_key(
+    const struct settings *settings, const char *name, const char *alias)
+{
+    const struct setting *found = NULL;
+    for (uint32_t i = 0; i < settings->count; i++) {
+        const struct setting *setting = &settings->list[i];
+        bool wins = found == NULL || found->file[0] != '\0';
+        if (setting->section == SETTINGS_TOP && wins &&
+            (strcmp(setting->key, name) == 0 || strcmp(setting->key, alias) == 0)) {
+            found = setting;
+        }
+    }
+    return found;
+}
+
+int config_check_machine(const struct daemon_config *config, const struct settings *settings,
+    struct config_report *report)
 {
     uint32_t errors_before = report->counts[REPORT_ERROR];
-    struct machine_check check = {report, NULL};
-    check_user(&check, "user", config->user);
-    check_group(&check, "group", config->group);
+    const struct setting *user = find_key(settings, "user", "uid");
+    const struct setting *group = find_key(settings, "group", "gid");
+    struct machine_check check = {.report = report, .same_user = user == NULL && group == NULL};
+    if (user != NULL) {
+        check.where = user->where;
+        check_user(&check, user->key, config->user);
+    }
+    if (group != NULL) {
+        check.where = group->where;
+        check_group(&check, group->key, config->group);
+    }
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         const struct input_config *input = &config->inputs[i];
         check.where = input->where;
@@ -73,9 +132,10 @@ int config_check_machine(const struct daemon_config *config, struct config_repor
         check.where = output->where;
         check_user(&check, "owner", output->owner);
         check_group(&check, "group", output->group);
-        if (output->kind == OUTPUT_FILE && !output->mkdir) {
-            check_folder(&check, output);
+        if (output->kind == OUTPUT_FILE) {
+            check_file(&check, output);
         }
     }
+    report_sort(report);
     return report->counts[REPORT_ERROR] > errors_before ? -EINVAL : 0;
 }

@@ -122,7 +122,11 @@ void config_apply_member(struct config_builder *builder, const struct setting *s
 static void refuse_key(struct config_builder *builder, const struct config_item *item,
     const char *where, const char *key)
 {
+    static const char *const members[] = {"type", "to"};
     const char *near = config_row_near(item->table, key);
+    if (near == NULL && !item->one_line) {
+        near = text_near(key, members, YARDER_COUNT_OF(members));
+    }
     if (strcmp(key, "route") == 0 || strcmp(key, "drop") == 0 || strcmp(key, "keep") == 0) {
         report_error(builder->report, where,
             "%s is not an option of one %s; put it above the first "
@@ -132,8 +136,8 @@ static void refuse_key(struct config_builder *builder, const struct config_item 
         report_error(builder->report, where, "unknown option '%.64s' of an %s; did you mean %s?",
             key, item->table->noun, near);
     } else {
-        report_error(builder->report, where, "unknown option '%.64s' of an %s; see yarder %ss %s",
-            key, item->table->noun, item->table->noun,
+        report_error(builder->report, where, "unknown option '%.64s' of an %s; see yarder %ss%s%s",
+            key, item->table->noun, item->table->noun, item->broken ? "" : " ",
             item->broken ? "" : item->table->kind_names[item->kind]);
     }
 }
@@ -177,6 +181,20 @@ static bool row_allowed(struct config_builder *builder, const struct config_item
     return true;
 }
 
+/* Of names a trailing * is a prefix, and no other is anything. */
+static void check_name(struct config_builder *builder, const char *where, const char *key,
+    const char *value, bool takes_prefix)
+{
+    const char *star = strchr(value, '*');
+    if (star != NULL && !takes_prefix) {
+        report_error(builder->report, where,
+            "%s: a name takes its children as well, without any *, not '%.64s'", key, value);
+    } else if (star != NULL && star[1] != '\0') {
+        report_error(builder->report, where,
+            "%s: a * stands at the end of a name alone, not in '%.64s'", key, value);
+    }
+}
+
 /* A value that is a pattern must compile; that of field= stands behind the field's name. */
 static void check_value(struct config_builder *builder, const struct config_item *item,
     const struct yarder_option *option, const char *where, const char *key, const char *value)
@@ -188,6 +206,11 @@ static void check_value(struct config_builder *builder, const struct config_item
     if (offset == offsetof(struct output_config, selectors.match) ||
         offset == offsetof(struct output_config, selectors.not_match)) {
         config_check_pattern(builder, where, key, value, false);
+    } else if (offset == offsetof(struct output_config, selectors.tag) ||
+               offset == offsetof(struct output_config, selectors.host)) {
+        check_name(builder, where, key, value, true);
+    } else if (offset == offsetof(struct output_config, selectors.logger)) {
+        check_name(builder, where, key, value, false);
     } else if (offset == offsetof(struct output_config, selectors.field)) {
         const char *equals = strchr(value, '=');
         if (equals == NULL || equals == value || equals[1] == '\0') {
@@ -204,6 +227,7 @@ void config_item_apply(struct config_builder *builder, struct config_item *item,
 {
     enum { ROW_TYPE = CONFIG_ROWS_MAX - 1, ROW_TO = CONFIG_ROWS_MAX - 2 };
     char why[OPTION_WHY_BYTES];
+    char refusal[OPTION_REFUSAL_BYTES];
     size_t index = 0;
     uint32_t kinds = 0;
     if (strcmp(key, "type") == 0 || strcmp(key, "to") == 0) {
@@ -232,8 +256,8 @@ void config_item_apply(struct config_builder *builder, struct config_item *item,
         value = arena_format(builder->arena, "%s=%s", key + strlen("field."), value);
     }
     if (option_set(option, item->target, value, builder->arena, why) < 0) {
-        report_error(builder->report, where, "%s: %s%s%.64s%s", key, why,
-            value != NULL ? ", not '" : "", value != NULL ? value : "", value != NULL ? "'" : "");
+        report_error(
+            builder->report, where, "%s: %s", key, option_refusal(option, why, value, refusal));
         return;
     }
     check_value(builder, item, option, where, key, value);

@@ -39,6 +39,7 @@ struct config_item {
     enum settings_section section; /* SETTINGS_INPUT, SETTINGS_OUTPUT or SETTINGS_LOGGER */
     uint32_t section_number;       /* 0: made of a line, or by the command line's members alone */
     bool one_line;
+    bool original;    /* uWSGI's stdio: standard output, or the file that logto put there */
     bool broken;      /* its kind or target is wrong and was reported: only the name counts */
     const char *name; /* as given; "" for none */
     const char *where;
@@ -63,6 +64,8 @@ struct config_builder {
     const char *top_seen[2][CONFIG_ROWS_MAX]; /* where, by files and by the command line */
     const struct setting *logto;
     const struct setting *logto2;
+    bool truncate;          /* log-truncate */
+    const char *logto_path; /* of the one that holds; NULL: none, or it is wrong */
     const struct setting *log_truncate;
     bool uwsgi_lines;          /* of those that make uWSGI's walk take part */
     bool uwsgi_filter;         /* a log-drain or log-filter line */
@@ -85,7 +88,10 @@ struct config_split {
     uint32_t pairs_count;
 };
 
-/* config_line.c: "[NAME ]KIND:TARGET[,OPTION=VALUE...]". 0, or -EINVAL with `why`. */
+/*
+ * config_line.c: "[NAME ]KIND:TARGET[,OPTION=VALUE...]". 0, or -EINVAL with `why`, and the name if
+ * there is a good one.
+ */
 YARDER_MUST_USE int config_split_line(struct arena *arena, const struct config_table *table,
     const char *line, struct config_split *out, char why[OPTION_WHY_BYTES]);
 /* A value that begins with a double quote, without its quotes; any other as it is. */
@@ -108,6 +114,8 @@ void config_item_start(
     struct config_builder *builder, struct config_item *item, unsigned kind, const char *target);
 void config_item_start_named(struct config_builder *builder, struct config_item *item,
     const char *kind_name, const char *target);
+/* Takes an output away, as if its line had not been there. */
+void config_item_remove(struct config_builder *builder, struct config_item *item);
 const char *config_item_noun(const struct config_item *item);
 /* "file, stdio and null": the kinds whose bits are set. */
 const char *config_list_kinds(
@@ -139,6 +147,12 @@ char *config_absolute(struct config_builder *builder, const char *path);
 struct config_key;
 void config_take_uwsgi(
     struct config_builder *builder, const struct config_key *key, const struct setting *setting);
+/* A logger without a kind yet, or NULL: there are too many. */
+struct config_item *config_uwsgi_add(
+    struct config_builder *builder, const char *name, const char *where);
+/* config_uwsgi_ends.c: once all lines are read, and before options are applied to what they made.
+ */
+void config_uwsgi_logto(struct config_builder *builder);
 void config_uwsgi_fallback(struct config_builder *builder);
 
 /* config_route.c: route lines of both kinds, in the order of reading. */

@@ -9,6 +9,11 @@ static bool split(struct config_builder *builder, const struct setting *setting,
     struct route_line *line)
 {
     const char *value = setting->value != NULL ? setting->value : "";
+    char why[OPTION_WHY_BYTES];
+    if (native && config_unquote(builder->arena, value, &value, why) < 0) {
+        report_error(builder->report, setting->where, "%s: %s", setting->key, why);
+        return false;
+    }
     const char *space = strpbrk(value, native ? " \t" : " ");
     if (space == NULL || space == value) {
         report_error(builder->report, setting->where, "%s: expected NAME REGEX", setting->key);
@@ -16,7 +21,6 @@ static bool split(struct config_builder *builder, const struct setting *setting,
     }
     const char *pattern = space + 1;
     if (native) {
-        char why[OPTION_WHY_BYTES];
         pattern += strspn(pattern, " \t");
         if (config_unquote(builder->arena, pattern, &pattern, why) < 0) {
             report_error(builder->report, setting->where, "%s: %s", setting->key, why);

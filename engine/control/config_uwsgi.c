@@ -146,7 +146,7 @@ static int resolve(struct config_builder *builder, const struct setting *setting
     return 0;
 }
 
-static struct config_item *add_logger(
+struct config_item *config_uwsgi_add(
     struct config_builder *builder, const char *name, const char *where)
 {
     struct config_item *item = config_item_add(builder, SETTINGS_LOGGER, name, where);
@@ -169,11 +169,12 @@ static void take_logger(
         return;
     }
     bool good = resolve(builder, setting, &line, &kind, &target) == 0;
-    struct config_item *item = add_logger(builder, line.name, setting->where);
+    struct config_item *item = config_uwsgi_add(builder, line.name, setting->where);
     if (item == NULL) {
         return;
     }
     struct output_config *output = item->target;
+    item->original = strcmp(line.kind, "stdio") == 0;
     item->broken = !good; /* its name is kept, so that routes to it are no error as well */
     if (good) {
         config_item_start(builder, item, kind, target);
@@ -214,7 +215,7 @@ void config_take_uwsgi(
     bool request = key->line == CONFIG_REQ_LOGGER || key->line == CONFIG_LOG_REQ_ROUTE;
     bool filter = key->line == CONFIG_LOG_DRAIN || key->line == CONFIG_LOG_FILTER;
     builder->request_pipe |= request;
-    builder->uwsgi_lines |= !filter && key->line != CONFIG_NOT_BUILT;
+    builder->uwsgi_lines |= !filter && key->line != CONFIG_NOT_BUILT && key->line != CONFIG_LEFT;
     switch ((int)key->line) {
     case CONFIG_LOGGER:
         take_logger(builder, setting, ROUTE_UWSGI_LOGGER);
@@ -243,115 +244,15 @@ void config_take_uwsgi(
         break;
     case CONFIG_ACCEPTED:
         break;
+    case CONFIG_LEFT:
+        if (setting->section != SETTINGS_UWSGI) {
+            report_warning(builder->report, setting->where,
+                "%s does nothing here: uWSGI itself does it, before its lines come", setting->key);
+        }
+        break;
     default:
         YARDER_ASSERT(key->line == CONFIG_NOT_BUILT);
         report_error(builder->report, setting->where, "%s is not built in yet (%s)", setting->key,
             key->option.help);
-    }
-}
-
-static bool is_yes(struct config_builder *builder, const struct setting *setting)
-{
-    bool yes = false;
-    char why[OPTION_WHY_BYTES];
-    const struct yarder_option option = {.kind = YARDER_OPTION_BOOL};
-    if (setting != NULL && option_set(&option, &yes, setting->value, builder->arena, why) < 0) {
-        report_error(builder->report, setting->where, "%s: %s", setting->key, why);
-    }
-    return yes;
-}
-
-/* Whether what no route took on a path, of logs or of requests, finds a logger without a name. */
-static bool has_unnamed(const struct daemon_config *config, enum route_reach reach)
-{
-    for (uint32_t i = 0; i < config->outputs_count; i++) {
-        if (config->outputs[i].reach == reach && !config->outputs[i].named) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_reach(const struct daemon_config *config, enum route_reach reach)
-{
-    for (uint32_t i = 0; i < config->outputs_count; i++) {
-        if (config->outputs[i].reach == reach) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Whether uWSGI's walk over loggers and routes takes part at all. */
-static bool walks(const struct daemon_config *config)
-{
-    bool found = has_reach(config, ROUTE_UWSGI_LOGGER) || has_reach(config, ROUTE_UWSGI_REQUEST);
-    for (uint32_t i = 0; i < config->routes_count; i++) {
-        found = found || !config->routes[i].native;
-    }
-    return found;
-}
-
-/* The file of logto, else standard output. */
-static void add_fallback(struct config_builder *builder, const struct setting *logto)
-{
-    bool fallback = walks(builder->config);
-    const char *path = logto != NULL && logto->value != NULL ? logto->value : "";
-    if (logto != NULL && strchr(path, ':') != NULL) {
-        report_error(builder->report, logto->where,
-            "%s: HOST:PORT (with a colon it is UDP) is not "
-            "built in yet; expected a path",
-            logto->key);
-        return;
-    }
-    struct config_item *item = add_logger(builder, "", logto != NULL ? logto->where : "default");
-    if (item == NULL) {
-        return;
-    }
-    struct output_config *output = item->target;
-    config_item_start(builder, item, logto != NULL ? OUTPUT_FILE : OUTPUT_STDIO, path);
-    output->bare = true;
-    /* Nothing walks: all records are what no route took, which is an unnamed logger's part. */
-    output->reach = fallback ? ROUTE_UWSGI_FALLBACK : ROUTE_UWSGI_LOGGER;
-    output->truncate = is_yes(builder, builder->log_truncate);
-}
-
-void config_uwsgi_fallback(struct config_builder *builder)
-{
-    struct daemon_config *config = builder->config;
-    const struct setting *logto = builder->logto2 != NULL ? builder->logto2 : builder->logto;
-    if (builder->logto != NULL && builder->logto2 != NULL) {
-        report_warning(builder->report, builder->logto->where,
-            "logto gets nothing: logto2 at %s "
-            "stands in its place",
-            builder->logto2->where);
-    }
-    /* A native drop or keep looks at requests too, and then all of them do. */
-    config->uwsgi_filters_logs_only =
-        builder->request_pipe && builder->uwsgi_filter && !builder->native_filter;
-    if (builder->request_pipe && builder->uwsgi_filter && builder->native_filter) {
-        report_warning(builder->report, NULL,
-            "log-drain and log-filter look at requests as well, "
-            "because drop or keep stands beside them");
-    }
-    bool has_native = has_reach(config, ROUTE_NATIVE);
-    if (!builder->uwsgi_lines || (has_native && logto == NULL && !walks(config))) {
-        return; /* log-master beside outputs says nothing about them */
-    }
-    bool logs_end = has_unnamed(config, ROUTE_UWSGI_LOGGER);
-    bool requests_end = !builder->request_pipe || has_unnamed(config, ROUTE_UWSGI_REQUEST);
-    if (logs_end && requests_end) {
-        if (logto != NULL) {
-            report_warning(builder->report, logto->where,
-                "%s gets nothing: loggers without a name "
-                "take what no route took",
-                logto->key);
-        }
-    } else if (logto == NULL && has_native) {
-        report_warning(builder->report, NULL,
-            "there is no logger without a name: what no log-route "
-            "takes goes to the outputs that select it, and to standard output no more");
-    } else {
-        add_fallback(builder, logto);
     }
 }

@@ -90,6 +90,14 @@ static void test_bad_lines(void **state)
         {"logto = 127.0.0.1:1717\n",
             "y.conf:1: logto: HOST:PORT (with a colon it is UDP) is not built in "
             "yet; expected a path\n"},
+        {"[uwsgi]\nlogfile-chmod = 600\nudp = :1717\nlog-alarm = a b\nalarm = a cmd:x\n",
+            "y.conf:2: logfile-chmod is not built in yet (uWSGI: mode of the logto file; see "
+            "mode=)\n"
+            "y.conf:3: udp is not built in yet (uWSGI: its log server; see input = udp:ADDRESS)\n"
+            "y.conf:4: log-alarm is not built in yet (uWSGI: an alarm for lines that match)\n"
+            "y.conf:5: alarm is not built in yet (uWSGI: what an alarm does)\n"},
+        {"logger = file:/x\nreq-logger = file:/x\nlog-drain = y\n",
+            "y.conf:2: the same file:/x is at y.conf:1 already\n"},
         {"logto = /x\nlogto = /y\n", "y.conf:2: logto is given twice, first at y.conf:1\n"},
         {"logto = /x\nlog-truncate = maybe\n", "y.conf:2: log-truncate: expected yes or no\n"},
         {"logger = a stdio\nlog-route = a x\n[logger a]\nflush = 1s\n[logger a]\nnewlines = keep\n",
@@ -189,6 +197,14 @@ static void test_routing_facts(void **state)
             YARDER_KIND_REQUEST, "r#2"},
         {"[uwsgi]\nlogger = a file:%dx\nlog_route = a 100%%\nlogto = /t", "100%", YARDER_KIND_LOG,
             "a"},
+        {"logger = stdio:\nlogto = /t\n", "y", YARDER_KIND_LOG, "file:/t"},
+        {"logger = a stdio:\nlogger = file:/u\nlogto = /t\nlog-route = a x\n", "x", YARDER_KIND_LOG,
+            "a"},
+        {"logger = file:/a\nreq-logger = file:/a\noutput = null\n", "y", YARDER_KIND_LOG,
+            "file:/a,null"},
+        {"output = null\nreq-logger = file:/a\nlogger = file:/a\n", "G", YARDER_KIND_REQUEST,
+            "null,file:/a"},
+        {"logger = stdio:\nreq-logger = stdio:\nlogto = /t\n", "G", YARDER_KIND_REQUEST, "file:/t"},
         {"logger = a stdio:\nlog-route = a x\noutput = null\n", "y", YARDER_KIND_LOG, "null"},
         {"logger = a file:/a\nroute = a x\noutput = null\n", "x", YARDER_KIND_LOG, "a,null"},
     };

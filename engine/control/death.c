@@ -241,6 +241,19 @@ bool worker_reaped(struct supervisor *supervisor, pid_t pid, int status)
     return was_worker;
 }
 
+struct worker_process *workers_leaving_place(struct supervisor *supervisor, uint32_t spare)
+{
+    struct worker_process *place = NULL;
+    uint32_t free_places = 0;
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        if (supervisor->leaving[i].stage == STAGE_NONE) {
+            place = &supervisor->leaving[i];
+            free_places++;
+        }
+    }
+    return free_places > spare ? place : NULL;
+}
+
 /* The state letter of a process's leader ('Z': dead, though threads may live), or 0. */
 static char leader_state(pid_t pid)
 {
@@ -295,24 +308,22 @@ static void look_for_stuck(struct supervisor *supervisor)
         return;
     }
     uint64_t lanes = stuck_lanes(process->pid);
-    for (int i = 0; i < WORKERS_LEAVING_MAX && lanes != 0; i++) {
-        if (supervisor->leaving[i].stage != STAGE_NONE) {
-            continue;
-        }
-        supervisor_say("the dead worker is stuck in a call on a file (a hung disk?); a new one "
-                       "serves the other outputs");
-        worker_hear(supervisor, process);
-        supervisor->leaving[i] = *process;
-        supervisor->leaving[i].stage = STAGE_LEAVING;
-        *process = (struct worker_process){.channel_fd = -1};
-        supervisor->leaving[i].fences = lanes;
-        supervisor->fence_mask |= lanes;
-        supervisor->board->fenced_outputs = supervisor->fence_mask;
-        supervisor->board->workers_crashed++;
-        count_crash(supervisor->leaving[i].deployment);
-        plan_restart(supervisor, &supervisor->leaving[i]);
+    struct worker_process *place = workers_leaving_place(supervisor, 1);
+    if (lanes == 0 || place == NULL) {
         return;
     }
+    supervisor_say("the dead worker is stuck in a call on a file (a hung disk?); a new one "
+                   "serves the other outputs");
+    worker_hear(supervisor, process);
+    *place = *process;
+    place->stage = STAGE_LEAVING;
+    place->fences = lanes;
+    *process = (struct worker_process){.channel_fd = -1};
+    supervisor->fence_mask |= lanes;
+    supervisor->board->fenced_outputs = supervisor->fence_mask;
+    supervisor->board->workers_crashed++;
+    count_crash(place->deployment);
+    plan_restart(supervisor, place);
 }
 
 /* From its first commit on nothing of the deployment before is asked for any more. */

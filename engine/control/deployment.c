@@ -64,7 +64,7 @@ int deployment_open(struct deployment **out, const struct supervisor_options *op
         r = config_load(&deployment->config, deployment->settings, report);
     }
     if (r == 0) {
-        r = config_check_machine(deployment->config, report);
+        r = config_check_machine(deployment->config, deployment->settings, report);
     }
     if (r == 0) {
         r = supervisor_check_standard(deployment->config, report);

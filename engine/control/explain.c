@@ -2,10 +2,12 @@
 #include "control/explain.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "control/config_keys.h"
 #include "control/config_private.h"
 #include "outputs/output_private.h"
+#include "worker/worker.h"
 
 /* The options of an input or output that hold something, a few to a line. */
 static void print_options(
@@ -77,20 +79,42 @@ static void explain_filters(const struct daemon_config *config, FILE *to)
     }
 }
 
+/* Of the memory that the supervisor will make; 0: it cannot be had here. */
+static uint64_t hold_bytes(const struct daemon_config *config)
+{
+    const struct hold_shape shape = hold_shape_of(config);
+    YARDER_OWN_FD int fd = -1;
+    struct stat facts;
+    return hold_create(&shape, &fd) == 0 && fstat(fd, &facts) == 0 ? (uint64_t)facts.st_size : 0;
+}
+
 static void explain_memory(const struct daemon_config *config, FILE *to)
 {
-    char queues[OPTION_FORMAT_BYTES];
+    char hold[OPTION_FORMAT_BYTES];
     char ring[OPTION_FORMAT_BYTES];
     char rings[OPTION_FORMAT_BYTES];
-    uint64_t queue_bytes = 0;
-    for (uint32_t i = 0; i < config->outputs_count; i++) {
-        queue_bytes += config->outputs[i].queue_bytes;
+    (void)fprintf(to, "memory: %s for queues, pipes and long records, touched as it fills",
+        option_format_bytes(hold_bytes(config), hold));
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        if (config->inputs[i].kind == INPUT_RING) {
+            uint64_t own = config->inputs[i].ring_bytes;
+            (void)fprintf(to, "; rings of %s for each program, up to %s in all",
+                option_format_bytes(own != 0 ? own : config->ring_bytes, ring),
+                option_format_bytes(config->ring_bytes_total, rings));
+        }
     }
-    (void)fprintf(to,
-        "memory: queues up to %s, touched as they fill; rings %s for each program, up "
-        "to %s in all\n",
-        option_format_bytes(queue_bytes, queues), option_format_bytes(config->ring_bytes, ring),
-        option_format_bytes(config->ring_bytes_total, rings));
+    (void)fputc('\n', to);
+}
+
+/* Whether the inputs come to an end by themselves: a command that is always restarted does not. */
+static bool inputs_end(const struct daemon_config *config)
+{
+    bool end = config->until_end;
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        const struct input_config *input = &config->inputs[i];
+        end = end && (input->kind != INPUT_EXEC || input->restart != INPUT_RESTART_ALWAYS);
+    }
+    return end;
 }
 
 static void explain_keys(const struct daemon_config *config, FILE *to)
@@ -114,7 +138,7 @@ void config_explain(const struct daemon_config *config, const struct router *rou
     explain_filters(config, to);
     explain_outputs(config, router, to);
     explain_memory(config, to);
-    if (config->until_end) {
+    if (inputs_end(config)) {
         (void)fputs("the daemon leaves when its inputs have ended\n", to);
     }
 }

@@ -54,15 +54,15 @@ static void test_explain(void **state)
         "ring-memory = 4M\nring-memory-total = 2G\ndrain-timeout = 10s\nio = auto\n"
         "log-level = note\n",
         "input unix:/work/s is unix:/work/s (y.conf:1)\n    parse=syslog framing=auto kind=log "
-        "record-max=64K socket=dgram mode=0660 rcvbuf=8M\n",
+        "record-max=64K socket=dgram mode=0660\n    connections-max=2000 idle-timeout=0ms\n",
         "dropped before all: what matches x\n",
         "output file:/a is file:/a (y.conf:2)\n    output file:/a takes every record with ",
         "\n    level=error facility=auth+cron kind=request stream=stderr rest=no format=text "
         "newlines=auto\n    flush=5ms queue=memory:16M on-full=block:3s fsync=interval:2s "
         "file-io=auto mode=0640\n    mkdir=yes max-open=100 idle-close=5m\n",
         "output null is null (y.conf:3)\n    output null takes every record\n",
-        "memory: queues up to 16M, touched as they fill; rings 4M for each program, up to 2G in "
-        "all\n",
+        "memory: 16",
+        " for queues, pipes and long records, touched as it fills\n",
     };
     const char *at = told;
     for (size_t i = 0; i < YARDER_COUNT_OF(want); i++) {
@@ -74,6 +74,32 @@ static void test_explain(void **state)
         at = found;
     }
     scene_close(&scene);
+}
+
+/* What is told of memory and of the end holds for these inputs, and is not told of others. */
+static void test_explain_inputs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool rings;
+        bool leaves;
+    } rows[] = {
+        {"input = ring,size=1M\n", true, false},
+        {"input = exec:x\n", false, false},
+        {"input = exec:x,y\n[input y]\ntype=exec\nto=y\nrestart=never\n", false, false},
+        {"[input y]\ntype=exec\nto=y\nrestart=on-failure\n[input z]\ntype=stdin\n", false, true},
+    };
+    for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {
+        struct scene scene;
+        load(&scene, rows[i].text);
+        YARDER_OWN_HEAP char *told = explain(scene.config);
+        const char *rings = "touched as it fills; rings of 1M for each program, up to 2G in all\n";
+        assert_int_equal(strstr(told, rings) != NULL, rows[i].rings);
+        assert_int_equal(strstr(told, "rings of") != NULL, rows[i].rings);
+        assert_int_equal(strstr(told, "the daemon leaves") != NULL, rows[i].leaves);
+        scene_close(&scene);
+    }
 }
 
 /* An option told back is an option: for every row of the tables that has a default. */
@@ -113,12 +139,12 @@ static void test_summary(void **state)
     struct scene scene;
     char told[128] = "";
     load(&scene, "input = ring\noutput = x file:/x\noutput = null,rest=yes\noutput = "
-                 "file:/z\nroute = x a\n");
+                 "file:/z\nroute = x a\nlog-route = none a\n");
     FILE *to = fmemopen(told, sizeof(told), "w");
     assert_non_null(to);
     config_summary(scene.config, &scene.report, to);
     assert_int_equal(fclose(to), 0);
-    assert_string_equal(told, "ok: 1 input, 3 outputs, 1 route; 1 warning\n");
+    assert_string_equal(told, "ok: 1 input, 3 outputs, 2 routes; 2 warnings\n");
     scene_close(&scene);
 }
 
@@ -231,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_explain_inputs),
         cmocka_unit_test(test_shown_values_are_values),
         cmocka_unit_test(test_summary),
         cmocka_unit_test(test_json),

@@ -14,6 +14,7 @@ static void ready(struct supervisor *supervisor, struct worker_process *process)
         return;
     }
     process->stage = STAGE_READY;
+    notify_alive(&supervisor->notify);
     if (process == &supervisor->candidate) {
         reload_ready(supervisor);
     } else if (process != &supervisor->worker) {
@@ -34,7 +35,7 @@ static void ready(struct supervisor *supervisor, struct worker_process *process)
 /* Connections go on to the candidate as they come; its own queue of messages holds them. */
 static void pass_on(struct supervisor *supervisor, struct channel_message *message)
 {
-    if (supervisor->candidate.stage == STAGE_READY &&
+    if (supervisor->candidate.pid != 0 &&
         channel_send(supervisor->candidate.channel_fd, message, 5000) < 0) {
         supervisor_say("a connection could not be handed over at the reload");
     }
@@ -59,8 +60,17 @@ static void hear_one(
     case CHANNEL_FILE_CLOSED:
         deployment_forget(process->deployment, message->index);
         return;
+    case CHANNEL_ALIVE:
+        process->asked = false;
+        notify_alive(&supervisor->notify);
+        return;
     case CHANNEL_REGION_DONE:
         (void)!regions_done(supervisor->regions, message->number);
+        return;
+    case CHANNEL_REGION_REFUSED:
+        if (process == &supervisor->worker && supervisor->candidate.pid == 0) {
+            (void)!regions_refuse(supervisor->regions, message->number);
+        } /* else the next worker, which was told of it too, says whether it can */
         return;
     case CHANNEL_RELOAD:
         reload_begin(supervisor, false);

@@ -30,21 +30,32 @@ static uint64_t inode_in_port_table(const char *table, unsigned state, uint16_t 
     return 0;
 }
 
-/* "Num: RefCount Protocol Flags Type St Inode Path" */
+/*
+ * "Num: RefCount Protocol Flags Type St Inode Path". Connections have the path of the socket that
+ * they came by, those that nobody accepted yet with inode 0: the listening one is meant.
+ */
 static uint64_t inode_in_unix_table(const char *path)
 {
+    enum { LISTENING = 1 << 16 }; /* __SO_ACCEPTCON */
     YARDER_OWN_FILE FILE *file = fopen("/proc/net/unix", "re");
     char line[LINE_BYTES];
+    uint64_t any = 0;
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        unsigned flags = 0;
         uint64_t inode = 0;
         int path_at = 0;
         line[strcspn(line, "\n")] = '\0';
-        if (sscanf(line, "%*x: %*x %*x %*x %*x %*x %" SCNu64 " %n", &inode, &path_at) == 1 &&
-            path_at > 0 && strcmp(line + path_at, path) == 0) {
+        int fields =
+            sscanf(line, "%*x: %*x %*x %x %*x %*x %" SCNu64 " %n", &flags, &inode, &path_at);
+        if (fields != 2 || path_at == 0 || strcmp(line + path_at, path) != 0) {
+            continue;
+        }
+        if ((flags & LISTENING) != 0) {
             return inode;
         }
+        any = any == 0 ? inode : any;
     }
-    return 0;
+    return any;
 }
 
 static void folder_drop(DIR **folder)

@@ -2,11 +2,10 @@
 #include "control/listener.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "control/holder.h"
 
@@ -19,10 +18,9 @@ static void explain_in_use(const struct listener_wanted *wanted,
     const struct socket_address *address, char *out, size_t out_bytes)
 {
     struct holder holder;
-    bool known = wanted->kind == INPUT_UNIX
-                     ? holder_of_path(wanted->address, &holder)
-                     : holder_of_port(wanted->kind == INPUT_TCP,
-                           (uint16_t)strtoul(address->port, NULL, 10), &holder);
+    bool known = wanted->kind == INPUT_UNIX ? holder_of_path(wanted->address, &holder)
+                                            : holder_of_port(wanted->kind == INPUT_TCP,
+                                                  socket_address_port(address), &holder);
     if (known && holder.pid == getpid()) {
         (void)snprintf(out, out_bytes,
             "this yarder holds it itself, for another input or as configured before: "
@@ -32,8 +30,8 @@ static void explain_in_use(const struct listener_wanted *wanted,
             (int)holder.pid, holder.name);
     } else {
         (void)snprintf(out, out_bytes,
-            "address in use by another program, which only root can see: stop that or choose "
-            "another");
+            "address in use by another program, which %s: stop that or choose another",
+            geteuid() == 0 ? "runs in another container" : "only root can see");
     }
 }
 
@@ -49,8 +47,8 @@ static void explain(const struct listener_wanted *wanted, const struct socket_ad
         return;
     case EACCES:
         if (!path) {
-            (void)snprintf(
-                out, out_bytes, "port %s needs root or CAP_NET_BIND_SERVICE", address->port);
+            (void)snprintf(out, out_bytes, "port %u needs root or CAP_NET_BIND_SERVICE",
+                socket_address_port(address));
             return;
         }
         text = "this user may not make a socket there: choose another path or run as root";
@@ -60,10 +58,10 @@ static void explain(const struct listener_wanted *wanted, const struct socket_ad
             "only root may give a socket another owner: leave owner= and group= out or run as root";
         break;
     case ENOENT:
-        text = path ? "its folder does not exist: create it" : "no such host";
+        text = "its folder does not exist: create it";
         break;
-    case EAGAIN:
-        text = "the resolver does not answer now: give the address in numbers";
+    case ESTALE:
+        text = "somebody else replaced it right away: choose a folder that only you may change";
         break;
     case EADDRNOTAVAIL:
         text = "no interface of this machine has that address: see `ip address`, or leave the host "
@@ -76,7 +74,7 @@ static void explain(const struct listener_wanted *wanted, const struct socket_ad
         text = "what is there is no socket: remove it or choose another path";
         break;
     case ENAMETOOLONG:
-        text = path ? "longer than the 107 bytes a socket's path may have" : "too long a host name";
+        text = "longer than the 107 bytes a socket's path may have";
         break;
     case EINVAL:
         text = path ? "expected a path, or @NAME" : "expected HOST:PORT, [IPv6]:PORT or :PORT";
@@ -98,16 +96,11 @@ static void listener_drop(struct listener **listener)
 static int bind_path(
     struct listener *listener, const struct listener_wanted *wanted, const char *path)
 {
-    int bound = socket_listen_unix(path, wanted->type, &wanted->owner, &listener->fd);
+    int bound =
+        socket_listen_unix(path, wanted->type, &wanted->owner, &listener->file, &listener->fd);
     if (bound < 0 || path[0] == '@') {
         return bound;
     }
-    struct stat status;
-    if (lstat(path, &status) < 0) {
-        return -errno;
-    }
-    listener->device = status.st_dev;
-    listener->inode = status.st_ino;
     listener->path = strdup(path);
     return listener->path == NULL ? -ENOMEM : 0;
 }
@@ -154,7 +147,7 @@ int listener_bind(struct listener **out, const struct listener_wanted *wanted, c
     if (result == 0 && wanted->kind == INPUT_UNIX) {
         result = bind_path(listener, wanted, path == NULL ? wanted->address : path);
     } else if (result == 0) {
-        result = socket_address_parse(wanted->address, NULL, &address);
+        result = socket_address_parse(wanted->address, &address);
         result = result == 0 ? bind_port(listener, wanted, &address) : result;
     }
     if (result == 0) {
@@ -174,8 +167,8 @@ bool listener_in_place(const struct listener *listener)
 {
     struct stat status;
     return listener->path == NULL ||
-           (lstat(listener->path, &status) == 0 && status.st_dev == listener->device &&
-               status.st_ino == listener->inode);
+           (lstat(listener->path, &status) == 0 &&
+               os_file_id_equal(listener->file, (struct os_file_id){status.st_dev, status.st_ino}));
 }
 
 void listener_free(struct listener *listener)
@@ -219,17 +212,14 @@ int listener_change(struct listener *listener, const struct listener_wanted *wan
     if (listener->path == NULL) {
         return 0;
     }
-    bool chown_needed = wanted->owner.owner != listener->owner.owner ||
-                        wanted->owner.group != listener->owner.group;
-    if (chown_needed && lchown(listener->path, wanted->owner.owner, wanted->owner.group) < 0) {
-        return -errno;
+    bool same = wanted->owner.owner == listener->owner.owner &&
+                wanted->owner.group == listener->owner.group &&
+                wanted->owner.mode == listener->owner.mode;
+    int r = same ? 0 : socket_path_change(listener->path, &listener->file, &wanted->owner);
+    if (r == 0) {
+        listener->owner = wanted->owner;
     }
-    if (wanted->owner.mode != listener->owner.mode &&
-        chmod(listener->path, wanted->owner.mode) < 0) {
-        return -errno;
-    }
-    listener->owner = wanted->owner;
-    return 0;
+    return r;
 }
 
 static bool same_unix(
@@ -251,22 +241,13 @@ static bool same_port(const struct sockaddr_storage *local, socklen_t local_byte
     const struct listener_wanted *wanted)
 {
     struct socket_address address;
-    if (socket_address_parse(wanted->address, NULL, &address) < 0) {
+    if (socket_address_parse(wanted->address, &address) < 0) {
         return false;
     }
-    const struct addrinfo hints = {
-        .ai_socktype = wanted->type, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *infos = NULL;
-    if (getaddrinfo(address.host[0] == '\0' ? NULL : address.host, address.port, &hints, &infos) !=
-        0) {
-        return false;
-    }
-    bool same = false;
-    for (const struct addrinfo *info = infos; info != NULL && !same; info = info->ai_next) {
-        same = info->ai_addrlen == local_bytes && memcmp(info->ai_addr, local, local_bytes) == 0;
-    }
-    freeaddrinfo(infos);
-    return same;
+    const struct sockaddr_in every = {.sin_family = AF_INET, .sin_port = address.in6.sin6_port};
+    bool same = address.bytes == local_bytes && memcmp(&address.generic, local, local_bytes) == 0;
+    return same || (address.any && local_bytes == sizeof(every) &&
+                       memcmp(&every, local, sizeof(every)) == 0);
 }
 
 bool listener_fits(int fd, const struct listener_wanted *wanted)

@@ -14,7 +14,7 @@ struct listener_wanted {
     const char *where;    /* "file:line"; NULL: nowhere */
     enum input_kind kind; /* UNIX, UDP, TCP */
     int type;             /* SOCK_DGRAM, SOCK_STREAM, SOCK_SEQPACKET */
-    const char *address;  /* path, @name or host:port */
+    const char *address;  /* path, @name or numbers (socket_address_parse) */
     struct socket_path_owner owner;
     uint32_t receive_bytes;
 };
@@ -27,10 +27,9 @@ struct listener {
     bool next_one;
     enum input_kind kind;
     int type;
-    char *address;   /* NULL: activated and not asked for yet */
-    char *path;      /* what bind has made in the file system and is still called; NULL: nothing */
-    uint64_t device; /* of the path's inode as bound */
-    uint64_t inode;
+    char *address; /* NULL: activated and not asked for yet */
+    char *path;    /* what bind has made in the file system and is still called; NULL: nothing */
+    struct os_file_id file;         /* what bind has made there */
     struct socket_path_owner owner; /* as it is now */
     uint32_t receive_bytes;         /* as asked for */
     uint32_t receive_bytes_got;

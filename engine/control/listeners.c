@@ -14,7 +14,6 @@
 
 #include "base/text.h"
 #include "control/listener.h"
-#include "os/identity.h"
 #include "ring/hello.h"
 
 #define CONTROL_SOCKET_NAME "control.sock"
@@ -28,7 +27,6 @@ enum {
     PLACES,
     PROBLEMS_MAX = 4 * PLACES,
     DATAGRAM_QUEUE_LOW = 64,
-    CONTROL_MODE = 0600,
 };
 
 struct problem {
@@ -323,8 +321,15 @@ static int prepare_each_input(
     return failed;
 }
 
+/* The group of whoever started it may be everybody's: it has to be named. */
+static struct socket_path_owner control_owner(const struct identity *identity)
+{
+    return identity->change ? (struct socket_path_owner){.mode = 0660, identity->uid, identity->gid}
+                            : (struct socket_path_owner){.mode = 0600, (uid_t)-1, (gid_t)-1};
+}
+
 int listeners_prepare(struct listeners *listeners, const struct input_config *inputs,
-    uint32_t inputs_count, const char *run_dir)
+    uint32_t inputs_count, const char *run_dir, const struct identity *identity)
 {
     YARDER_ASSERT(!listeners->next_there);
     YARDER_ASSERT(inputs_count <= YARDER_INPUTS_MAX);
@@ -341,7 +346,7 @@ int listeners_prepare(struct listeners *listeners, const struct input_config *in
         .kind = INPUT_UNIX,
         .type = SOCK_STREAM,
         .address = listeners->control_path,
-        .owner = {.mode = CONTROL_MODE, .owner = (uid_t)-1, .group = (gid_t)-1},
+        .owner = control_owner(identity),
     };
     return failed + prepare_place(listeners, PLACE_CONTROL);
 }

@@ -14,6 +14,7 @@
 #define YARDER_CONTROL_LISTENERS_H
 
 #include "inputs/input.h"
+#include "os/identity.h"
 
 struct listeners; /* opaque */
 
@@ -29,12 +30,14 @@ void listeners_close(struct listeners *listeners);
 
 /*
  * Binds what is missing: RUN_DIR/ring.sock when a ring input is configured, RUN_DIR/control.sock,
- * and each input's own. run_dir exists. Returns the number of sockets that could not be had:
+ * and each input's own. run_dir exists. The control socket is open to the daemon's user and, where
+ * one was named, to its group. Returns the number of sockets that could not be had:
  * listeners_problem says which and why; the others are bound, the caller decides whether to go on.
  * The configuration is borrowed until adopt or cancel.
  */
 YARDER_MUST_USE int listeners_prepare(struct listeners *listeners,
-    const struct input_config *inputs, uint32_t inputs_count, const char *run_dir);
+    const struct input_config *inputs, uint32_t inputs_count, const char *run_dir,
+    const struct identity *identity);
 void listeners_cancel(struct listeners *listeners);
 void listeners_adopt(struct listeners *listeners);
 

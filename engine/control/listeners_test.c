@@ -23,6 +23,7 @@
 
 #include "control/listeners.h"
 
+static const struct identity as_we_are = {.change = false};
 static char folder[] = "/tmp/yarder-listeners-XXXXXX";
 static char paths[8][64];
 
@@ -124,13 +125,13 @@ static void binds_every_kind(void **state)
     char *dgram = in_folder(0, "dgram");
     char *stream = in_folder(1, "stream");
     struct input_config inputs[] = {input_of(INPUT_UNIX, dgram), input_of(INPUT_UNIX, stream),
-        input_of(INPUT_UDP, (char[]){"127.0.0.1:0"}), input_of(INPUT_TCP, (char[]){"localhost:0"}),
+        input_of(INPUT_UDP, (char[]){"127.0.0.1:0"}), input_of(INPUT_TCP, (char[]){"127.0.0.1:0"}),
         input_of(INPUT_RING, (char[]){""}), {.kind = INPUT_EXEC},
         input_of(INPUT_UNIX, (char[]){"@yarder-listeners-test"})};
     inputs[0].mode = 0606;
     inputs[1].socket_type = INPUT_SOCKET_STREAM;
     inputs[4].mode = 0666;
-    assert_int_equal(listeners_prepare(listeners, inputs, 7, folder), 0);
+    assert_int_equal(listeners_prepare(listeners, inputs, 7, folder, &as_we_are), 0);
     listeners_adopt(listeners);
     assert_datagram_passes(dgram, listeners_input(listeners, false, 0));
     assert_accepts(stream, SOCK_STREAM, listeners_input(listeners, false, 1));
@@ -161,7 +162,7 @@ static void reload_keeps_and_replaces(void **state)
     struct input_config old[] = {input_of(INPUT_UNIX, path),
         input_of(INPUT_UDP, (char[]){"127.0.0.1:0"}), input_of(INPUT_TCP, (char[]){"127.0.0.1:0"}),
         input_of(INPUT_RING, (char[]){""})};
-    assert_int_equal(listeners_prepare(listeners, old, 4, folder), 0);
+    assert_int_equal(listeners_prepare(listeners, old, 4, folder, &as_we_are), 0);
     listeners_adopt(listeners);
     int unix_fd = listeners_input(listeners, false, 0);
     int udp_fd = listeners_input(listeners, false, 1);
@@ -170,13 +171,13 @@ static void reload_keeps_and_replaces(void **state)
     /* Other order, other mode: the same sockets; the tcp input and the ring are gone. */
     struct input_config next[] = {old[1], old[0]};
     next[1].mode = 0600;
-    assert_int_equal(listeners_prepare(listeners, next, 2, folder), 0);
+    assert_int_equal(listeners_prepare(listeners, next, 2, folder, &as_we_are), 0);
     assert_int_equal(mode_of(path), 0660);
     assert_int_equal(listeners_input(listeners, true, 0), udp_fd);
     listeners_cancel(listeners);
     assert_int_equal(listeners_input(listeners, false, 0), unix_fd);
     assert_int_equal(access(in_folder(1, "ring.sock"), F_OK), 0);
-    assert_int_equal(listeners_prepare(listeners, next, 2, folder), 0);
+    assert_int_equal(listeners_prepare(listeners, next, 2, folder, &as_we_are), 0);
     listeners_adopt(listeners);
     assert_int_equal(listeners_input(listeners, false, 0), udp_fd);
     assert_int_equal(listeners_input(listeners, false, 1), unix_fd);
@@ -188,19 +189,19 @@ static void reload_keeps_and_replaces(void **state)
     /* Another type at the same path: the old one answers until the moment the new one does. */
     struct input_config other[] = {old[0]};
     other[0].socket_type = INPUT_SOCKET_STREAM;
-    assert_int_equal(listeners_prepare(listeners, other, 1, folder), 0);
+    assert_int_equal(listeners_prepare(listeners, other, 1, folder, &as_we_are), 0);
     assert_datagram_passes(path, unix_fd);
     listeners_cancel(listeners);
     assert_datagram_passes(path, unix_fd);
     assert_int_equal(access(in_folder(1, "log.sock.next"), F_OK), -1);
-    assert_int_equal(listeners_prepare(listeners, other, 1, folder), 0);
+    assert_int_equal(listeners_prepare(listeners, other, 1, folder, &as_we_are), 0);
     listeners_adopt(listeners);
     assert_accepts(path, SOCK_STREAM, listeners_input(listeners, false, 0));
     assert_int_equal(access(paths[1], F_OK), -1);
 
     /* Somebody removed the path: the next reload makes it anew. */
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(listeners_prepare(listeners, other, 1, folder), 0);
+    assert_int_equal(listeners_prepare(listeners, other, 1, folder, &as_we_are), 0);
     listeners_adopt(listeners);
     assert_accepts(path, SOCK_STREAM, listeners_input(listeners, false, 0));
 
@@ -216,7 +217,7 @@ static void reload_keeps_and_replaces(void **state)
 static void assert_refused(struct input_config input, const char *expected)
 {
     struct listeners *listeners = open_listeners();
-    assert_int_equal(listeners_prepare(listeners, &input, 1, folder), 1);
+    assert_int_equal(listeners_prepare(listeners, &input, 1, folder, &as_we_are), 1);
     const char *error = only_error(listeners);
     if (strstr(error, expected) == NULL) {
         fail_msg("\"%s\" lacks \"%s\"", error, expected);
@@ -226,6 +227,24 @@ static void assert_refused(struct input_config input, const char *expected)
     assert_true(listeners_control(listeners, true) >= 0); /* the others are there */
     listeners_adopt(listeners);
     assert_int_equal(listeners_input(listeners, false, 0), -1);
+    listeners_close(listeners);
+}
+
+/* The control socket: its user's alone, unless the daemon was given a user or a group. */
+static void the_group_of_the_daemon_may_ask(void **state)
+{
+    (void)state;
+    struct identity identity = {.change = true, .uid = geteuid(), .gid = getegid()};
+    if (geteuid() == 0) {
+        identity.uid = identity.gid = 65534;
+    }
+    struct listeners *listeners = open_listeners();
+    assert_int_equal(listeners_prepare(listeners, NULL, 0, folder, &identity), 0);
+    listeners_adopt(listeners);
+    struct stat status;
+    assert_int_equal(stat(in_folder(0, "control.sock"), &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0660);
+    assert_true(status.st_uid == identity.uid && status.st_gid == identity.gid);
     listeners_close(listeners);
 }
 
@@ -261,7 +280,8 @@ static pid_t hold(struct input_config input, char *target, size_t target_bytes)
     if (pid == 0) {
         struct listeners *listeners = open_listeners();
         char other[] = "/tmp/yarder-holder-XXXXXX";
-        if (mkdtemp(other) == NULL || listeners_prepare(listeners, &input, 1, other) != 0) {
+        if (mkdtemp(other) == NULL ||
+            listeners_prepare(listeners, &input, 1, other, &as_we_are) != 0) {
             _exit(1);
         }
         listeners_adopt(listeners);
@@ -305,11 +325,34 @@ static void who_holds_it_is_named(void **state)
 
         struct input_config twice[] = {input_of(kinds[i], target), input_of(kinds[i], target)};
         struct listeners *listeners = open_listeners(); /* a dead one's path is replaced */
-        assert_int_equal(listeners_prepare(listeners, twice, 2, folder), 1);
+        assert_int_equal(listeners_prepare(listeners, twice, 2, folder, &as_we_are), 1);
         assert_non_null(strstr(only_error(listeners), "this yarder holds it itself"));
         listeners_cancel(listeners);
         listeners_close(listeners);
     }
+}
+
+/* A connection that nobody has accepted yet has the path as well, and no inode. */
+static void who_listens_is_named_not_who_waits(void **state)
+{
+    (void)state;
+    struct input_config input = input_of(INPUT_UNIX, in_folder(0, "busy"));
+    input.socket_type = INPUT_SOCKET_STREAM;
+    pid_t pid = hold(input, NULL, 0);
+    int waiting[3];
+    for (size_t i = 0; i < YARDER_COUNT_OF(waiting); i++) {
+        waiting[i] = connect_unix(paths[0], SOCK_STREAM);
+        assert_true(waiting[i] >= 0);
+    }
+    char expected[64];
+    (void)snprintf(expected, sizeof(expected), "address in use by pid %d (", (int)pid);
+    assert_refused(input, expected);
+    for (size_t i = 0; i < YARDER_COUNT_OF(waiting); i++) {
+        (void)close(waiting[i]);
+    }
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(unlink(paths[0]), 0);
 }
 
 static void low_ports_need_privileges(void **state)
@@ -329,7 +372,7 @@ static void low_ports_need_privileges(void **state)
         /* The control socket is refused as well, in a folder that belongs to root. */
         bool error = false;
         bool good =
-            listeners_prepare(listeners, &input, 1, folder) == 2 &&
+            listeners_prepare(listeners, &input, 1, folder, &as_we_are) == 2 &&
             strcmp(listeners_problem(listeners, 0, &error),
                 "yarder.conf:7: input 127.0.0.1:81: cannot listen on tcp 127.0.0.1:81: port 81 "
                 "needs root or CAP_NET_BIND_SERVICE") == 0 &&
@@ -371,7 +414,7 @@ static int activated(void)
     char tcp_target[64];
     (void)snprintf(tcp_target, sizeof(tcp_target), "127.0.0.1:%u", ntohs(port.sin_port));
     struct input_config inputs[] = {input_of(INPUT_TCP, tcp_target), input_of(INPUT_UNIX, path)};
-    if (listeners_prepare(listeners, inputs, 2, folder) != 0 ||
+    if (listeners_prepare(listeners, inputs, 2, folder, &as_we_are) != 0 ||
         listeners_input(listeners, true, 0) != 4 || listeners_input(listeners, true, 1) != 5 ||
         (fcntl(4, F_GETFD) & FD_CLOEXEC) == 0) {
         return 12;
@@ -386,11 +429,11 @@ static int activated(void)
         return 13;
     }
     /* Left by one configuration, wanted again by the next: still there. */
-    if (listeners_prepare(listeners, NULL, 0, folder) != 0) {
+    if (listeners_prepare(listeners, NULL, 0, folder, &as_we_are) != 0) {
         return 14;
     }
     listeners_adopt(listeners);
-    if (listeners_prepare(listeners, inputs, 2, folder) != 0 ||
+    if (listeners_prepare(listeners, inputs, 2, folder, &as_we_are) != 0 ||
         listeners_input(listeners, true, 1) != 5) {
         return 15;
     }
@@ -423,6 +466,8 @@ int main(void)
         cmocka_unit_test(reload_keeps_and_replaces),
         cmocka_unit_test(failures_name_the_cure),
         cmocka_unit_test(who_holds_it_is_named),
+        cmocka_unit_test(who_listens_is_named_not_who_waits),
+        cmocka_unit_test(the_group_of_the_daemon_may_ask),
         cmocka_unit_test(low_ports_need_privileges),
         cmocka_unit_test(socket_activation),
     };

@@ -2,14 +2,11 @@
 #include "control/notify.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "base/text.h"
-
-enum { MESSAGE_BYTES = 640, STATUS_BYTES = 500 };
 
 /* "/run/...", or "@name" for an abstract one. */
 static int address_of(struct notify *notify, const char *path)
@@ -73,12 +70,6 @@ int notify_open(struct notify *notify)
     return result < 0 ? result : watchdog;
 }
 
-void notify_close(struct notify *notify)
-{
-    yarder_fd_drop(&notify->fd);
-    notify->fd = -1;
-}
-
 static void tell(struct notify *notify, const char *text)
 {
     if (notify->fd >= 0) {
@@ -96,7 +87,7 @@ void notify_reloading(struct notify *notify)
 {
     struct timespec now = {0};
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    char text[MESSAGE_BYTES];
+    char text[64];
     (void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
         (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
     tell(notify, text);
@@ -107,24 +98,9 @@ void notify_stopping(struct notify *notify)
     tell(notify, "STOPPING=1");
 }
 
-void notify_status(struct notify *notify, const char *format, ...)
+void notify_alive(struct notify *notify)
 {
-    char line[STATUS_BYTES + 1];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    for (char *at = line; *at != '\0'; at++) {
-        if ((unsigned char)*at < ' ') {
-            *at = ' '; /* a newline would begin another assignment */
-        }
+    if (notify->watchdog_ns != 0) {
+        tell(notify, "WATCHDOG=1");
     }
-    char text[MESSAGE_BYTES];
-    (void)snprintf(text, sizeof(text), "STATUS=%s", line);
-    tell(notify, text);
-}
-
-void notify_watchdog(struct notify *notify)
-{
-    tell(notify, "WATCHDOG=1");
 }

@@ -15,8 +15,7 @@ struct notify {
     int fd; /* -1: nobody to tell */
     struct sockaddr_un address;
     socklen_t address_bytes;
-    uint64_t
-        watchdog_ns; /* 0: no watchdog; else call notify_watchdog this often (half the limit) */
+    uint64_t watchdog_ns; /* half of the manager's limit between two notify_alive; 0: none */
 };
 
 /*
@@ -25,16 +24,11 @@ struct notify {
  * were not there); -errno.
  */
 YARDER_MUST_USE int notify_open(struct notify *notify);
-void notify_close(struct notify *notify);
 
-/*
- * Each never blocks and fails in silence: a manager that does not listen is no reason to stop.
- * notify_status shows one line of at most 500 bytes in `systemctl status`.
- */
+/* Each never blocks and fails in silence: a manager that does not listen is no reason to stop. */
 void notify_ready(struct notify *notify);
 void notify_reloading(struct notify *notify); /* ends with the next notify_ready */
 void notify_stopping(struct notify *notify);
-void notify_status(struct notify *notify, const char *format, ...) YARDER_PRINTF(2, 3);
-void notify_watchdog(struct notify *notify);
+void notify_alive(struct notify *notify); /* feeds its watchdog, if there is one */
 
 #endif

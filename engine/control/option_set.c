@@ -78,7 +78,11 @@ static int set_duration(
     const struct yarder_option *option, uint64_t *field, const char *text, char *why)
 {
     uint64_t value = 0;
-    if (option_parse_duration(text, &value) < 0) {
+    int r = option_parse_duration(text, &value);
+    if (r == -ERANGE) {
+        return refuse(why, "a time of at most 365d");
+    }
+    if (r < 0) {
         bool bare = text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
         return refuse(why, bare ? "a time with its unit: ms, s, m, h or d"
                                 : "a time such as 5ms, 2s, 15m, 1h or 7d");

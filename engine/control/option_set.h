@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "control/arena.h"
 
-enum { OPTION_WHY_BYTES = 320 };
+enum { OPTION_WHY_BYTES = 320, OPTION_REFUSAL_BYTES = OPTION_WHY_BYTES + 128 };
 
 /*
  * Writes `text` (NULL: the key stood alone) to the option's field of `target`. Texts are copied to
@@ -15,6 +15,13 @@ enum { OPTION_WHY_BYTES = 320 };
  */
 YARDER_MUST_USE int option_set(const struct yarder_option *option, void *target, const char *text,
     struct arena *arena, char why[OPTION_WHY_BYTES]);
+
+/*
+ * What option_set said of a value, with the value and what it was probably meant to be: "expected
+ * raw or syslog, not 'sylog'; did you mean syslog?". In `at`.
+ */
+const char *option_refusal(const struct yarder_option *option, const char *why, const char *text,
+    char at[OPTION_REFUSAL_BYTES]);
 
 /* Whether each further value is appended instead of replacing the one before. */
 static inline bool option_repeats(const struct yarder_option *option)

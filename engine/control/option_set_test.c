@@ -121,6 +121,9 @@ static const struct {
     {TIME, "120s", "2m"},
     {TIME, "7d", "7d"},
     {TIME, "24h", "1d"},
+    {TIME, "365d", "365d"},
+    {TIME, "366d", NULL},
+    {TIME, "18446744073s", NULL}, /* near the end of 64 bits of ns: a clock would wrap */
     {TIME, "5", NULL},
     {TIME, "5M", NULL},
     {TIME, "5us", NULL},

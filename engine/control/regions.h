@@ -22,11 +22,11 @@
 #include "ring/hello.h"
 
 enum {
-    REGIONS_MAX = 4096,
     REGIONS_PER_PROCESS_MAX =
         8, /* one that lost its descriptors attaches again, but not for ever */
     REGIONS_HELLOS_MAX = 64,
     REGIONS_HELLO_MS = 1000,
+    REGIONS_REFUSED_MS = 4000, /* a client that was told MEMORY asks again after 5 s */
 };
 
 struct regions; /* opaque */
@@ -83,12 +83,19 @@ const struct region_view *regions_after(
  */
 YARDER_MUST_USE int regions_done(struct regions *regions, uint64_t id);
 
+/*
+ * The worker cannot read it. Its connection is closed, by which its process finds out; for a while
+ * it is told MEMORY, and takes the log socket. What lies in the region it hands back later. 0;
+ * -ENOENT; -EBUSY: its process has ended, so the region stays here for the next worker.
+ */
+YARDER_MUST_USE int regions_refuse(struct regions *regions, uint64_t id);
+
 struct regions_counts {
     uint64_t open;           /* regions, with those gone and not yet done */
     uint64_t bytes;          /* their memory, as far as it will be touched */
     uint64_t accepted;       /* ever; handed back ones too */
     uint64_t handed_back;    /* ever */
-    uint64_t refused_memory; /* over ring_bytes_total or a limit above */
+    uint64_t refused_memory; /* over ring_bytes_total or a limit above, or not readable */
     uint64_t refused_region; /* handed back, and not one of ours or known already */
     uint64_t refused_hello;  /* late, nonsense, another version */
     uint64_t failed;         /* no descriptors or memory left here */

@@ -32,7 +32,17 @@ struct region {
     bool told;
 };
 
+/* A process whose region no worker can read just now. */
+struct refused_process {
+    uint32_t pid;
+    uint64_t until_ns;
+};
+
+enum { REFUSED_PROCESSES_MAX = 64 };
+
 struct regions {
+    struct refused_process refused[REFUSED_PROCESSES_MAX]; /* the latest */
+    uint32_t refused_next;
     int epoll_fd;
     int timer_fd;
     int listener_fd;

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/limits.h"
 #include "control/regions_private.h"
 
 #ifndef SO_PEERPIDFD
@@ -25,10 +26,16 @@ bool regions_have_room(const struct regions *regions, uint32_t pid, uint64_t reg
 {
     uint64_t total = regions->options.ring_bytes_total;
     uint32_t of_process = 0;
+    for (uint32_t i = 0; pid != 0 && i < REFUSED_PROCESSES_MAX; i++) {
+        const struct refused_process *refused = &regions->refused[i];
+        if (refused->pid == pid && (uint64_t)os_monotonic_ns() < refused->until_ns) {
+            return false;
+        }
+    }
     for (const struct region *region = regions->first; region != NULL; region = region->next) {
         of_process += pid != 0 && region->view.pid == pid;
     }
-    return regions->counts.open < REGIONS_MAX && of_process < REGIONS_PER_PROCESS_MAX &&
+    return regions->counts.open < YARDER_REGIONS_MAX && of_process < REGIONS_PER_PROCESS_MAX &&
            regions->counts.bytes <= total && region_bytes <= total - regions->counts.bytes;
 }
 
@@ -217,12 +224,36 @@ void regions_remove(struct regions *regions, struct region *region)
     region_free(regions, region);
 }
 
-int regions_done(struct regions *regions, uint64_t id)
+static struct region *find(const struct regions *regions, uint64_t id)
 {
     struct region *region = regions->first;
     while (region != NULL && region->view.id != id) {
         region = region->next;
     }
+    return region;
+}
+
+int regions_refuse(struct regions *regions, uint64_t id)
+{
+    struct region *region = find(regions, id);
+    if (region == NULL) {
+        return -ENOENT;
+    }
+    if (region->view.gone) {
+        return -EBUSY;
+    }
+    regions->refused[regions->refused_next++ % REFUSED_PROCESSES_MAX] =
+        (struct refused_process){.pid = region->view.pid,
+            .until_ns = (uint64_t)os_monotonic_ns() + REGIONS_REFUSED_MS * UINT64_C(1000000)};
+    regions->counts.refused_memory++;
+    (void)shutdown(region->view.socket_fd, SHUT_RDWR); /* a worker's duplicate may live on */
+    regions_remove(regions, region);
+    return 0;
+}
+
+int regions_done(struct regions *regions, uint64_t id)
+{
+    struct region *region = find(regions, id);
     if (region == NULL) {
         return -ENOENT;
     }

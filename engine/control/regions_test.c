@@ -236,6 +236,45 @@ static int socket_end_stands_in(void)
     return 0;
 }
 
+/* Its client hears of it by the socket's end, and takes the log socket for a while. */
+static void what_no_worker_can_read(void **state)
+{
+    (void)state;
+    struct regions *regions = open_regions(&options);
+    struct ring_hello hello = hello_of("unreadable");
+    int fd = -1;
+    int region_fd = -1;
+    assert_int_equal(attach(regions, &hello, &fd, &region_fd), RING_STATUS_OK);
+    const struct region_view *view = event_of(regions, REGIONS_NEW);
+    int worker_fd = fcntl(view->socket_fd, F_DUPFD_CLOEXEC, 3);
+    uint64_t id = view->id;
+    assert_int_equal(regions_refuse(regions, id + 1), -ENOENT);
+    assert_int_equal(regions_refuse(regions, id), 0);
+    assert_int_equal(regions_refuse(regions, id), -ENOENT);
+    assert_null(regions_after(regions, NULL));
+    char byte;
+    assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+    /* Neither the same again nor another. */
+    struct region_shape shape;
+    struct os_file_id file;
+    assert_int_equal(region_inspect(region_fd, &shape, &file), 0);
+    hello.generation = shape.generation;
+    hello.flags = RING_HELLO_HAND_BACK;
+    int other_fd = connect_client();
+    int nothing = -1;
+    assert_int_equal(hello_send(other_fd, &hello, region_fd), 0);
+    assert_int_equal(answer_for(regions, other_fd, &nothing), RING_STATUS_MEMORY);
+    (void)close(other_fd);
+    hello.flags = 0;
+    assert_int_equal(attach(regions, &hello, &other_fd, &nothing), RING_STATUS_MEMORY);
+    assert_int_equal(regions_counts(regions).refused_memory, 3);
+    (void)close(other_fd);
+    (void)close(worker_fd);
+    (void)close(region_fd);
+    (void)close(fd);
+    regions_close(regions);
+}
+
 static void without_pidfds(void **state)
 {
     (void)state;
@@ -254,6 +293,7 @@ int main(void)
         cmocka_unit_test(life_of_a_region),
         cmocka_unit_test(events_in_order),
         cmocka_unit_test(regions_come_back),
+        cmocka_unit_test(what_no_worker_can_read),
         cmocka_unit_test(without_pidfds),
     };
     return cmocka_run_group_tests(tests, open_listener, NULL);

@@ -14,6 +14,7 @@
 
 static const uint64_t candidate_wait_ns = 30000000000ull;
 static const uint64_t quiet_wait_ns = 15000000000ull; /* it sets itself 2 s */
+enum { CANDIDATES_MAX = 3 };
 
 static void finish(struct supervisor *supervisor, const char *error)
 {
@@ -21,7 +22,7 @@ static void finish(struct supervisor *supervisor, const char *error)
     (void)snprintf(board->reload_error, sizeof(board->reload_error), "%s", error);
     board->reloads_failed += error[0] != '\0';
     /* release: the text stands before the count that announces it */
-    __atomic_store_n(&board->reloads_done, board->reloads_done + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&board->reloads_done, board->reloads_begun, __ATOMIC_RELEASE);
     if (supervisor->stop_ns == 0) {
         notify_ready(&supervisor->notify);
     }
@@ -74,8 +75,8 @@ static int sockets_problem(const struct supervisor *supervisor, char *text, size
 static int prepare_around(struct supervisor *supervisor, char *error, size_t room)
 {
     const struct daemon_config *config = supervisor->next->config;
-    int r = listeners_prepare(
-        supervisor->listeners, config->inputs, config->inputs_count, config->run_dir);
+    int r = listeners_prepare(supervisor->listeners, config->inputs, config->inputs_count,
+        config->run_dir, &supervisor->identity);
     if (r > 0) {
         r = sockets_problem(supervisor, error, room);
     }
@@ -91,6 +92,38 @@ static int prepare_around(struct supervisor *supervisor, char *error, size_t roo
     return r;
 }
 
+static bool differ(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
+}
+
+/*
+ * What only a start can set. Who the daemon is, and where its lock and its children's pipes are,
+ * holds for all workers; a reload that took half of it would leave two truths.
+ */
+static int check_fixed(const struct supervisor *supervisor, char *error, size_t room)
+{
+    const struct daemon_config *old = supervisor->current->config;
+    const struct daemon_config *next = supervisor->next->config;
+    const struct {
+        const char *key;
+        bool changed;
+    } keys[] = {{"user", differ(old->user, next->user)}, {"group", differ(old->group, next->group)},
+        {"run-dir", differ(old->run_dir, next->run_dir)},
+        {"state-dir", differ(old->state_dir, next->state_dir)}};
+    size_t used = 0;
+    for (size_t i = 0; i < YARDER_COUNT_OF(keys); i++) {
+        if (keys[i].changed) {
+            used += (size_t)snprintf(
+                error + used, room - used, "%s%s", used > 0 ? ", " : "", keys[i].key);
+        }
+    }
+    if (used > 0) {
+        (void)snprintf(error + used, room - used, ": changed, which needs a restart");
+    }
+    return used > 0 ? -EINVAL : 0;
+}
+
 void reload_begin(struct supervisor *supervisor, bool upgrade)
 {
     if (supervisor->next != NULL || supervisor->stop_ns != 0 || !supervisor->started ||
@@ -100,9 +133,18 @@ void reload_begin(struct supervisor *supervisor, bool upgrade)
         return;
     }
     supervisor->reload_again = false;
+    /* Before the sources are read: whoever asks from now on needs another one. Release: pairs with
+     * the acquire in worker/status.c. */
+    __atomic_store_n(
+        &supervisor->board->reloads_begun, supervisor->board->reloads_begun + 1, __ATOMIC_RELEASE);
     notify_reloading(&supervisor->notify);
     struct config_report report;
     char error[BOARD_TEXT_BYTES] = "";
+    if (workers_leaving_place(supervisor, WORKERS_LEAVING_MAX - LEAVING_OF_RELOADS_MAX) == NULL) {
+        finish(supervisor, "the workers of the last reloads are still there: they deliver until "
+                           "drain-timeout, or hang in a call on a file; reload when one has gone");
+        return;
+    }
     report_init(&report);
     supervisor->upgraded |= upgrade;
     int r = deployment_open(&supervisor->next, supervisor->options,
@@ -117,7 +159,10 @@ void reload_begin(struct supervisor *supervisor, bool upgrade)
     report_print(&report, false, stderr);
     report_deinit(&report);
     supervisor->candidate_ns = supervisor->now_ns + candidate_wait_ns;
-    if (prepare_around(supervisor, error, sizeof(error)) < 0) {
+    supervisor->candidates = 1;
+    if (check_fixed(supervisor, error, sizeof(error)) < 0) {
+        abandon(supervisor, error);
+    } else if (prepare_around(supervisor, error, sizeof(error)) < 0) {
         if (supervisor->candidate.pid != 0) {
             (void)kill(supervisor->candidate.pid, SIGKILL); /* its death ends the reload */
             return;
@@ -148,14 +193,9 @@ static void let_go(struct supervisor *supervisor, uint64_t busy)
     old->stage = STAGE_LEAVING;
     (void)!worker_tell_left(supervisor, old);
     supervisor->fence_mask |= old->fences;
-    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
-        if (supervisor->leaving[i].stage == STAGE_NONE) {
-            supervisor->leaving[i] = *old;
-            *old = (struct worker_process){.channel_fd = -1};
-            return;
-        }
-    }
-    (void)kill(old->pid, SIGKILL);
+    struct worker_process *place = workers_leaving_place(supervisor, 0);
+    YARDER_ASSERT(place != NULL); /* of those that hang none takes the last one */
+    *place = *old;
     *old = (struct worker_process){.channel_fd = -1};
 }
 
@@ -201,8 +241,26 @@ void reload_quieted(struct supervisor *supervisor, uint64_t busy)
 void reload_failed(struct supervisor *supervisor, const char *why)
 {
     bool quieting = supervisor->worker.stage == STAGE_QUIETING;
-    abandon(supervisor, why);
-    if (quieting) { /* it has stopped reading and cannot go back: a fresh one goes on */
-        (void)kill(supervisor->worker.pid, SIGKILL);
+    if (!quieting) {
+        abandon(supervisor, why);
+        return;
     }
+    /* The worker cannot go back, and what it gives shall not be lost: the one that died had been
+       ready, so another one of its kind takes it. */
+    int r = -ECANCELED;
+    if (supervisor->candidates < CANDIDATES_MAX) {
+        supervisor->candidates++;
+        supervisor->candidate_ns = supervisor->now_ns + candidate_wait_ns;
+        r = worker_start(supervisor, &supervisor->candidate, supervisor->next, true);
+    }
+    if (r == 0) {
+        supervisor_say("%s; another one takes its place", why);
+        return;
+    }
+    if (supervisor->candidate.pid != 0) {
+        (void)kill(supervisor->candidate.pid, SIGKILL); /* its death brings us here again */
+        return;
+    }
+    abandon(supervisor, why);
+    (void)kill(supervisor->worker.pid, SIGKILL); /* a fresh one goes on */
 }

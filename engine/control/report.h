@@ -11,19 +11,20 @@
 enum report_severity { REPORT_ERROR, REPORT_WARNING, REPORT_NOTE, REPORT_SEVERITIES };
 
 enum {
-    REPORT_ENTRIES_MAX = 200, /* kept; the counts go on */
-    REPORT_SHOWN_MAX = 20,    /* of each severity, by report_print */
+    REPORT_ENTRIES_MAX = 1000, /* kept and shown; the counts go on */
 };
 
 struct report_entry {
     enum report_severity severity;
-    char *where; /* "file:line", "command line", or "" */
-    char *what;  /* one line, printable */
+    char *where;    /* "file:line", "command line", or "" */
+    char *what;     /* one line, printable */
+    uint64_t place; /* report_sort's */
 };
 
 struct config_report {
-    struct report_entry entries[REPORT_ENTRIES_MAX];
+    struct report_entry *entries;
     uint32_t entries_count;
+    uint32_t entries_room;
     uint32_t counts[REPORT_SEVERITIES];
     bool no_memory; /* an entry could not be kept: the counts still hold */
 };
@@ -39,7 +40,10 @@ void report_add(struct config_report *report, enum report_severity severity, con
 #define report_warning(report, where, ...) report_add(report, REPORT_WARNING, where, __VA_ARGS__)
 #define report_note(report, where, ...)    report_add(report, REPORT_NOTE, where, __VA_ARGS__)
 
-/* "file:line: what", "file:line: warning: what"; REPORT_SHOWN_MAX of each. */
+/* The entries of a file in the order of its lines, files in the order of their first one. */
+void report_sort(struct config_report *report);
+
+/* "file:line: what", "file:line: warning: what": errors first. */
 void report_print(const struct config_report *report, bool notes, FILE *to);
 
 #endif

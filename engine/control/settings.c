@@ -2,6 +2,7 @@
 #include "control/settings.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -209,6 +210,24 @@ int settings_set(struct settings *settings, const char *key_given, const char *v
     return r;
 }
 
+/* --include: one file, or all that a pattern matches, sorted. */
+static int include(struct settings *settings, const char *pattern, struct config_report *report)
+{
+    glob_t found = {0};
+    int result = 0;
+    int r =
+        pattern[strcspn(pattern, "*?[")] == '\0' ? GLOB_NOMATCH : glob(pattern, 0, NULL, &found);
+    if (r == GLOB_NOMATCH) { /* the file of that very name, or an error that names it */
+        return settings_read_file(settings, pattern, report);
+    }
+    for (size_t i = 0; i < found.gl_pathc && result != -ENOMEM; i++) {
+        int one = settings_read_file(settings, found.gl_pathv[i], report);
+        result = one < 0 ? one : result;
+    }
+    globfree(&found);
+    return r != 0 ? -ENOMEM : result;
+}
+
 int settings_read_argument(struct settings *settings, int arguments_count, char *const *arguments,
     int *at, struct config_report *report)
 {
@@ -230,7 +249,7 @@ int settings_read_argument(struct settings *settings, int arguments_count, char 
     }
     const char *value = takes_next ? arguments[*at + 1] : equals != NULL ? equals + 1 : NULL;
     *at += takes_next ? 2 : 1;
-    int r = row->line == CONFIG_INCLUDE ? settings_read_file(settings, value, report)
+    int r = row->line == CONFIG_INCLUDE ? include(settings, value, report)
                                         : settings_set(settings, key, value, report);
     return r < 0 ? r : 1;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "control/config_keys.h"
+#include "control/config_private.h"
 #include "control/settings.h"
 #include "control/settings_private.h"
 #include "control/settings_stack.h"
@@ -127,6 +128,11 @@ static void take_section(struct reader *reader, struct yarder_text line)
 
 static bool key_is_good(struct yarder_text key)
 {
+    static const char field[] = "field.";
+    size_t prefix = sizeof(field) - 1;
+    if (key.length > prefix && memcmp(key.at, field, prefix) == 0) {
+        return memchr(key.at, ' ', key.length) == NULL && memchr(key.at, '"', key.length) == NULL;
+    }
     for (size_t i = 0; i < key.length; i++) {
         char byte = key.at[i];
         bool good = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
@@ -146,7 +152,9 @@ static void take_uwsgi(
     const char *value = NULL;
     if (raw != NULL) {
         value = settings_expand_uwsgi(reader->settings, &reader->spot, *raw, why);
-        if (value == NULL && config_key_find(key) != NULL) {
+        const struct config_key *row = config_key_find(key);
+        if (value == NULL && row != NULL && config_key_is_uwsgi(row) &&
+            row->line < CONFIG_ACCEPTED) {
             report_error(reader->report, reader->spot.where, "%s: %s", key, why);
             return;
         }
@@ -155,6 +163,17 @@ static void take_uwsgi(
         value = arena_text(&reader->settings->arena, raw->at, raw->length);
     }
     add(reader, key, value);
+}
+
+static void take_include(struct reader *reader, const char *value)
+{
+    char why[OPTION_WHY_BYTES];
+    if (config_unquote(&reader->settings->arena, value, &value, why) < 0) {
+        report_error(reader->report, reader->spot.where, "include: %s", why);
+    } else {
+        settings_stack_include(&reader->stack, value, reader->spot.where);
+    }
+    to_top(reader);
 }
 
 static void take_native(
@@ -187,8 +206,7 @@ static void take_native(
         }
     }
     if (strcmp(key, "include") == 0) {
-        settings_stack_include(&reader->stack, value != NULL ? value : "", where);
-        to_top(reader);
+        take_include(reader, value != NULL ? value : "");
     } else {
         add(reader, key, value);
     }

@@ -114,6 +114,20 @@ void settings_stack_file(struct settings_stack *stack, const char *path, const c
     }
 }
 
+/* A path as a pattern that matches it alone. */
+static const char *literal(struct arena *arena, struct yarder_text path)
+{
+    char *pattern = arena_take(arena, 2 * path.length + 1);
+    size_t length = 0;
+    for (size_t i = 0; i < path.length && pattern != NULL; i++) {
+        if (strchr("*?[]\\", path.at[i]) != NULL) {
+            pattern[length++] = '\\';
+        }
+        pattern[length++] = path.at[i];
+    }
+    return pattern != NULL ? pattern : "";
+}
+
 void settings_stack_include(struct settings_stack *stack, const char *pattern, const char *where)
 {
     YARDER_ASSERT(stack->depth > 0);
@@ -123,10 +137,16 @@ void settings_stack_include(struct settings_stack *stack, const char *pattern, c
         report_error(report, where, "include: expected a path, which may hold * ? []");
         return;
     }
+    struct arena *arena = &stack->settings->arena;
     const char *slash = strrchr(file->name, '/');
-    int dir_length = pattern[0] != '/' && slash != NULL ? (int)(slash - file->name) + 1 : 0;
-    char *path = arena_format(&stack->settings->arena, "%.*s%s", dir_length, file->name, pattern);
-    int r = glob(path, GLOB_NOMAGIC, NULL, &file->includes);
+    size_t dir_length = pattern[0] != '/' && slash != NULL ? (size_t)(slash - file->name) + 1 : 0;
+    const char *path = arena_format(arena, "%.*s%s", (int)dir_length, file->name, pattern);
+    if (pattern[strcspn(pattern, "*?[")] == '\0') { /* one file, which must be there */
+        settings_stack_file(stack, path, where);
+        return;
+    }
+    const char *folder = literal(arena, (struct yarder_text){file->name, dir_length});
+    int r = glob(arena_format(arena, "%s%s", folder, pattern), 0, NULL, &file->includes);
     file->includes_open = r == 0;
     file->includes_where = where;
     file->includes_at = 0;

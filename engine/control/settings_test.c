@@ -243,22 +243,48 @@ static void folder_drop(const struct folder *folder, const char *const *names, s
     assert_int_equal(rmdir(folder->path), 0);
 }
 
+/* --include takes a pattern as the line does; one that finds nothing is an error. */
+static void include_from_command_line(const struct folder *folder)
+{
+    struct scene scene;
+    char pattern[128];
+    char said[256];
+    char *arguments[] = {(char[]){"--include"}, pattern};
+    int at = 0;
+    (void)snprintf(pattern, sizeof(pattern), "%s/?.inc", folder->path);
+    scene_open(&scene);
+    assert_int_equal(settings_read_argument(scene.settings, 2, arguments, &at, &scene.report), 1);
+    assert_int_equal(at, 2);
+    const struct setting *last = &scene.settings->list[scene.settings->count - 1];
+    assert_string_equal(last->value, "b");
+    (void)snprintf(pattern, sizeof(pattern), "%s/?.none", folder->path);
+    at = 0;
+    assert_int_equal(
+        settings_read_argument(scene.settings, 2, arguments, &at, &scene.report), -EINVAL);
+    scene_print(&scene);
+    (void)snprintf(said, sizeof(said), "cannot read %s: No such file or directory\n", pattern);
+    assert_string_equal(scene.said, said);
+    scene_close(&scene);
+}
+
 static void test_include(void **state)
 {
     (void)state;
-    static const char *const names[] = {"main.conf", "b.inc", "a.inc", "x.ini", "sub/c.inc", "sub"};
+    static const char *const names[] = {
+        "main.conf", "b.inc", "a.inc", "x.ini", "s[u]b/c.inc", "s[u]b/d.x", "s[u]b"};
     struct folder folder;
     struct scene scene;
     folder_make(&folder);
     char sub[96];
-    (void)snprintf(sub, sizeof(sub), "%s/sub", folder.path);
+    (void)snprintf(sub, sizeof(sub), "%s/s[u]b", folder.path);
     assert_int_equal(mkdir(sub, 0700), 0);
     folder_put(&folder, "main.conf",
         "[output x]\ntype = null\ninclude = *.inc\nhost = h\n"
         "include = x.ini\n");
-    folder_put(&folder, "a.inc", "drop = a\ninclude = sub/c.inc\n[output y]\ntype = null\n");
+    folder_put(&folder, "a.inc", "drop = a\ninclude = s[[]u]b/c.inc\n[output y]\ntype = null\n");
     folder_put(&folder, "b.inc", "drop = b");
-    folder_put(&folder, "sub/c.inc", "[input i]\ntype = ring\n");
+    folder_put(&folder, "s[u]b/c.inc", "[input i]\ntype = ring\ninclude = \"*.x\"\n");
+    folder_put(&folder, "s[u]b/d.x", "drop = d");
     folder_put(
         &folder, "x.ini", "[app:main]\nuse = egg:x\n  continued\n[uwsgi]\nlog-master = true\n");
     (void)folder_read(&folder, "main.conf", &scene);
@@ -272,8 +298,9 @@ static void test_include(void **state)
         {SETTINGS_OUTPUT, "", NULL, "main.conf:1"},
         {SETTINGS_OUTPUT, "type", "null", "main.conf:2"},
         {SETTINGS_TOP, "drop", "a", "a.inc:1"},
-        {SETTINGS_INPUT, "", NULL, "sub/c.inc:1"},
-        {SETTINGS_INPUT, "type", "ring", "sub/c.inc:2"},
+        {SETTINGS_INPUT, "", NULL, "s[u]b/c.inc:1"},
+        {SETTINGS_INPUT, "type", "ring", "s[u]b/c.inc:2"},
+        {SETTINGS_TOP, "drop", "d", "s[u]b/d.x:1"},
         {SETTINGS_OUTPUT, "", NULL, "a.inc:3"},
         {SETTINGS_OUTPUT, "type", "null", "a.inc:4"},
         {SETTINGS_TOP, "drop", "b", "b.inc:1"},
@@ -297,6 +324,7 @@ static void test_include(void **state)
         note, sizeof(note), "%s/x.ini:1: note: section [app:main] is not read\n", folder.path);
     assert_string_equal(scene.said, note);
     scene_close(&scene);
+    include_from_command_line(&folder);
     folder_drop(&folder, names, YARDER_COUNT_OF(names));
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,17 +27,20 @@ static void forget_hidden_signals(void)
     }
 }
 
-/* All signals are blocked: taking the terminal from the background does not stop us. */
 static int take_stdin(int fd)
 {
     int opened = fd < 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC) : fd;
-    if (opened < 0 || dup2(opened, STDIN_FILENO) < 0) {
+    return opened < 0 || dup2(opened, STDIN_FILENO) < 0 ? -1 : 0;
+}
+
+/* What the daemon was given, or took, for its own work. */
+static int give_up_own(const struct spawn_request *request)
+{
+    if (!request->in_our_place &&
+        (setpgid(0, 0) < 0 || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)) {
         return -1;
     }
-    if (fd >= 0 && isatty(STDIN_FILENO) == 1) {
-        (void)tcsetpgrp(STDIN_FILENO, getpgrp()); /* refused: it is not ours to give */
-    }
-    return 0;
+    return request->files == NULL ? 0 : setrlimit(RLIMIT_NOFILE, request->files);
 }
 
 /* Between fork and exec: async-signal-safe calls only. Returns the errno that stopped it. */
@@ -45,13 +49,15 @@ static int become(const struct spawn_request *request, int report_fd)
     for (int number = 1; number < NSIG; number++) {
         (void)signal(number, SIG_DFL); /* refused for KILL and STOP: those are default anyway */
     }
-    if (setpgid(0, 0) < 0 || take_stdin(request->stdin_fd) < 0 ||
-        dup2(request->stdout_fd, STDOUT_FILENO) < 0 ||
+    if (take_stdin(request->stdin_fd) < 0 || dup2(request->stdout_fd, STDOUT_FILENO) < 0 ||
         dup2(request->stderr_fd, STDERR_FILENO) < 0) {
         return errno;
     }
     unsigned report = (unsigned)report_fd;
     if ((report > 3 && close_range(3, report - 1, 0) < 0) || close_range(report + 1, ~0U, 0) < 0) {
+        return errno;
+    }
+    if (give_up_own(request) < 0) {
         return errno;
     }
     int assumed = identity_assume(request->identity);

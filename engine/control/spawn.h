@@ -3,6 +3,8 @@
 #ifndef YARDER_CONTROL_SPAWN_H
 #define YARDER_CONTROL_SPAWN_H
 
+#include <sys/resource.h>
+
 #include "os/identity.h"
 
 struct spawn_request {
@@ -10,16 +12,20 @@ struct spawn_request {
     char *const *arguments;   /* an argv looked up in $PATH; NULL: none */
     char *const *environment; /* ends with NULL */
     const struct identity *identity;
-    int stdin_fd;  /* -1: /dev/null */
-    int stdout_fd; /* both above 2 */
+    const struct rlimit *files; /* RLIMIT_NOFILE; NULL: as it is here */
+    bool in_our_place;          /* in our process group, with our ambient capabilities */
+    int stdin_fd;               /* -1: /dev/null */
+    int stdout_fd;              /* both above 2 */
     int stderr_fd;
 };
 
 /*
- * Starts it in its own process group, with default signals and no other descriptors. One that is
- * given a terminal to read gets it as its foreground. It does not die with us. Returns once the
- * program runs: 0; or -errno of the step that failed (-ENOENT, -EACCES: of the program itself),
- * with the process reaped.
+ * Starts it with default signals and no other descriptors. Its process group is its own, and our
+ * ambient capabilities are not for it; but one that runs in our place is to its terminal and to its
+ * shell what we are: in the foreground when we are, stopped and continued with us, asked by the
+ * same keys. It does not die with us. Returns once the program runs: 0; or -errno of the step that
+ * failed
+ * (-ENOENT, -EACCES: of the program itself), with the process reaped.
  */
 YARDER_MUST_USE int spawn(pid_t *out, const struct spawn_request *request);
 

@@ -1,79 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way in: folders, lock, board, signals, sockets, children, the first worker. */
+/* The way in: board, signals, sockets, children, the first worker. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/supervisor_private.h"
 #include "os/memory.h"
-
-static int fail(const char *what, int error)
-{
-    supervisor_say("%s: %s", what, strerror(-error));
-    return error;
-}
-
-static int make_folder(const char *path, mode_t mode)
-{
-    char part[YARDER_PATH_BYTES_MAX];
-    (void)snprintf(part, sizeof(part), "%s", path);
-    for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        (void)mkdir(part, 0755);
-        *slash = '/';
-    }
-    return mkdir(part, mode) < 0 && errno != EEXIST ? -errno : 0;
-}
-
-static int open_folders(struct supervisor *supervisor)
-{
-    const struct daemon_config *config = supervisor->current->config;
-    int r = make_folder(config->run_dir, 0755);
-    if (r < 0) {
-        return fail(config->run_dir, r);
-    }
-    r = make_folder(config->state_dir, 0750);
-    if (r < 0) {
-        return fail(config->state_dir, r);
-    }
-    if (supervisor->identity.change) {
-        (void)!chown(config->state_dir, supervisor->identity.uid, supervisor->identity.gid);
-    }
-    return 0;
-}
-
-/* One daemon for a run directory. Its pid stands in the file, for people and scripts. */
-static int take_lock(struct supervisor *supervisor)
-{
-    char path[YARDER_PATH_BYTES_MAX];
-    char pid[32];
-    (void)snprintf(path, sizeof(path), "%s/pid", supervisor->current->config->run_dir);
-    supervisor->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (supervisor->lock_fd < 0) {
-        return fail(path, -errno);
-    }
-    if (flock(supervisor->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        ssize_t n = read(supervisor->lock_fd, pid, sizeof(pid) - 1);
-        pid[n > 0 ? n : 0] = '\0';
-        pid[strcspn(pid, "\n")] = '\0';
-        supervisor_say("a daemon already runs in %s (pid %s); another one needs another --run-dir",
-            supervisor->current->config->run_dir, pid);
-        return -EBUSY;
-    }
-    int length = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-    if (ftruncate(supervisor->lock_fd, 0) < 0 ||
-        pwrite(supervisor->lock_fd, pid, (size_t)length, 0) != length) {
-        return fail(path, -errno);
-    }
-    return 0;
-}
 
 static int open_signals(struct supervisor *supervisor)
 {
@@ -85,15 +22,16 @@ static int open_signals(struct supervisor *supervisor)
     }
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a region over RLIMIT_FSIZE is refused, no reason to die */
     supervisor->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return supervisor->signal_fd < 0 ? -errno : 0;
 }
 
 static int open_board(struct supervisor *supervisor)
 {
-    supervisor->board_fd = memfd_create("yarder-board", MFD_CLOEXEC);
-    if (supervisor->board_fd < 0 || ftruncate(supervisor->board_fd, sizeof(struct board)) < 0) {
-        return -errno;
+    int r = os_memfd_create(&supervisor->board_fd, "yarder-board", sizeof(struct board));
+    if (r < 0) {
+        return r;
     }
     void *board = mmap(
         NULL, sizeof(struct board), PROT_READ | PROT_WRITE, MAP_SHARED, supervisor->board_fd, 0);
@@ -105,13 +43,12 @@ static int open_board(struct supervisor *supervisor)
     return 0;
 }
 
-static void raise_limits(void)
+static void raise_limits(struct supervisor *supervisor)
 {
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    (void)getrlimit(RLIMIT_NOFILE, &supervisor->files_given); /* cannot fail */
+    struct rlimit files = supervisor->files_given;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
 void supervisor_show_problems(const struct supervisor *supervisor)
@@ -124,14 +61,33 @@ void supervisor_show_problems(const struct supervisor *supervisor)
     }
 }
 
+/*
+ * The worker of a daemon that was killed has the sockets open until it is gone as well, which takes
+ * a moment: so long they are tried again.
+ */
+static int prepare_sockets(struct supervisor *supervisor)
+{
+    enum { TRIES = 100 };
+    static const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+    const struct daemon_config *config = supervisor->current->config;
+    for (int try = 0;; try++) {
+        int r = listeners_prepare(supervisor->listeners, config->inputs, config->inputs_count,
+            config->run_dir, &supervisor->identity);
+        if (r <= 0 || !supervisor->succeeds_killed || try == TRIES) {
+            return r;
+        }
+        listeners_cancel(supervisor->listeners);
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 /* Sockets: one that cannot be had is an error at the start; mere warnings are shown. */
 static int open_sockets(struct supervisor *supervisor)
 {
     const struct daemon_config *config = supervisor->current->config;
     int r = listeners_open(&supervisor->listeners);
     if (r == 0) {
-        r = listeners_prepare(
-            supervisor->listeners, config->inputs, config->inputs_count, config->run_dir);
+        r = prepare_sockets(supervisor);
     }
     if (r == 0) {
         listeners_adopt(supervisor->listeners);
@@ -153,6 +109,7 @@ static int open_children(struct supervisor *supervisor)
     const struct daemon_config *config = supervisor->current->config;
     const struct children_options options = {.environment = supervisor->options->environment,
         .identity = supervisor->identity,
+        .files = &supervisor->files_given,
         .stdin_fd = STDIN_FILENO};
     int r = children_open(&supervisor->children, &options);
     if (r == 0) {
@@ -180,15 +137,15 @@ int supervisor_open(struct supervisor *supervisor)
     const struct daemon_config *config = supervisor->current->config;
     char why[256] = "";
     int r = identity_find(&supervisor->identity, config->user, config->group, why, sizeof(why));
+    if (r == 0) {
+        r = identity_try(&supervisor->identity, why, sizeof(why));
+    }
     if (r < 0) {
         supervisor_say("%s", why);
         return r;
     }
-    raise_limits();
-    r = open_folders(supervisor);
-    if (r == 0) {
-        r = take_lock(supervisor);
-    }
+    raise_limits(supervisor);
+    r = place_open(supervisor);
     if (r == 0) {
         r = open_board(supervisor);
     }
@@ -230,9 +187,5 @@ void supervisor_close(struct supervisor *supervisor)
     listeners_close(supervisor->listeners);
     regions_close(supervisor->regions);
     children_close(supervisor->children);
-    if (supervisor->lock_fd >= 0) {
-        char path[YARDER_PATH_BYTES_MAX];
-        (void)snprintf(path, sizeof(path), "%s/pid", supervisor->current->config->run_dir);
-        (void)unlink(path);
-    }
+    place_close(supervisor);
 }

@@ -26,6 +26,13 @@ void supervisor_say(const char *format, ...)
     (void)fprintf(stderr, "yarder: %s\n", line);
 }
 
+static void tell_children_to_end(struct supervisor *supervisor)
+{
+    supervisor->told_ns = supervisor->now_ns;
+    children_stop_starting(supervisor->children);
+    children_signal(supervisor->children, SIGTERM, false);
+}
+
 /* TERM: children first, then the worker drains what they wrote, then nothing is left to do. */
 static void begin_stop(struct supervisor *supervisor)
 {
@@ -36,10 +43,7 @@ static void begin_stop(struct supervisor *supervisor)
     }
     notify_stopping(&supervisor->notify);
     supervisor->stop_ns = supervisor->now_ns + supervisor->current->config->drain_ns;
-    children_stop_starting(supervisor->children);
-    if (!supervisor->ended) {
-        children_signal(supervisor->children, SIGTERM);
-    }
+    tell_children_to_end(supervisor);
 }
 
 static void serve_stop(struct supervisor *supervisor)
@@ -104,7 +108,8 @@ static void serve_signals(struct supervisor *supervisor)
     while (read(supervisor->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         int number = (int)info.ssi_signo;
         if (supervisor->options->leave_with_child && number != SIGCHLD) {
-            children_signal(supervisor->children, number); /* the program decides */
+            /* the program decides */
+            children_signal(supervisor->children, number, info.ssi_code == SI_KERNEL);
         } else if (number == SIGTERM || number == SIGINT || number == SIGQUIT) {
             begin_stop(supervisor);
         } else if (number == SIGHUP) {
@@ -186,6 +191,27 @@ static void serve_regions(struct supervisor *supervisor)
     supervisor->board->ring_refused = counts.refused_memory;
 }
 
+/* When the worker is asked again whether it is alive; not while it is asked, or none is at work. */
+static uint64_t watchdog_deadline_ns(const struct supervisor *supervisor)
+{
+    const struct worker_process *worker = &supervisor->worker;
+    bool at_work = worker->stage == STAGE_RUNNING || worker->stage == STAGE_QUIETING;
+    bool wanted = supervisor->notify.watchdog_ns != 0 && supervisor->stop_ns == 0;
+    return wanted && at_work && !worker->asked ? supervisor->watchdog_ns : UINT64_MAX;
+}
+
+/*
+ * The service manager's watchdog is fed by the writer of the worker, which answers between two
+ * passes (hear.c); a supervisor that turns while nobody works would be no sign of life.
+ */
+static void serve_watchdog(struct supervisor *supervisor)
+{
+    if (supervisor->now_ns >= watchdog_deadline_ns(supervisor)) {
+        supervisor->watchdog_ns = supervisor->now_ns + supervisor->notify.watchdog_ns;
+        supervisor->worker.asked = worker_tell(&supervisor->worker, CHANNEL_ALIVE, 0, 0) == 0;
+    }
+}
+
 enum {
     POLL_SIGNALS,
     POLL_REGIONS,
@@ -209,6 +235,7 @@ static void wait_for_something(struct supervisor *supervisor)
     }
     uint64_t deadline =
         yarder_min(workers_deadline_ns(supervisor), children_deadline_ns(supervisor->children));
+    deadline = yarder_min(deadline, watchdog_deadline_ns(supervisor));
     uint64_t wait_ns = deadline > supervisor->now_ns ? deadline - supervisor->now_ns : 0;
     (void)poll(polled, POLL_COUNT, (int)((wait_ns + 999999) / 1000000));
     supervisor->now_ns = (uint64_t)os_monotonic_ns();
@@ -255,11 +282,31 @@ static void loop(struct supervisor *supervisor)
             begin_stop(supervisor);
         }
         if (supervisor->reader_gone && supervisor->stop_ns == 0) {
+            supervisor->exit_status = 1; /* what came for it was not delivered */
             begin_stop(supervisor);
             supervisor->stop_ns = supervisor->now_ns; /* there is no use in draining */
         }
         serve_stop(supervisor);
+        serve_watchdog(supervisor);
     }
+}
+
+/* Nobody outlives us. Who was told to end right before, for we leave in a hurry, has a moment. */
+static void end_children(struct supervisor *supervisor)
+{
+    static const uint64_t moment_ns = 1000000000ull;
+    if (supervisor->told_ns == 0) { /* no worker came to be */
+        tell_children_to_end(supervisor);
+    }
+    while (children_running(supervisor->children) > 0 &&
+           supervisor->now_ns < supervisor->told_ns + moment_ns) {
+        struct pollfd none = {.fd = -1};
+        (void)poll(&none, 1, 10);
+        supervisor->now_ns = (uint64_t)os_monotonic_ns();
+        reap(supervisor);
+        serve_children(supervisor);
+    }
+    children_signal(supervisor->children, SIGKILL, false);
 }
 
 /* Where the binary stands, for an upgrade: by then another one may stand there. */
@@ -276,7 +323,9 @@ int supervisor_run(const struct supervisor_options *options)
     supervisor = (struct supervisor){.options = options,
         .now_ns = (uint64_t)os_monotonic_ns(),
         .signal_fd = -1,
+        .run_dir_fd = -1,
         .lock_fd = -1,
+        .board_fd = -1,
         .first_start = true};
     supervisor.worker.channel_fd = supervisor.candidate.channel_fd = -1;
     for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
@@ -296,6 +345,7 @@ int supervisor_run(const struct supervisor_options *options)
     if (r == 0) {
         banner_show(&supervisor);
         loop(&supervisor);
+        end_children(&supervisor);
         say_undelivered(&supervisor);
         r = supervisor.exit_status;
     } else {

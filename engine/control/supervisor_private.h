@@ -3,6 +3,8 @@
 #ifndef YARDER_CONTROL_SUPERVISOR_PRIVATE_H
 #define YARDER_CONTROL_SUPERVISOR_PRIVATE_H
 
+#include <sys/resource.h>
+
 #include "control/children.h"
 #include "control/config.h"
 #include "control/listeners.h"
@@ -14,7 +16,12 @@
 #include "worker/channel.h"
 #include "worker/worker.h"
 
-enum { KEPT_EACH = 2, WORKERS_LEAVING_MAX = 8 };
+enum {
+    KEPT_EACH = 2,
+    LEAVING_OF_RELOADS_MAX = 8,
+    /* Beside them those that hang, each fencing an output at least; one is left for a reload. */
+    WORKERS_LEAVING_MAX = LEAVING_OF_RELOADS_MAX + YARDER_OUTPUTS_MAX + 1,
+};
 
 enum worker_stage {
     STAGE_NONE,
@@ -50,6 +57,7 @@ struct worker_process {
     uint64_t started_ns;
     uint64_t generation; /* of the hold when it started */
     uint64_t kill_ns;    /* when it is killed if it has not gone */
+    bool asked;          /* whether it is alive, and has not answered yet */
     uint64_t zombie_ns;  /* since when its leader is dead, while it cannot be reaped */
     uint64_t left;       /* outputs of its deployment that it still delivers, leaving */
     uint64_t fences;     /* outputs of `current` that wait until it is gone: it is in a call */
@@ -66,18 +74,23 @@ struct supervisor {
     struct regions *regions;
     struct notify notify;
     struct identity identity;
-    int signal_fd, lock_fd, board_fd;
-    char program[YARDER_PATH_BYTES_MAX]; /* where the binary stands on disk */
+    struct rlimit files_given;                    /* RLIMIT_NOFILE before we raised it */
+    int signal_fd, run_dir_fd, lock_fd, board_fd; /* lock_fd -1: it is not ours */
+    char program[YARDER_PATH_BYTES_MAX];          /* where the binary stands on disk */
     struct board *board;
     uint64_t now_ns;
     uint64_t restart_ns; /* when a worker is to be started again; 0: one runs */
     uint64_t restart_pause_ns;
     uint64_t stop_ns;      /* TERM came: leave at this time at the latest; 0: no */
+    uint64_t told_ns;      /* when children were told to end; 0: not yet */
+    uint64_t watchdog_ns;  /* when the worker is asked again whether it is alive */
     uint64_t candidate_ns; /* a candidate that is not ready by then is given up */
     uint64_t fence_mask;   /* outputs of current whose file another worker's lane still holds */
     bool upgraded;         /* workers run by `program` now, no more by /proc/self/exe */
+    unsigned candidates;   /* started for this reload */
     bool reload_again;     /* asked for while one was under way */
     bool started, first_start, ended, reader_gone;
+    bool succeeds_killed; /* the daemon before could not take its pid away */
     int exit_status;
 };
 
@@ -118,6 +131,8 @@ void workers_serve(struct supervisor *supervisor);
 /* What leaving ones have not delivered is told; whether there was any. */
 bool workers_say_left(const struct supervisor *supervisor);
 uint64_t workers_deadline_ns(const struct supervisor *supervisor);
+/* A free place of `leaving`, or NULL when only `spare` are left. */
+struct worker_process *workers_leaving_place(struct supervisor *supervisor, uint32_t spare);
 
 /* reload.c */
 /* `upgrade`: the new worker runs the binary that stands on disk now. */
@@ -129,6 +144,10 @@ void reload_failed(struct supervisor *supervisor, const char *why);
 
 /* banner.c */
 void banner_show(const struct supervisor *supervisor);
+
+/* place.c: folders and lock. What cannot be had is told. */
+YARDER_MUST_USE int place_open(struct supervisor *supervisor);
+void place_close(const struct supervisor *supervisor);
 
 /* startup.c */
 /* What is closed becomes /dev/null, lest a socket of ours becomes standard output. */

@@ -74,7 +74,7 @@ def test_stdout_that_closes(folder):
         _, said = process.communicate(timeout=8)  # less than the usual drain-timeout
     finally:
         process.kill()
-    assert process.returncode == 1 and b"Broken pipe" in said, (process.returncode, said)
+    assert process.returncode == 1 and b"nobody reads it" in said, (process.returncode, said)
 
 
 def hung_daemon(start, folder, count, drain):
@@ -315,6 +315,118 @@ def test_without_any_privilege(yarder, open_folder):
         daemon.kill_worker()
 
 
+DEAF = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+LATE = "(trap 'sleep 0.3; echo last; exit' TERM; echo up; while :; do sleep 0.05; done) & wait"
+
+
+def exec_daemon(start, folder, command, drain, **options):
+    daemon = start(f"drain-timeout = {drain}\noutput = all file:{{folder}}/all\n"
+                   f"[input job]\ntype = exec\nto = {command}\n", **options)
+    wait_until(lambda: content(folder / "all").startswith(b"up\n"), 10, daemon.stderr)
+    return daemon
+
+
+def test_no_command_outlives_the_daemon(yarder, folder):
+    """Neither one that will not hear of it, nor what it has started."""
+    daemon = exec_daemon(yarder, folder, DEAF, "500ms")
+    daemon.end(signal.SIGTERM)  # which looks for what is left
+
+
+def test_commands_have_a_moment_when_the_daemon_leaves_at_once(folder):
+    """`yarder run | head`: they are asked to end, not merely killed, and none is left behind."""
+    (folder / "sh").write_text(f"trap 'sleep 0.2; touch {folder}/cleaned; exit' TERM\n"
+                               "while :; do echo x; sleep 0.01; done\n")
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [str(program()), "run", "--run-dir", str(folder / "run"), "--state-dir",
+         str(folder / "state"), "--input", f"exec:exec sh {folder}/sh", "--output", "stdio:stdout"],
+        stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.DEVNULL)
+    os.close(writer)
+    assert os.read(reader, 2) == b"x\n"
+    below = processes.descendants(process.pid)
+    os.close(reader)
+    process.wait(20)
+    assert (folder / "cleaned").exists() and not processes.alive(below)
+
+
+def test_the_last_words_of_a_pipeline(yarder, folder):
+    """The shell dies of TERM at once; its programs say theirs, and they are logged."""
+    exec_daemon(yarder, folder, LATE, "20s").end(signal.SIGTERM)
+    assert content(folder / "all").endswith(b"\nlast\n")
+
+
+def test_a_command_that_left_the_configuration_is_gone(yarder, folder):
+    daemon = exec_daemon(yarder, folder, f"({DEAF}) & wait", "10s")
+    below = processes.descendants(daemon.pid)
+    workers = daemon.worker_pids()
+    daemon.write_config("input = ring\noutput = all file:{folder}/all\n")
+    daemon.cli("reload")
+    wait_until(lambda: not processes.alive({pid: start for pid, start in below.items()
+                                            if pid not in workers}), 15, "all of them have gone")
+
+
+@as_root
+def test_a_command_has_the_limits_that_the_daemon_was_given(yarder, folder):
+    """Which raises its own; what it needs to bind a low port is not handed on either."""
+    command = "echo up; ulimit -Sn; ulimit -Hn; grep CapAmb /proc/self/status; sleep 60"
+    daemon = exec_daemon(yarder, folder, command, "1s", wrapper=[
+        "prlimit", "--nofile=1000:5000", "setpriv", "--inh-caps", "+net_bind_service",
+        "--ambient-caps", "+net_bind_service"])
+    own = open(f"/proc/{daemon.pid}/status").read()
+    assert "CapAmb:\t0000000000000400" in own, own
+    assert resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE) == (5000, 5000)
+    wait_until(lambda: content(folder / "all").count(b"\n") >= 4, 10, daemon.stderr)
+    assert content(folder / "all") == b"up\n1000\n5000\nCapAmb:\t0000000000000000\n"
+
+
+def test_shared_memory_cannot_be_cut(yarder):
+    """A worker out of its mind may scribble; it cannot take pages from under the supervisor."""
+    daemon = yarder(PLAIN)
+    cut = []
+    for number in os.listdir(f"/proc/{daemon.pid}/fd"):
+        path = f"/proc/{daemon.pid}/fd/{number}"
+        name = os.readlink(path)
+        if name.startswith(("/memfd:yarder-hold", "/memfd:yarder-board")):
+            with open(path, "r+b", buffering=0) as memory, pytest.raises(PermissionError):
+                memory.truncate(0)
+            cut.append(name.split()[0])
+    assert sorted(set(cut)) == ["/memfd:yarder-board", "/memfd:yarder-hold"]
+    daemon.cli("reload")
+
+
+def fed(daemon, seconds):
+    """Whether the manager's watchdog is fed within that time."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([daemon.notify], [], [], left)[0]:
+            if daemon.notify.recv(4096) == b"WATCHDOG=1":
+                return True
+    return False
+
+
+def test_the_watchdog_is_fed_while_the_worker_works(yarder):
+    """An idle one, too; not while it hangs, though its supervisor turns."""
+    daemon = yarder(PLAIN, environment={"WATCHDOG_USEC": "400000"})
+    for _ in range(5):
+        assert fed(daemon, 2)
+    daemon.cli("reload")
+    for _ in range(3):
+        assert fed(daemon, 2)
+    [worker] = daemon.worker_pids()
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        while fed(daemon, 0.05):  # what was said before
+            pass
+        assert not fed(daemon, 1)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert fed(daemon, 2)
+    daemon.kill_worker()
+    while fed(daemon, 0.05):
+        pass
+    assert fed(daemon, 2), "its successor"
+
+
 def test_uring_is_forbidden(yarder, folder, monkeypatch):
     """As in containers: one line says so, and all works by epoll."""
     monkeypatch.delenv("YARDER_IO", raising=False)
@@ -338,3 +450,44 @@ def test_little_locked_memory(yarder, folder):
     daemon.cli("send", "--count", "2000", "--block", "--sequence", "ring")
     ledger.wait_settled(daemon, 4000, 20)
     audit([folder / "all"], {"a": 2000, "ring": 2000}).assert_clean()
+
+
+def test_started_again_right_after_a_kill(yarder, folder):
+    """The dead daemon's worker is still on its way out, with the sockets open."""
+    daemon = yarder(PLAIN)
+    for number in range(8):
+        with senders.unix_stream(folder / "in") as sender:
+            sender.send_audited("a", 1, first=number)
+            ledger.wait_settled(daemon, 1, 20)
+        daemon.process.kill()
+        daemon.process.wait()
+        daemon.notify.close()
+        daemon.start()
+    audit([folder / "all"], {"a": 8}).assert_clean()
+
+
+def test_standard_input_is_a_socket(yarder, folder):
+    """As inetd and systemd give it: nobody waits for what it does not say."""
+    with socket.create_server(("127.0.0.1", 0)) as server, \
+            socket.create_connection(server.getsockname()) as peer:
+        ours, _ = server.accept()
+        daemon = yarder("input = stdin\n" + PLAIN, stdin=ours)
+        with senders.unix_stream(folder / "in") as sender:
+            sender.send_audited("a", 100)
+            ledger.wait_settled(daemon, 100, 20)
+        peer.sendall(make("a", 100) + b"\n" + make("a", 101))
+        ledger.wait_settled(daemon, 101, 20)
+        peer.shutdown(socket.SHUT_WR)
+        ledger.wait_settled(daemon, 102, 20)
+        ours.close()
+    audit([folder / "all"], {"a": 102}).assert_clean()
+
+
+def test_a_limit_on_file_sizes(yarder, folder):
+    """A ring is larger than RLIMIT_FSIZE allows: its process takes the socket, nobody dies."""
+    daemon = yarder("ring-memory = 256M\ninput = ring\n"
+                    "input = unix:{folder}/run/log.sock,parse=syslog\n"
+                    "output = all file:{folder}/all,format=${msg}\n",
+                    wrapper=["prlimit", "--fsize=100000000"])
+    daemon.cli("send", "hello")
+    wait_until(lambda: content(folder / "all") == b"hello\n", 20, daemon.stderr)
