@@ -231,9 +231,11 @@ def run_scenes(tally, io):
 
 
 def run_scenes_sanitized(tally):
-    if (ROOT / "build-asan" / "yarder").exists():
-        run_pytest(tally, "scenes-asan", ["tests/scenes", "-m", "sanitize and not long"],
-                   {"YARDER_IO": "auto", "YARDER_BUILD": "build-asan"})
+    if not (ROOT / "build-asan" / "yarder").exists():
+        tally.bad("scenes-sanitized: no build-asan/yarder; the part sanitized builds it")
+        return
+    run_pytest(tally, "scenes-asan", ["tests/scenes", "-m", "sanitize and not long"],
+               {"YARDER_IO": "auto", "YARDER_BUILD": "build-asan"})
 
 
 PARTS = {

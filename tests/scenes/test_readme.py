@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
+from harness import ledger, peers
 from harness.daemon import ROOT, program
-from harness.wait import wait_until
+from harness.wait import free_port, wait_until
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.M | re.S)
@@ -26,10 +27,10 @@ def sandbox(tmp_path):
             "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
 
 
-def shell(text, tmp_path, environment):
+def shell(text, tmp_path, environment, seconds=50):
     text = text.replace("/tmp/yard", str(tmp_path / "yard"))
     return subprocess.run(["bash", "-mec", text], cwd=ROOT, env=environment, text=True,
-                          capture_output=True, stdin=subprocess.DEVNULL, timeout=50)
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds)
 
 
 def test_make_targets_exist():
@@ -91,16 +92,13 @@ def test_configurations_check(number, tmp_path):
 
 def test_ten_lines_of_c(tmp_path):
     environment = sandbox(tmp_path)
-    root = tmp_path / "root"
-    subprocess.run(["make", "install", f"DESTDIR={root}", "PREFIX=/usr"], cwd=ROOT, check=True,
-                   capture_output=True, timeout=120)
-    (packages,) = root.glob("usr/lib/**/pkgconfig")
-    environment |= {"PKG_CONFIG_PATH": str(packages), "PKG_CONFIG_SYSROOT_DIR": str(root)}
     (tmp_path / "hello.c").write_text(blocks("c")[0])
-    (compile_line,) = [block for block in blocks("sh") if "pkg-config" in block]
-    subprocess.run(["bash", "-ec", compile_line], cwd=tmp_path, env=environment, check=True,
-                   timeout=60)
-    library = {**environment, "LD_LIBRARY_PATH": str(packages.parent)}
+    (install,) = [block for block in blocks("sh") if "PKG_CONFIG_PATH" in block]
+    (compile_line,) = [block for block in blocks("sh") if "-o hello" in block]
+    made = shell(f"{install}\necho \"$LD_LIBRARY_PATH\" > {tmp_path}/library\n"
+                 f"cd {tmp_path}\n{compile_line}", tmp_path, environment, seconds=120)
+    assert made.returncode == 0, made.stdout + made.stderr
+    library = {**environment, "LD_LIBRARY_PATH": (tmp_path / "library").read_text().strip()}
     alone = subprocess.run([tmp_path / "hello"], env=library, timeout=20)
     assert alone.returncode == 1  # harmless without a daemon; the flush says that there is none
 
@@ -116,3 +114,44 @@ def test_ten_lines_of_c(tmp_path):
         assert daemon.wait(30) == 0
     lines = (tmp_path / "state" / "yarder.log").read_text()
     assert "started" in lines and "slow query: 1204 ms" in lines
+
+
+def test_headers_please_an_old_compiler():
+    source = "#include <stddef.h>\n#include <stdint.h>\n#include \"api/yarder.h\"\n"
+    for language in (["c++", "-std=c++98"], ["c", "-std=c99"]):
+        result = subprocess.run(
+            ["gcc", "-x", *language, "-Wno-long-long", "-pedantic-errors", "-Wall", "-Wextra",
+             "-fsyntax-only", "-I", str(ROOT / "engine"), "-"], input=source, text=True,
+            capture_output=True, check=False, timeout=60)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_uwsgi_block_is_the_example():
+    (block,) = [block for block in blocks("ini") if "req-logger" in block]
+    example = (ROOT / "docs/examples/uwsgi.conf").read_text()
+    assert example.endswith(block) and example[:-len(block)].startswith(";")
+
+
+def test_uwsgi(yarder, folder):
+    """Both sides as they stand in the README; only folders, and uWSGI's application, are added."""
+    def here(text):
+        return text.replace("/run/yarder", str(folder)).replace("/var/log/yarder", str(folder))
+
+    (block,) = [block for block in blocks("ini") if "req-logger" in block]
+    (ini,) = blocks("uwsgi")
+    port = free_port()
+    (folder / "app.ini").write_text(
+        here(ini) + f"plugins = python3,http\nhttp = 127.0.0.1:{port}\nmodule = web\n"
+        f"pythonpath = {ROOT}/tests/apps\nmaster = true\nneed-app = true\ndie-on-term = true\n")
+    daemon = yarder(here(block))
+    with peers.Server([peers.need("uwsgi"), "--ini", str(folder / "app.ini")], folder, port):
+        peers.get(port, [f"/{what}/7" for what in ("item", "error", "print", "health", "raise")])
+        wait_until(lambda: ledger.named(daemon.status(), "requests")["received"] == 5, 20,
+                   "requests")
+    wait_until(lambda: ledger.held(daemon.status()) == 0, 20, "all written")
+    errors, rest, requests = ((folder / name).read_text() for name in
+                              ("errors.log", "uwsgi.log", "requests.log"))
+    assert requests.count(" => generated ") == 5 and "/item/7" in requests
+    assert "ERROR number 7" in errors and "ValueError: number 7" in errors
+    assert "printed number 7" in rest and "generated" not in rest + errors
+    assert "healthy number 7" not in rest + errors + requests
