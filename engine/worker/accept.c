@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { ACCEPTS_EACH_TIME = 64 };
@@ -66,6 +67,8 @@ static void accept_failed(struct worker *worker, struct listener_input *listener
     source_later(worker, &listener->source);
 }
 
+static const char no_more_files[] = "the process may open no more files (LimitNOFILE, ulimit -n)";
+
 /* Without a descriptor to spare the connection would stay, and wake us for ever: it is closed. */
 static int refuse_one(struct worker *worker, struct listener_input *listener)
 {
@@ -73,10 +76,19 @@ static int refuse_one(struct worker *worker, struct listener_input *listener)
     yarder_fd_drop(&worker->spare_fd);
     int r = stream_accept(listener->source.fd, &fd);
     if (r == 0) {
-        refuse(worker, listener, fd, "the process may open no more files (LimitNOFILE, ulimit -n)");
+        refuse(worker, listener, fd, no_more_files);
     }
     worker->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return r;
+}
+
+/* The last ones are for files, rings and who asks for the status: connections may have the rest. */
+static bool is_reserved(int fd)
+{
+    enum { RESERVED = 16 };
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+           (rlim_t)fd + yarder_min(RESERVED, limit.rlim_cur / 4) >= limit.rlim_cur;
 }
 
 /* 0, or why no further one can be accepted now. */
@@ -91,6 +103,10 @@ static int accept_one(struct worker *worker, struct listener_input *listener)
         return r;
     }
     struct stream_input *stream = NULL;
+    if (is_reserved(fd)) {
+        refuse(worker, listener, fd, no_more_files);
+        return 0;
+    }
     if (listener->connections >= listener->input->config->connections_max) {
         refuse(worker, listener, fd, "connections-max is reached");
         return 0;
