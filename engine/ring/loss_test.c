@@ -172,6 +172,31 @@ static void gap_elsewhere(void **state)
     pair_close(pair);
 }
 
+/* Over half full is pressing, unless somebody waits: then nothing is lost by being left there. */
+static void a_ring_presses(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_open(REGION_PLAIN, 1);
+    struct ring_entry entry = {.text = "x", .text_bytes = 1, .tid = 1};
+    ring_entry_seal(&entry, 0, YARDER_LEVEL_ERROR, 0);
+    struct ring_header *shared = region_ring(&pair->producer->map, 0);
+    while (shared->head <= pair->producer->map.shape.ring_bytes / 2) {
+        assert_false(region_reader_presses(pair->reader));
+        assert_int_equal(ring_append(pair->producer, &entry), RING_APPENDED);
+    }
+    assert_true(region_reader_presses(pair->reader));
+    shared->space_waiters = 1;
+    assert_false(region_reader_presses(pair->reader));
+    shared->space_waiters = 0;
+    while (!region_reader_idle(pair->reader)) {
+        pair_take(pair);
+    }
+    assert_true(region_reader_presses(pair->reader)); /* taken, but its room not yet given back */
+    region_reader_publish(pair->reader);
+    assert_false(region_reader_presses(pair->reader));
+    pair_close(pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +204,7 @@ int main(void)
         cmocka_unit_test(jumps_are_counted),
         cmocka_unit_test(rings_in_use),
         cmocka_unit_test(gap_elsewhere),
+        cmocka_unit_test(a_ring_presses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -221,6 +221,20 @@ bool region_reader_idle(struct region_reader *reader)
     return idle;
 }
 
+bool region_reader_presses(const struct region_reader *reader)
+{
+    for (uint32_t i = 0; i < reader->map.shape.rings; i++) {
+        const struct ring_header *shared = region_ring(&reader->map, i);
+        uint64_t used =
+            __atomic_load_n(&shared->head, __ATOMIC_RELAXED) - reader->rings[i].published;
+        if (used > reader->map.shape.ring_bytes / 2 &&
+            __atomic_load_n(&shared->space_waiters, __ATOMIC_RELAXED) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void region_reader_losses(const struct region_reader *reader, struct ring_losses *out)
 {
     *out = (struct ring_losses){.lost = reader->lost, .refused = reader->refused};

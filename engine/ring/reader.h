@@ -121,6 +121,9 @@ void region_reader_publish(struct region_reader *reader);
 /* Nothing published that is not taken; also in rings that no producer has announced. */
 bool region_reader_idle(struct region_reader *reader);
 
+/* Some ring is over half full and nobody waits for room in it: soon records would be lost. */
+bool region_reader_presses(const struct region_reader *reader);
+
 /* Sums over the rings, as of the last take. */
 struct ring_losses {
     uint64_t lost; /* records since the region exists, by the producer's own count; after opening:

@@ -247,9 +247,14 @@ static void begin_with_ring(struct worker *worker, struct ring_input *ring)
 static bool collect_rings(struct worker *worker)
 {
     ring_clock_refresh(&worker->clock);
+    bool behind = sink_is_behind(&worker->sink);
     struct ring_input *next = NULL;
     for (struct ring_input *ring = worker->rings; ring != NULL; ring = next) {
         next = ring->next;
+        if (behind && !region_reader_presses(ring->reader)) {
+            worker->left_some = true;
+            continue;
+        }
         int64_t budget = worker->sink.budget_bytes;
         bool spent = budget <= 0;
         if (spent || !collect_ring(worker, ring) || (ring->gone && !retire_ring(worker, ring))) {
@@ -336,6 +341,10 @@ static bool collect_pipes(struct worker *worker)
 {
     uint32_t count = worker->hold->shape.pipes_count;
     uint32_t first = worker->first_pipe;
+    if (count > 0 && sink_is_behind(&worker->sink)) {
+        worker->left_some = true;
+        return true;
+    }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = (first + i) % count;
         struct pipe_input *pipe = &worker->pipes[index];
@@ -375,6 +384,7 @@ static bool collect_turn(struct worker *worker, enum collect_turn turn)
 void collect(struct worker *worker)
 {
     worker->more = false;
+    worker->left_some = false;
     enum collect_turn first = worker->careful.on ? TURN_RINGS : worker->turn;
     /* What a connection gave before comes first; while it waits, nothing else is taken. */
     bool room = feed_flush(worker);

@@ -118,7 +118,7 @@ static int wait_for_more(struct worker *worker)
         worker->sink.room_comes = false;
         return 0;
     }
-    if (worker->blocked) {
+    if (worker->blocked || (worker->left_some && !worker->more)) {
         return wait_for_room(worker);
     }
     worker->room_pause_ns = nap_ns;

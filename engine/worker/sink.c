@@ -5,7 +5,10 @@
 #include "os/memory.h"
 #include "worker/worker_private.h"
 
-enum { RECORD_BYTES = 64 }; /* what a record costs beside its text, for the budget */
+enum {
+    RECORD_BYTES = 64,  /* what a record costs beside its text, for the budget */
+    BUFFERS_BEHIND = 4, /* so many in use: a lane does not keep up */
+};
 
 /* The configured policy, or the default: one output alone holds its inputs back, others do not. */
 static uint64_t block_limit_ns(
@@ -63,6 +66,23 @@ static bool must_wait(struct sink *sink, const struct route_verdict *verdict,
         left &= left - 1;
         if (output_blocks(&sink->outputs[output], record, now_ns)) {
             sink->room_comes = sink->outputs[output].pool.freed_count > 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sink_is_behind(const struct sink *sink)
+{
+    static const uint64_t moves_ns = 10ull * 1000 * 1000;
+    for (uint32_t i = 0; i < sink->outputs_count; i++) {
+        const struct output *output = &sink->outputs[i];
+        if ((sink->blocking >> i & 1) == 0 || output->under_way == 0 || !output->path_is_constant) {
+            continue;
+        }
+        uint32_t all = sink->hold->shape.outputs[i].buffers_count;
+        bool behind = all - output->pool.free_count >= yarder_max(BUFFERS_BEHIND, all / 4);
+        if (behind && lane_stuck_ns(output->lane) < moves_ns) {
             return true;
         }
     }

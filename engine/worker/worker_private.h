@@ -24,6 +24,7 @@
 #include "worker/board.h"
 #include "worker/channel.h"
 #include "worker/config.h"
+#include "worker/say.h"
 #include "worker/worker.h"
 
 /* What an io_source of the worker belongs to. */
@@ -125,6 +126,7 @@ struct worker {
     uint64_t active_ns;    /* when something was last taken */
     bool more;             /* an input has more to take right away */
     bool blocked;          /* a record waits for room: nothing else is taken */
+    bool left_some;        /* records were left where they lie until a lane has caught up */
     bool dirty;            /* the private state differs from the stored commit */
     bool wait_for_first;   /* a unix datagram socket with a short queue: never wait for several */
     bool ended_told;
@@ -169,6 +171,11 @@ YARDER_MUST_USE int sink_open(
     struct sink *sink, struct worker *worker, char *why, size_t why_bytes);
 uint32_t sink_place(
     struct sink *sink, const struct yarder_record *records, uint32_t count, uint64_t now_ns);
+/*
+ * Whether a lane that works well does not keep up just now. What can wait where it lies is left
+ * there then: memory that is used again at once is in the cache, a whole queue is not.
+ */
+bool sink_is_behind(const struct sink *sink);
 
 /* talk.c */
 void worker_stop_reading(struct worker *worker, bool keep_streams);
@@ -186,14 +193,5 @@ void careful_before(struct worker *worker, uint64_t suspect);
 bool careful_is_killer(struct worker *worker, uint64_t suspect, const struct yarder_record *record);
 void careful_after_commit(struct worker *worker);
 void careful_begin(struct worker *worker);
-
-/*
- * say.c: a line on standard error, for the operator. Never waits: who reads it may have stopped.
- * Before worker_say_open, and when a thread cannot be had, it is written at once. worker_say_close
- * waits a moment for what is still to be said.
- */
-void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
-void worker_say_open(struct worker *worker);
-void worker_say_close(struct worker *worker);
 
 #endif
