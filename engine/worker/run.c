@@ -10,6 +10,19 @@
 #include "worker/prepare.h"
 #include "worker/status.h"
 
+void worker_say(struct worker *worker, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say_words(worker->say, format, arguments);
+    va_end(arguments);
+}
+
+void worker_complain(void *worker, const char *line)
+{
+    worker_say(worker, "%s", line);
+}
+
 int worker_add_region(struct worker *worker, struct channel_message *message)
 {
     struct input *input = NULL;
@@ -113,6 +126,6 @@ int worker_run(const struct worker_options *options)
     for (uint32_t i = 0; i < worker.sink.outputs_count; i++) {
         (void)output_close(&worker.outputs[i], lane_wait_ns);
     }
-    worker_say_close(&worker);
+    say_close(worker.say);
     return r < 0 ? 1 : 0;
 }

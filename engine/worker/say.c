@@ -12,18 +12,17 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "worker/worker_private.h"
+#include "worker/say.h"
 
 enum { LINES_MAX = 64, LINE_BYTES = 512, STACK_BYTES = 64 << 10, CLOSE_WAIT_MS = 200 };
 
 struct say {
-    uint32_t put;    /* release in worker_say pairs with acquire in the thread */
-    uint32_t taken;  /* release in the thread pairs with acquire in worker_say */
+    uint32_t put;    /* release in hand_over pairs with acquire in the thread */
+    uint32_t taken;  /* release in the thread pairs with acquire in hand_over */
     uint32_t unsaid; /* the writer's: lines that found no slot */
     sem_t lines_there;
     pthread_t thread;
@@ -67,14 +66,10 @@ static bool hand_over(struct say *say, const char *line)
     return true;
 }
 
-void worker_say(struct worker *worker, const char *format, ...)
+void say_words(struct say *say, const char *format, va_list arguments)
 {
     char line[LINE_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
     (void)vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    struct say *say = worker->say;
     if (say == NULL) {
         write_line(line);
         return;
@@ -88,28 +83,22 @@ void worker_say(struct worker *worker, const char *format, ...)
     say->unsaid += hand_over(say, line) ? 0 : 1;
 }
 
-void worker_complain(void *worker, const char *line)
-{
-    worker_say(worker, "%s", line);
-}
-
-void worker_say_open(struct worker *worker)
+struct say *say_open(void)
 {
     YARDER_OWN_HEAP struct say *say = calloc(1, sizeof(*say));
     pthread_attr_t attributes;
     if (say == NULL || sem_init(&say->lines_there, 0, 0) < 0 ||
         pthread_attr_init(&attributes) != 0) {
-        return;
+        return NULL;
     }
     (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
     int error = pthread_create(&say->thread, &attributes, run, say);
     (void)pthread_attr_destroy(&attributes);
-    worker->say = error == 0 ? yarder_heap_take(&say) : NULL;
+    return error == 0 ? yarder_heap_take(&say) : NULL;
 }
 
-void worker_say_close(struct worker *worker)
+void say_close(struct say *say)
 {
-    struct say *say = worker->say;
     if (say == NULL) {
         return;
     }
@@ -119,10 +108,8 @@ void worker_say_close(struct worker *worker)
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     (void)sem_post(&say->lines_there);
-    if (pthread_timedjoin_np(say->thread, NULL, &until) != 0) {
-        return; /* stuck in a write: it ends with the process */
+    if (pthread_timedjoin_np(say->thread, NULL, &until) == 0) { /* else it ends with the process */
+        (void)sem_destroy(&say->lines_there);
+        free(say);
     }
-    worker->say = NULL;
-    (void)sem_destroy(&say->lines_there);
-    free(say);
 }

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Words for the operator. Private to room worker. */
+/* Lines for the operator on standard error, by a thread that may be held up there. */
 #ifndef YARDER_WORKER_SAY_H
 #define YARDER_WORKER_SAY_H
 
+#include <stdarg.h>
+
 #include "base/base.h"
 
-struct worker;
+struct say;
 
-/*
- * A line on standard error, for the operator. Never waits: who reads it may have stopped.
- * Before worker_say_open, and when a thread cannot be had, it is written at once. worker_say_close
- * waits a moment for what is still to be said.
- */
-void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
-void worker_say_open(struct worker *worker);
-void worker_say_close(struct worker *worker);
+/* NULL when a thread cannot be had: then, as before it is there, a line is written at once. */
+struct say *say_open(void);
+
+/* Hands a line over and never waits; NULL writes it at once. One thread calls. */
+void say_words(struct say *say, const char *format, va_list arguments) YARDER_PRINTF(2, 0);
+
+/* Waits a moment for what is still to be said. NULL is fine. */
+void say_close(struct say *say);
 
 #endif

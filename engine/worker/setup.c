@@ -142,7 +142,7 @@ static int prepare(struct worker *worker, struct preparation *preparation)
     if (worker->spare_fd < 0) {
         return fail("/dev/null", -errno);
     }
-    worker_say_open(worker);
+    worker->say = say_open();
     const struct channel_message ready = channel_message_of(CHANNEL_READY, 0, 0);
     return channel_send(worker->channel_fd, &ready, 1000);
 }

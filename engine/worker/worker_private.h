@@ -151,6 +151,8 @@ void worker_drop_stream(struct worker *worker, struct stream_input *stream);
 /* loop.c */
 YARDER_MUST_USE int worker_loop(struct worker *worker);
 void worker_complain(void *worker, const char *line);
+/* A line for the operator: see say.h. */
+void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
 
 /* pass.c */
 void worker_pass(struct worker *worker);
