@@ -87,7 +87,9 @@ static void join_begin(
         .kind = record->kind,
         .stream = record->stream,
         .logger_bytes = (uint8_t)yarder_min(record->logger.length, sizeof(join->logger))};
-    memcpy(join->logger, record->logger.at, join->logger_bytes);
+    if (join->logger_bytes > 0) {
+        memcpy(join->logger, record->logger.at, join->logger_bytes);
+    }
     fields_store(join, memory, record);
 }
 
