@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from harness import ledger, senders
 from harness.daemon import program
 from harness.wait import wait_until
@@ -49,7 +47,6 @@ def only_worker(yarder):
     return pid
 
 
-@pytest.mark.sanitize
 def test_unfinished_records_hold_nobody_up(yarder, folder):
     """One process leaves more records unfinished than there are joins: others are whole as ever."""
     one = yarder("record-max = 1M\ninput = ring\noutput = all file:{folder}/all\n")
