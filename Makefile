@@ -4,6 +4,8 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 BENCH_ARGUMENTS ?=
 ENDTOEND_ARGUMENTS ?=
+COMPARE_ARGUMENTS ?=
+LATENCY_ARGUMENTS ?=
 CONFIG ?=
 
 meson = /usr/bin/meson
@@ -14,7 +16,7 @@ room_files = $(wildcard meson.build meson_options.txt engine/*/meson.build)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help setup setup-needed build run test check tidy format bench fuzz soak torture
-.PHONY: endtoend install clean
+.PHONY: endtoend compare latency install clean test-aarch64
 .DEFAULT_GOAL = build
 
 help:
@@ -23,9 +25,12 @@ help:
 	@echo 'make run      setup, build, and run the daemon in the foreground (CONFIG=FILE)'
 	@echo 'make test     everything that must hold; the last line says how much passed'
 	@echo 'make check    the quick part of it: unit tests, corpora, tidy'
+	@echo 'make test-aarch64  libyarder cross-built, its unit tests under qemu'
 	@echo 'make tidy     the rules of the source alone; make format: clang-format over all of it'
 	@echo 'make bench    benchmarks into build/reports/ (BENCH_ARGUMENTS=--benchmark_filter=...)'
 	@echo 'make endtoend from a producer to the landing: rates, CPU, losses (ENDTOEND_ARGUMENTS=...)'
+	@echo 'make compare  the same beside other log shippers (COMPARE_ARGUMENTS=...)'
+	@echo 'make latency  what one call costs the program that logs (LATENCY_ARGUMENTS=...)'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make soak     the long scenes; make torture: kill and fault at random'
 	@echo 'make install  into PREFIX=$(PREFIX), below DESTDIR'
@@ -55,6 +60,9 @@ test: setup
 check:
 	@$(python) tests/run.py --quick
 
+test-aarch64:
+	@tests/aarch64/run.sh
+
 tidy:
 	@$(python) tests/tidy.py
 
@@ -73,6 +81,18 @@ endtoend: setup
 	@$(MAKE) --no-print-directory build
 	@mkdir -p build/reports
 	$(python) bench/endtoend.py --json build/reports/endtoend.json $(ENDTOEND_ARGUMENTS)
+
+compare: setup
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build/reports
+	@bench/peers.sh || true
+	$(python) bench/compare.py --json build/reports/compare.json --svg build/reports \
+	    $(COMPARE_ARGUMENTS)
+
+latency: setup
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build/reports
+	$(python) bench/latency.py --json build/reports/latency.json $(LATENCY_ARGUMENTS)
 
 # What a target finds stays in build-fuzz/found/, what it learned in build-fuzz/learned/.
 fuzz: setup
@@ -101,4 +121,4 @@ install:
 	DESTDIR=$(DESTDIR) $(meson) install -C build-install --no-rebuild
 
 clean:
-	rm -rf build build-asan build-tsan build-epoll build-fuzz build-install
+	rm -rf build build-asan build-tsan build-epoll build-fuzz build-install build-aarch64

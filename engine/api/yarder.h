@@ -24,9 +24,9 @@
  * read when the library is loaded; what is set later does not count.
  *
  * A signal handler must not leave a function of this library that it has interrupted by siglongjmp:
- * such an append is lost, and where threads have no restartable sequences (musl, gVisor, arm64) its
- * ring stays unused from then on; once none is left, records are counted and dropped. If the
- * interrupted call was attaching, this process does not attach any more.
+ * such an append is lost, and where threads have no restartable sequences (musl, gVisor) its ring
+ * stays unused from then on; once none is left, records are counted and dropped. If the interrupted
+ * call was attaching, this process does not attach any more.
  */
 #ifndef YARDER_API_YARDER_H
 #define YARDER_API_YARDER_H

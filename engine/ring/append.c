@@ -23,7 +23,7 @@ extern const unsigned int __rseq_size __attribute__((weak));
 
 static bool rseq_usable(void)
 {
-#if defined(__x86_64__)
+#if RING_HAS_RSEQ
     return &__rseq_size != NULL && &__rseq_offset != NULL && __rseq_size > 0;
 #else
     return false;

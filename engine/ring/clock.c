@@ -13,14 +13,27 @@ enum { OPEN_NS = 2000000, MEASURE_NS = 1000000000, PAIR_TRIES = 5 };
 enum region_clock ring_clock_choice(void)
 {
 #if defined(__x86_64__)
+    static const char wanted[] = "tsc\n";
+#elif defined(__aarch64__)
+    static const char wanted[] = "arch_sys_counter\n";
+#else
+    static const char wanted[] = "";
+#endif
+    char name[32] = "";
     YARDER_OWN_FD int fd = open(
         "/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
-    char name[8] = "";
-    if (fd >= 0 && read(fd, name, sizeof(name) - 1) == 4 && memcmp(name, "tsc\n", 4) == 0) {
-        return REGION_CLOCK_TSC;
-    }
+    bool there = fd >= 0 && read(fd, name, sizeof(name) - 1) > 0;
+    return there && strcmp(name, wanted) == 0 ? REGION_CLOCK_TSC : REGION_CLOCK_NS;
+}
+
+/* The counter's frequency where the machine states one, else 0. */
+static uint64_t stated_ticks_per_s(void)
+{
+    uint64_t ticks_per_s = 0;
+#if defined(__aarch64__)
+    __asm__("mrs %0, cntfrq_el0" : "=r"(ticks_per_s));
 #endif
-    return REGION_CLOCK_NS;
+    return ticks_per_s;
 }
 
 /* Both clocks at one moment: the try that took the shortest, so an interruption does not count. */
@@ -48,16 +61,16 @@ static void restart(struct ring_clock *clock)
 }
 
 /*
- * The frequency over all the time since the start. A result over 1 % off means that the TSC jumped
- * (a suspend, a machine moved to another host): then it is measured from here, and the next result
- * counts.
+ * The frequency over all the time since the start. A result over 1 % off means that the count
+ * jumped (a suspend, a machine moved to another host): then it is measured from here, and the next
+ * result counts.
  */
 static void measure(struct ring_clock *clock)
 {
     uint64_t ticks = clock->now_ticks - clock->first_ticks;
     uint64_t ns = (uint64_t)(clock->now_ns - clock->first_ns);
     if (ticks == 0 || ns == 0) {
-        return; /* no TSC here */
+        return; /* no counter here */
     }
     uint64_t ns_per_tick = (uint64_t)(((__extension__(unsigned __int128) ns) << 32) / ticks);
     uint64_t apart = (uint64_t)llabs((int64_t)(ns_per_tick - clock->ns_per_tick));
@@ -77,6 +90,12 @@ void ring_clock_open(struct ring_clock *clock)
     *clock = (struct ring_clock){.ns_per_tick = UINT64_C(1) << 32, .ticks_per_s = 1000000000};
     take_pair(clock);
     restart(clock);
+    uint64_t stated = stated_ticks_per_s();
+    if (stated != 0) {
+        clock->ticks_per_s = stated;
+        clock->ns_per_tick = (UINT64_C(1000000000) << 32) / stated;
+        return; /* what is measured later replaces it, however far off it was */
+    }
     struct timespec rest = {.tv_nsec = OPEN_NS};
     while (nanosleep(&rest, &rest) < 0 && errno == EINTR) {
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From stamps (TSC ticks, or ns of CLOCK_MONOTONIC) to time of day. Opened once, refreshed once in
- * a pass; between two refreshes the mapping is fixed, so it never reorders a pass.
+ * From stamps (ticks of the cpu's counter, or ns of CLOCK_MONOTONIC) to time of day. Opened once,
+ * refreshed once in a pass; between two refreshes the mapping is fixed, so it never reorders a
+ * pass.
  */
 #ifndef YARDER_RING_CLOCK_H
 #define YARDER_RING_CLOCK_H
@@ -12,7 +13,7 @@
 struct ring_clock {
     uint64_t first_ticks; /* the pair the frequency is measured from */
     int64_t first_ns;
-    uint64_t now_ticks; /* as of the last refresh: TSC, monotonic and real time of one moment */
+    uint64_t now_ticks; /* as of the last refresh: ticks, monotonic and real time of one moment */
     int64_t now_ns;
     int64_t real_ns;
     int64_t measured_ns;
@@ -21,19 +22,44 @@ struct ring_clock {
     uint64_t ticks_per_s;
 };
 
+/* The counter of REGION_CLOCK_TSC: x86-64's TSC, aarch64's virtual count; elsewhere none. */
 static inline uint64_t ring_ticks(void)
 {
 #if defined(__x86_64__)
     return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t ticks;
+    /* isb: not read ahead of what stands before it */
+    __asm__ volatile("isb\n\tmrs %0, cntvct_el0" : "=r"(ticks) : : "memory");
+    return ticks;
 #else
-    return 0; /* no region has REGION_CLOCK_TSC here */
+    return 0;
 #endif
 }
 
-/* Which clock this machine's regions shall use: the TSC if the kernel itself keeps time by it. */
+/* The same, and every load that follows is made after the counter was read. */
+static inline uint64_t ring_ticks_then_loads(void)
+{
+    uint64_t ticks = ring_ticks();
+#if defined(__x86_64__)
+    __builtin_ia32_lfence();
+#elif defined(__aarch64__)
+    /* A load whose address needs the count, and a fence that holds up others until that is done. */
+    uint64_t nothing;
+    __asm__ volatile("eor %0, %1, %1\n\t"
+                     "ldr %0, [%2, %0]\n\t"
+                     "dmb ishld"
+                     : "=&r"(nothing)
+                     : "r"(ticks), "r"(&ticks), "m"(ticks)
+                     : "memory");
+#endif
+    return ticks;
+}
+
+/* Which clock this machine's regions shall use: the counter if the kernel keeps time by it. */
 enum region_clock ring_clock_choice(void);
 
-/* Measures the TSC for about 2 ms. */
+/* Measures the TSC for about 2 ms; aarch64 states a frequency, which holds for a second. */
 void ring_clock_open(struct ring_clock *clock);
 
 /* Takes the time anew (60 ns) and, once a second, the frequency over all the time since open. */

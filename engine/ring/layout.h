@@ -64,7 +64,7 @@ enum region_kind {
     REGION_LOCKED = 3, /* one ring, the client holds a lock of its own */
 };
 
-/* What a stamp counts: the TSC, or ns of CLOCK_MONOTONIC. */
+/* What a stamp counts: the cpu's own counter (the TSC, or CNTVCT), or ns of CLOCK_MONOTONIC. */
 enum region_clock { REGION_CLOCK_TSC = 1, REGION_CLOCK_NS = 2 };
 
 /* Bits of a record's kind byte; 0 is a whole log record. */
@@ -126,6 +126,13 @@ struct ring_header {
     uint64_t lost;       /* records dropped for this ring, ever (atomic add) */
     uint32_t claim;      /* REGION_PLAIN: not 0 while somebody appends */
     uint32_t reserved;
+    /*
+     * Where head and records take two stores: the last append began at this head, and so many
+     * records were there before it. If head is still there, that append was interrupted between
+     * the two, and this count holds instead of `records`.
+     */
+    uint64_t began_at;
+    uint64_t began_records;
 
     /* Daemon line. */
     _Alignas(128) uint64_t tail;
@@ -154,6 +161,8 @@ static_assert(sizeof(struct region_name) == REGION_NAME_BYTES, "a name's slot");
 static_assert(offsetof(struct ring_header, records) == 8, "one 16-byte store with head");
 static_assert(offsetof(struct ring_header, tail_cache) == 16, "the assembly's");
 static_assert(offsetof(struct ring_header, lost) == 24, "the assembly's");
+static_assert(offsetof(struct ring_header, began_at) == 40, "the assembly's");
+static_assert(offsetof(struct ring_header, began_records) == 48, "the assembly's");
 static_assert(offsetof(struct ring_header, tail) == 128, "own line");
 static_assert(offsetof(struct ring_header, space_waiters) == 256, "own line");
 static_assert(sizeof(struct ring_record_header) == 24, "the assembly's");

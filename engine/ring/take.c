@@ -26,14 +26,10 @@ struct take {
 
 static uint64_t watermark(const struct region_reader *reader)
 {
-#if defined(__x86_64__)
+    /* The heads are loaded after the clock was read. */
     if (reader->map.shape.clock == REGION_CLOCK_TSC) {
-        uint64_t now = ring_ticks();
-        __builtin_ia32_lfence(); /* the heads are loaded after the clock was read */
-        return now;
+        return ring_ticks_then_loads();
     }
-#endif
-    (void)reader;
     uint64_t now = (uint64_t)os_monotonic_ns();
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return now;

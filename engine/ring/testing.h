@@ -29,15 +29,14 @@ struct pair {
 /* Static: too large for a stack, and one for each test program is enough. */
 static struct pair testing_pair;
 
-static inline struct pair *pair_open(enum region_kind kind, uint32_t rings)
+static inline struct pair *pair_open_clock(
+    enum region_kind kind, uint32_t rings, enum region_clock clock)
 {
     struct pair *pair = &testing_pair;
     memset(pair, 0, sizeof(*pair));
     ring_clock_open(&pair->clock);
-    pair->shape = (struct region_shape){.kind = kind,
-        .clock = kind == REGION_RSEQ ? REGION_CLOCK_TSC : ring_clock_choice(),
-        .generation = 7,
-        .ticks_per_s = pair->clock.ticks_per_s};
+    pair->shape = (struct region_shape){
+        .kind = kind, .clock = clock, .generation = 7, .ticks_per_s = pair->clock.ticks_per_s};
     region_shape_set(&pair->shape, 0, rings);
     assert_int_equal(region_create(&pair->fd, &pair->shape), 0);
     struct region_reader_options options = {.pid = 42, .input = 3, .tag = {"tester", 6}};
@@ -48,6 +47,12 @@ static inline struct pair *pair_open(enum region_kind kind, uint32_t rings)
         .scratch = pair->scratch,
         .scratch_bytes = TESTING_SCRATCH_BYTES};
     return pair;
+}
+
+static inline struct pair *pair_open(enum region_kind kind, uint32_t rings)
+{
+    return pair_open_clock(
+        kind, rings, kind == REGION_RSEQ ? REGION_CLOCK_TSC : ring_clock_choice());
 }
 
 static inline void pair_close(struct pair *pair)
