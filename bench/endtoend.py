@@ -23,15 +23,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-from harness import processes  # noqa: E402  (the path comes first)
-from harness.daemon import Yarder, program  # noqa: E402
-from harness.wait import free_port  # noqa: E402
-
-POLL_SECONDS = 0.002
-STILL_SECONDS = 0.3  # files that have not grown for so long are whole
-SOURCE = "a"
+from landing import SOURCE, audit, cpu_ns, wait_landed, warm
+from harness import processes  # landing knows the way to it
+from harness.daemon import Yarder, program
+from harness.wait import free_port
 
 
 @dataclass(frozen=True)
@@ -82,38 +77,6 @@ class Run:
                 if self.audit[what]}
 
 
-def cpu_ns(pids):
-    """Time on a CPU so far, of all threads."""
-    total = 0
-    for pid in pids:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            total += int((task / "schedstat").read_text().split()[0])
-    return total
-
-
-def wait_landed(files, sender):
-    """When the files last grew: they have stopped, and the sender has ended."""
-    grown, size = time.monotonic(), -1
-    while True:
-        now = time.monotonic()
-        total = sum(file.stat().st_size for file in files if file.exists())
-        if total != size:
-            grown, size = now, total
-        elif now - grown > STILL_SECONDS and sender.poll() is not None:
-            return grown
-        time.sleep(POLL_SECONDS)
-
-
-def warm(folder, size):
-    """Pages that a virtual machine has not touched for long cost several times a write: the run is
-    given those of a file that was there a moment ago."""
-    path = folder / "warm"
-    with open(path, "wb", buffering=0) as file:
-        for _ in range(size >> 20):
-            file.write(bytes(1 << 20))
-    path.unlink()
-
-
 def run_once(work, io, options):
     folder = Path(tempfile.mkdtemp(prefix="yarder-bench-", dir=options.folder))
     words = {"{folder}": str(folder), "{port}": str(free_port())}
@@ -136,12 +99,10 @@ def run_once(work, io, options):
             start = time.monotonic()
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as sender:
                 files = [Path(file) for file in landing(yarder)]
-                landed = wait_landed(files, sender)
+                landed = wait_landed(files, lambda: sender.poll() is not None)
                 assert sender.returncode == 0, sender.stderr.read()
             spent_ns = cpu_ns(daemon) - before_ns
-        audit = subprocess.run([str(program().parent / "bench" / "audit"), SOURCE, "1", str(count),
-                                *map(str, files)], check=True, capture_output=True, text=True)
-        return Run(count / (landed - start), spent_ns / 1000 / count, json.loads(audit.stdout))
+        return Run(count / (landed - start), spent_ns / 1000 / count, audit(count, files))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
