@@ -113,7 +113,8 @@ const struct command command_status = {
     .summary = "whether the daemon loses anything, and what went where",
     .about =
         "The first line is the answer. LOSING: records were lost, or connections refused, in the\n"
-        "last minute. HELD UP: records wait and an output has delivered nothing for a second.\n"
+        "last minute. HELD UP: records wait and an output has delivered nothing for a second, or\n"
+        "an input does not listen.\n"
         "At every moment, for each input received = accepted + refused, and for each output\n"
         "copies = delivered + dropped + dead + held.\n"
         "Status 0; 3: no daemon; 4: it runs, and is losing or held up.\n",

@@ -123,6 +123,19 @@ static uint64_t held_up_ms(const cJSON *output)
     return yarder_max(ask_number(output, "in_call_ms"), ask_number(output, "stalled_ms"));
 }
 
+/* An input whose socket could not be had: nothing comes in there. */
+static const cJSON *find_deaf(const cJSON *report)
+{
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "inputs"))
+    {
+        if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "deaf"))) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
 static const cJSON *find_held_up(const cJSON *report)
 {
     const cJSON *item = NULL;
@@ -160,7 +173,14 @@ static void judge_quiet(const cJSON *report, const char *totals, struct status_v
     struct losses losses = {.recent = false};
     take_all(&losses, report);
     const cJSON *held_up = find_held_up(report);
-    if (held_up != NULL) {
+    const cJSON *deaf = find_deaf(report);
+    if (deaf != NULL) {
+        out->state = STATUS_HELD_UP;
+        (void)snprintf(out->line, sizeof(out->line),
+            "HELD UP: input %.128s does not listen, its socket could not be had (yarder reload "
+            "tries again); %s",
+            ask_text(deaf, "name"), totals);
+    } else if (held_up != NULL) {
         out->state = STATUS_HELD_UP;
         say_held_up(held_up, what, sizeof(what));
         (void)snprintf(out->line, sizeof(out->line),

@@ -81,7 +81,21 @@ static int prepare_sockets(struct supervisor *supervisor)
     }
 }
 
-/* Sockets: one that cannot be had is an error at the start; mere warnings are shown. */
+/* Whether anything can come in, and `yarder status` be answered. */
+static bool is_of_use(const struct supervisor *supervisor)
+{
+    const struct daemon_config *config = supervisor->current->config;
+    bool comes = false;
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        enum input_kind kind = config->inputs[i].kind;
+        bool socket = kind == INPUT_UNIX || kind == INPUT_UDP || kind == INPUT_TCP;
+        bool there = !socket || listeners_input(supervisor->listeners, false, i) >= 0;
+        comes |= kind == INPUT_RING ? listeners_ring(supervisor->listeners, false) >= 0 : there;
+    }
+    return comes && listeners_control(supervisor->listeners, false) >= 0;
+}
+
+/* One socket that cannot be had is told, and no reason for the other inputs not to be served. */
 static int open_sockets(struct supervisor *supervisor)
 {
     const struct daemon_config *config = supervisor->current->config;
@@ -89,12 +103,15 @@ static int open_sockets(struct supervisor *supervisor)
     if (r == 0) {
         r = prepare_sockets(supervisor);
     }
-    if (r == 0) {
+    if (r >= 0) {
         listeners_adopt(supervisor->listeners);
     }
     supervisor_show_problems(supervisor);
-    if (r != 0) {
+    if (r < 0 || (r > 0 && !is_of_use(supervisor))) {
         return r < 0 ? r : -EADDRINUSE;
+    }
+    if (r > 0) {
+        supervisor_say("the other inputs are served; `yarder reload` tries again");
     }
     const struct regions_options limits = {
         .ring_bytes = config->ring_bytes, .ring_bytes_total = config->ring_bytes_total};

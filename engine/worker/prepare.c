@@ -272,6 +272,9 @@ int preparation_inputs(struct worker *worker, struct preparation *preparation)
 {
     int r = open_pipes(worker, preparation);
     for (uint32_t i = 0; i < worker->config->inputs_count && r == 0; i++) {
+        enum input_kind kind = worker->config->inputs[i].kind;
+        bool wants = kind == INPUT_UNIX || kind == INPUT_UDP || kind == INPUT_TCP;
+        worker->deaf[i] = wants && preparation->sockets[i] < 0;
         if (preparation->sockets[i] >= 0) {
             r = open_socket(worker, i, preparation->sockets[i]);
         }

@@ -28,7 +28,7 @@ static void input_losses(cJSON *to, const struct hold_input *now, const struct h
 }
 
 static cJSON *input_report(const struct hold_input *counts, const struct hold_input *before,
-    const struct input_config *config)
+    const struct input_config *config, bool deaf)
 {
     static const struct hold_input nothing;
     cJSON *input = cJSON_CreateObject();
@@ -43,6 +43,7 @@ static cJSON *input_report(const struct hold_input *counts, const struct hold_in
     number(input, "bytes", counts->bytes);
     number(input, "connections", counts->connections);
     number(input, "errors", counts->errors);
+    (void)cJSON_AddBoolToObject(input, "deaf", deaf);
     input_losses(cJSON_AddObjectToObject(input, "recent"), counts, before);
     return input;
 }
@@ -194,8 +195,8 @@ cJSON *report_status(const struct hold *hold, const struct worker *worker,
     board_report(report, worker->board);
     cJSON *inputs = cJSON_AddArrayToObject(report, "inputs");
     for (uint32_t i = 0; i < config->inputs_count; i++) {
-        (void)cJSON_AddItemToArray(
-            inputs, input_report(&hold->inputs[i], &before->inputs[i], &config->inputs[i]));
+        (void)cJSON_AddItemToArray(inputs, input_report(&hold->inputs[i], &before->inputs[i],
+                                               &config->inputs[i], worker->deaf[i]));
     }
     cJSON *router = router_report(hold->router);
     troubles_report(router, worker->sink.router);

@@ -96,6 +96,7 @@ struct worker {
     struct input inputs[YARDER_INPUTS_MAX];
     struct listener_input listeners[YARDER_INPUTS_MAX]; /* by input; fd -1: none */
     struct datagram_input datagrams[YARDER_INPUTS_MAX];
+    bool deaf[YARDER_INPUTS_MAX]; /* its socket could not be had at the start; fixed at setup */
     struct pipe_input pipes[YARDER_PIPES_MAX];
     bool pipe_is_open[YARDER_PIPES_MAX];
     struct stream_input *streams;

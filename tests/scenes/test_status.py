@@ -311,3 +311,33 @@ def test_more_connections_than_loops_have_places_by_default(yarder, folder):
         for connection in connections:
             connection.socket.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_port_that_is_in_use(yarder, folder):
+    """One line with the cure; the other inputs are served, status says what is not, and a reload
+    takes the port once it is free."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        one = yarder(f"input = tcp tcp:127.0.0.1:{port}\n" + PLAIN)
+        said = one.stderr()
+        assert f"input tcp: cannot listen on tcp 127.0.0.1:{port}: address in use" in said
+        assert "the other inputs are served" in said
+        with senders.unix_stream(folder / "in") as sender:
+            sender.send_audited("a", 100)
+            ledger.wait_settled(one, 100, SECONDS)
+        status = one.cli("status", check=False)
+        assert status.returncode == 4
+        assert "HELD UP: input tcp does not listen" in status.stdout
+    one.cli("reload")
+    with senders.tcp(port) as sender:
+        sender.send_audited("b", 100)
+        ledger.wait_settled(one, 200, SECONDS)
+    assert one.cli("status").stdout.startswith("healthy")
+    audit([folder / "all"], {"a": 100, "b": 100}).assert_clean()
+
+
+def test_nothing_can_come_in(yarder, folder):
+    """No input is left: then it does not start."""
+    with socket.create_server(("127.0.0.1", 0)) as other, \
+            pytest.raises(AssertionError, match="ended with 1:\n(.*\n)*.*address in use"):
+        yarder(f"input = tcp:127.0.0.1:{other.getsockname()[1]}\noutput = file:{{folder}}/all\n")
