@@ -100,7 +100,9 @@ void run(benchmark::State &state, const route_spec &spec, kind what = kind::log)
         taken += work.verdicts[0].outputs;
         benchmark::DoNotOptimize(taken);
     }
-    if (router_undecided(router) != 0) {
+    uint32_t at = 0;
+    route_trouble trouble;
+    if (router_trouble_next(router, &at, &trouble)) {
         state.SkipWithError("undecided");
     }
     router_close(router);

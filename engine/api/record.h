@@ -38,8 +38,7 @@ enum yarder_record_flag {
     YARDER_FLAG_PARTIAL = 1 << 1,   /* its end never came: the writer died or the stream closed */
     YARDER_FLAG_UNPARSED = 1 << 2, /* did not parse: the text is the whole input, kept as it came */
     YARDER_FLAG_NETWORK = 1 << 3,  /* from a network peer, or syslog: newlines escaped by default */
-    YARDER_FLAG_GAP = 1 << 4,      /* `lost_before` records of this source are missing before it */
-    YARDER_FLAG_UNSTABLE = 1 << 5  /* text lies in memory its producer can still change */
+    YARDER_FLAG_GAP = 1 << 4       /* `lost_before` records of this source are missing before it */
 };
 
 /* A typed field. A value's bytes are always its text form (decimal number, true/false, base text).

@@ -124,7 +124,4 @@ YARDER_MUST_USE int settings_pack(
     const struct settings *settings, void **bytes, size_t *bytes_count);
 YARDER_MUST_USE int settings_unpack(struct settings **out, const void *bytes, size_t bytes_count);
 
-/* Whether both lists say the same at the same places; what a round trip must keep. */
-bool settings_equal(const struct settings *a, const struct settings *b);
-
 #endif

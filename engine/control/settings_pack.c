@@ -202,36 +202,3 @@ int settings_unpack(struct settings **out, const void *bytes, size_t bytes_count
     *out = yarder_heap_take(&settings);
     return 0;
 }
-
-static bool same(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static bool same_place(const struct settings_place *a, const struct settings_place *b)
-{
-    return same(a->working_dir, b->working_dir) && same(a->run_dir, b->run_dir) &&
-           same(a->state_dir, b->state_dir) && same(a->host, b->host) &&
-           a->stdin_feeds == b->stdin_feeds && a->memory_bytes == b->memory_bytes;
-}
-
-static bool same_setting(const struct setting *a, const struct setting *b)
-{
-    return a->section == b->section && a->section_number == b->section_number &&
-           a->line == b->line && same(a->section_name, b->section_name) && same(a->file, b->file) &&
-           same(a->where, b->where) && same(a->key, b->key) && same(a->value, b->value);
-}
-
-bool settings_equal(const struct settings *a, const struct settings *b)
-{
-    if (a->count != b->count || a->files_count != b->files_count ||
-        a->sections_count != b->sections_count || !same_place(&a->place, &b->place)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < a->count; i++) {
-        if (!same_setting(&a->list[i], &b->list[i])) {
-            return false;
-        }
-    }
-    return true;
-}

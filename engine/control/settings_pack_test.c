@@ -38,6 +38,40 @@ static void fill_at_random(struct scene *scene, unsigned count, unsigned *seed)
     }
 }
 
+static bool same(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_place(const struct settings_place *a, const struct settings_place *b)
+{
+    return same(a->working_dir, b->working_dir) && same(a->run_dir, b->run_dir) &&
+           same(a->state_dir, b->state_dir) && same(a->host, b->host) &&
+           a->stdin_feeds == b->stdin_feeds && a->memory_bytes == b->memory_bytes;
+}
+
+static bool same_setting(const struct setting *a, const struct setting *b)
+{
+    return a->section == b->section && a->section_number == b->section_number &&
+           a->line == b->line && same(a->section_name, b->section_name) && same(a->file, b->file) &&
+           same(a->where, b->where) && same(a->key, b->key) && same(a->value, b->value);
+}
+
+/* Whether both lists say the same at the same places. */
+static bool is_equal(const struct settings *a, const struct settings *b)
+{
+    if (a->count != b->count || a->files_count != b->files_count ||
+        a->sections_count != b->sections_count || !same_place(&a->place, &b->place)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (!same_setting(&a->list[i], &b->list[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void test_pack_round_trip(void **state)
 {
     (void)state;
@@ -52,7 +86,7 @@ static void test_pack_round_trip(void **state)
         assert_int_equal(settings_pack(scene.settings, &bytes, &bytes_count), 0);
         struct settings *back = NULL;
         assert_int_equal(settings_unpack(&back, bytes, bytes_count), 0);
-        assert_true(settings_equal(scene.settings, back));
+        assert_true(is_equal(scene.settings, back));
         void *again = NULL;
         size_t again_count = 0;
         assert_int_equal(settings_pack(back, &again, &again_count), 0);
@@ -85,7 +119,7 @@ static void test_unpack_broken(void **state)
         ((unsigned char *)bytes)[length] ^= 0x81;
         int r = settings_unpack(&changed, bytes, bytes_count);
         assert_true(r == 0 || r == -EBADMSG);
-        assert_true(r != 0 || !settings_equal(changed, scene.settings));
+        assert_true(r != 0 || !is_equal(changed, scene.settings));
         ((unsigned char *)bytes)[length] ^= 0x81;
         settings_close(changed);
     }

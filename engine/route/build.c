@@ -67,7 +67,6 @@ static int build_rule(struct router *router, const struct route_spec *spec,
         target->routed = true;
         rule->to_native = target->reach == ROUTE_NATIVE;
         rule->paths = paths_of(line);
-        router->reads_text = true;
     }
     int r = pattern_add(
         &router->patterns, line->pattern, false, rule->where, &rule->pattern, why, why_bytes);
@@ -83,7 +82,6 @@ static int build_filters(struct router *router, struct selector_patterns *out,
         r = pattern_add(&router->patterns, from->at[out->count], false, key, &out->at[out->count],
             why, why_bytes);
         pattern_runs_add(&out->runs, out->at[out->count]);
-        router->reads_text = true;
     }
     return r;
 }
@@ -108,10 +106,7 @@ static int build_output(struct router *router, const struct route_spec *spec, ui
     target->rest = from->selectors.rest;
     struct selector_build build = {
         spec, target->name, &router->patterns, &router->memory, why, why_bytes};
-    int r = selector_compile(&target->selector, &from->selectors, &build);
-    router->reads_text |= target->selector.match.count > 0 ||
-                          target->selector.not_match.count > 0 || target->selector.field_count > 0;
-    return r;
+    return selector_compile(&target->selector, &from->selectors, &build);
 }
 
 static void mask_native(struct router *router, const struct target *target, uint64_t bit)

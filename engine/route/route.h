@@ -127,8 +127,7 @@ struct route_verdict {
 };
 
 /*
- * Decides a batch of up to YARDER_BATCH_RECORDS. A text flagged YARDER_FLAG_UNSTABLE must have been
- * copied before if router_reads_text() says so. verdicts has room for count. now_ns is any clock
+ * Decides a batch of up to YARDER_BATCH_RECORDS. verdicts has room for count. now_ns is any clock
  * that does not go back; a pass's own is fresh enough. Never allocates, while PCRE2 has a JIT.
  */
 void router_decide(struct router *router, const struct yarder_record *records, uint32_t count,
@@ -139,12 +138,6 @@ void router_decide(struct router *router, const struct yarder_record *records, u
  * that is not in `repeated`.
  */
 uint32_t router_copies(const struct router *router, uint32_t record_index, uint32_t output);
-
-/* Whether any rule looks at a record's text (else ring memory may be rendered without a copy). */
-bool router_reads_text(const struct router *router);
-
-/* Records on which some pattern stayed undecided. Any thread may ask. */
-uint64_t router_undecided(const struct router *router);
 
 /* A pattern that gave trouble, for status. Texts belong to the router. */
 struct route_trouble {

@@ -142,8 +142,6 @@ void router_decide(struct router *router, const struct yarder_record *records, u
         decide(router, row, &records[row], &verdicts[row]);
         if (YARDER_UNLIKELY(router->patterns.undecided)) {
             verdicts[row].undecided = true;
-            uint64_t so_far = atomic_load_explicit(&router->undecided, memory_order_relaxed);
-            atomic_store_explicit(&router->undecided, so_far + 1, memory_order_relaxed);
         }
     }
 }
@@ -154,16 +152,6 @@ uint32_t router_copies(const struct router *router, uint32_t record_index, uint3
     YARDER_ASSERT(output < router->outputs_count);
     bool repeated = (router->repeated[record_index] >> output & 1) != 0;
     return repeated ? router->copies[record_index][output] : 1;
-}
-
-bool router_reads_text(const struct router *router)
-{
-    return router->reads_text;
-}
-
-uint64_t router_undecided(const struct router *router)
-{
-    return atomic_load_explicit(&router->undecided, memory_order_relaxed);
 }
 
 bool router_trouble_next(const struct router *router, uint32_t *at, struct route_trouble *out)

@@ -267,30 +267,7 @@ static void errors_name_their_place(void **state)
     assert_null(router);
 }
 
-static void text_is_read_only_when_asked_for(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *routes;
-        const char *drop;
-        bool reads;
-    } cases[] = {{"", "", false}, {"lzz=x", "", false}, {"la=x", "", true}, {"", "x", true}};
-    for (size_t i = 0; i < YARDER_COUNT_OF(cases); i++) {
-        static struct test_spec test;
-        test_spec_fill(&test, "La Nb", cases[i].routes, cases[i].drop, "");
-        struct router *router = test_open(&test);
-        assert_int_equal(router_reads_text(router), cases[i].reads);
-        router_close(router);
-    }
-    struct router *router = open_one(&(struct route_selectors){.levels = {30, 255}});
-    assert_false(router_reads_text(router));
-    router_close(router);
-    router = open_one(&(struct route_selectors){.not_match = ONE("x")});
-    assert_true(router_reads_text(router));
-    router_close(router);
-}
-
-/* What is undecided: no drop, no route, and kept; said in the verdict and the counts. */
+/* What is undecided: no drop, no route, and kept; said in the verdict and of the pattern. */
 static void undecided_loses_nothing(void **state)
 {
     (void)state;
@@ -309,7 +286,6 @@ static void undecided_loses_nothing(void **state)
     assert_true(verdicts[1].undecided);
     assert_int_equal(verdicts[1].fate, ROUTE_ROUTED);
     assert_int_equal(verdicts[1].outputs, 1);
-    assert_int_equal(router_undecided(router), 1);
     uint32_t at = 0;
     struct route_trouble trouble;
     assert_true(router_trouble_next(router, &at, &trouble));
@@ -360,7 +336,6 @@ int main(void)
         cmocka_unit_test(rest_is_what_nobody_took),
         cmocka_unit_test(rests_share),
         cmocka_unit_test(errors_name_their_place),
-        cmocka_unit_test(text_is_read_only_when_asked_for),
         cmocka_unit_test(undecided_loses_nothing),
         cmocka_unit_test(deciding_allocates_nothing),
     };

@@ -52,9 +52,7 @@ struct router {
     uint64_t unnamed_request;
     bool request_path; /* requests have a path of their own */
     bool filters_logs_only;
-    bool reads_text;
 
-    _Atomic uint64_t undecided; /* relaxed: one writer, readers only report */
     uint64_t repeated[YARDER_BATCH_RECORDS];
     /* Counts for the outputs in `repeated` of that row; the rest is stale. */
     uint16_t copies[YARDER_BATCH_RECORDS][YARDER_OUTPUTS_MAX];

@@ -3,11 +3,11 @@
 #include "route/selectors.h"
 
 #include <errno.h>
-#include <inttypes.h>
 
 #include "base/text.h"
+#include "codec/put.h"
 
-enum { FIELD_TEXT_BYTES = 64, WHERE_BYTES = 256 };
+enum { WHERE_BYTES = 256 };
 
 static int compile_names(
     struct selector_names *out, const struct yarder_texts *from, struct memory **memory)
@@ -182,60 +182,18 @@ enum pattern_answer selector_patterns_ask(
     return said;
 }
 
-/* A double's shortest decimal form that reads back as the same number. */
-static int print_double(char *at, size_t room, double value)
-{
-    int length = 0;
-    for (int digits = 15; digits <= 17; digits++) {
-        length = snprintf(at, room, "%.*g", digits, value);
-        if (digits == 17 || strtod(at, NULL) == value || value != value) {
-            break;
-        }
-    }
-    return length;
-}
-
-/* A value's text: itself, or the decimal text of a number. Bytes of the wrong size stay bytes. */
+/* A value's text: itself, or that of a number. Bytes of the wrong size stay bytes. */
 static struct yarder_text field_text(const struct yarder_field *field, char *room)
 {
-    union {
-        int64_t i;
-        uint64_t u;
-        double f;
-    } number = {.u = 0};
-    bool is_bool = field->type == YARDER_FIELD_BOOL && field->value.length == 1;
-    if (is_bool) {
-        return text_of(field->value.at[0] != 0 ? "true" : "false");
-    }
-    if (field->value.length != sizeof(number)) {
-        return field->value;
-    }
-    memcpy(&number, field->value.at, sizeof(number)); /* unaligned in general */
-    int length = 0;
-    switch (field->type) {
-    case YARDER_FIELD_INT:
-        length = snprintf(room, FIELD_TEXT_BYTES, "%" PRId64, number.i);
-        break;
-    case YARDER_FIELD_UINT:
-        length = snprintf(room, FIELD_TEXT_BYTES, "%" PRIu64, number.u);
-        break;
-    case YARDER_FIELD_FLOAT:
-        length = print_double(room, FIELD_TEXT_BYTES, number.f);
-        break;
-    case YARDER_FIELD_TEXT:
-    case YARDER_FIELD_BOOL:
-    default:
-        return field->value;
-    }
-    YARDER_ASSERT(length > 0 && length < FIELD_TEXT_BYTES);
-    return (struct yarder_text){room, (size_t)length};
+    size_t length = (size_t)(put_number(room, field) - room);
+    return length == 0 ? field->value : (struct yarder_text){room, length};
 }
 
 static bool field_holds(const struct selector_field *wanted, struct pattern_set *set,
     const struct yarder_record *record)
 {
     for (uint32_t i = 0; i < record->fields_count; i++) {
-        char room[FIELD_TEXT_BYTES];
+        char room[PUT_NUMBER_BYTES_MAX];
         const struct yarder_field *field = &record->fields[i];
         if (text_is(field->key, wanted->name) &&
             pattern_match(set, wanted->pattern, field_text(field, room)) == PATTERN_YES) {
