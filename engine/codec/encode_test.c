@@ -6,27 +6,15 @@
  */
 #include <errno.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cjson/cJSON.h>
-#include <cmocka.h>
 
+#include "base/test_random.h"
 #include "base/text.h"
 #include "codec/encode.h"
 
 enum { WHY = 256, OUT = 4096, ROUNDS = 3000 };
-
-static uint64_t seed;
-
-static uint32_t pick(uint32_t below)
-{
-    seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (uint32_t)(seed >> 33) % below;
-}
 
 static struct encoder *open_encoder(const char *format, enum encode_newlines newlines)
 {
@@ -204,14 +192,14 @@ static void test_json_of_noise(void **state)
     char noise[600];
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct yarder_record record = full;
-        uint32_t range = pick(2) == 0 ? 256 : 128;
+        uint32_t range = below(2) == 0 ? 256 : 128;
         for (size_t i = 0; i < sizeof(noise); i++) {
-            noise[i] = (char)pick(range);
+            noise[i] = (char)below(range);
         }
-        uint32_t at = pick(100);
-        record.text = (struct yarder_text){noise + at, pick(500)};
-        record.tag = (struct yarder_text){noise + pick(500), pick(100)};
-        record.host = (struct yarder_text){noise + pick(500), pick(100)};
+        uint32_t at = below(100);
+        record.text = (struct yarder_text){noise + at, below(500)};
+        record.tag = (struct yarder_text){noise + below(500), below(100)};
+        record.host = (struct yarder_text){noise + below(500), below(100)};
         size_t length = 0;
         char *out = run_exact(encoder, &record, &length);
         assert_null(memchr(out, '\n', length - 1));
@@ -267,12 +255,12 @@ static void test_json_keys(void **state)
         static const char letters[] = "ab.12\xFF\xFE";
         char keys[YARDER_FIELDS_MAX][4];
         struct yarder_field many[YARDER_FIELDS_MAX];
-        uint32_t count = pick(YARDER_FIELDS_MAX + 1);
+        uint32_t count = below(YARDER_FIELDS_MAX + 1);
         for (uint32_t i = 0; i < count; i++) {
             for (size_t j = 0; j < sizeof(keys[i]); j++) {
-                keys[i][j] = letters[pick(sizeof(letters) - 1)];
+                keys[i][j] = letters[below(sizeof(letters) - 1)];
             }
-            many[i] = (struct yarder_field){.key = {keys[i], pick(sizeof(keys[i]) + 1)},
+            many[i] = (struct yarder_field){.key = {keys[i], below(sizeof(keys[i]) + 1)},
                 .value = {"v", 1},
                 .type = YARDER_FIELD_TEXT};
         }
@@ -420,9 +408,9 @@ static void test_no_forged_lines(void **state)
         struct encoder *indent = open_encoder(formats[f], ENCODE_NEWLINES_INDENT);
         for (unsigned round = 0; round < 500; round++) {
             for (size_t i = 0; i < sizeof(noise); i++) {
-                noise[i] = (char)pick(32);
+                noise[i] = (char)below(32);
             }
-            struct yarder_text text = {noise, pick(sizeof(noise))};
+            struct yarder_text text = {noise, below(sizeof(noise))};
             const struct yarder_field field = {{"a", 1}, text, YARDER_FIELD_TEXT};
             const struct yarder_record record = {.text = text,
                 .tag = text,
@@ -450,9 +438,7 @@ static void test_no_forged_lines(void **state)
 
 int main(void)
 {
-    const char *given = getenv("ENCODE_SEED");
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("ENCODE_SEED=%llu\n", (unsigned long long)seed);
+    random_begin("ENCODE_SEED");
     if (setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1) != 0) {
         return 1;
     }

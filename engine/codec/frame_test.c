@@ -4,14 +4,9 @@
  * they must give, then random ones, each whole, byte by byte, and in random chunks and span counts.
  * The seed is printed; FRAME_SEED replays it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include <cmocka.h>
-
+#include "base/test_random.h"
 #include "codec/frame.h"
 
 enum { RECORD_MAX = 20, RECORDS_MAX = 512, SPANS_MAX = 8, STREAM_MAX = 600, ROUNDS = 20000 };
@@ -26,14 +21,6 @@ struct records {
     struct taken at[RECORDS_MAX];
     uint32_t count;
 };
-
-static uint64_t seed;
-
-static uint32_t pick(uint32_t below)
-{
-    seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (uint32_t)(seed >> 33) % below;
-}
 
 static void keep(struct records *records, const struct frame_span *span)
 {
@@ -54,14 +41,14 @@ static void take_all(enum frame_kind kind, const char *stream, size_t stream_byt
     framer_init(&framer, kind, RECORD_MAX);
     records->count = 0;
     for (size_t at = 0; at < stream_bytes;) {
-        size_t chunk = chunk_max == 0 ? stream_bytes : pick(chunk_max) + 1;
+        size_t chunk = chunk_max == 0 ? stream_bytes : below(chunk_max) + 1;
         chunk = yarder_min(chunk, stream_bytes - at);
         char *bytes = malloc(chunk);
         assert_non_null(bytes);
         memcpy(bytes, stream + at, chunk);
         size_t done = 0;
         for (;;) {
-            uint32_t spans_max = chunk_max == 0 ? SPANS_MAX : pick(SPANS_MAX) + 1;
+            uint32_t spans_max = chunk_max == 0 ? SPANS_MAX : below(SPANS_MAX) + 1;
             size_t used = 0;
             int filled = framer_take(&framer, bytes + done, chunk - done, spans, spans_max, &used);
             assert_true(filled >= 0 && (uint32_t)filled <= spans_max);
@@ -75,7 +62,7 @@ static void take_all(enum frame_kind kind, const char *stream, size_t stream_byt
         }
         free(bytes);
         at += chunk;
-        if (move && pick(4) == 0) { /* to another worker */
+        if (move && below(4) == 0) { /* to another worker */
             struct framer next;
             framer_init(&next, kind, RECORD_MAX);
             assert_int_equal(framer_restore(&next, framer.detected, framer.skip_to_end,
@@ -104,7 +91,7 @@ static void scan_all(enum frame_kind kind, const char *stream, size_t stream_byt
     framer_init(&framer, kind, RECORD_MAX);
     records->count = 0;
     while (at < stream_bytes) {
-        size_t chunk = yarder_min(pick(chunk_max) + 1, stream_bytes - at);
+        size_t chunk = yarder_min(below(chunk_max) + 1, stream_bytes - at);
         chunk = yarder_min(chunk, sizeof(buffer) - have);
         assert_true(chunk > 0); /* else a full buffer was left unused */
         memcpy(buffer + have, stream + at, chunk);
@@ -205,9 +192,9 @@ static size_t make_stream(char *stream)
     static const char *const pieces[] = {"\n", "\r\n", "\r", "5 <1>a", "12 ", "<1>hello", "x", "0 ",
         "99999999 ", "123456789 ", "1234567890123456789", "7 abcdefg", "word", " "};
     size_t length = 0;
-    uint32_t count = pick(40);
+    uint32_t count = below(40);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t choice = pick(YARDER_COUNT_OF(pieces) + 3);
+        uint32_t choice = below(YARDER_COUNT_OF(pieces) + 3);
         if (choice < YARDER_COUNT_OF(pieces)) {
             size_t bytes = strlen(pieces[choice]);
             memcpy(stream + length, pieces[choice], bytes);
@@ -215,7 +202,7 @@ static size_t make_stream(char *stream)
         } else if (choice == YARDER_COUNT_OF(pieces)) {
             stream[length++] = '\0';
         } else {
-            const char head[4] = {0, 0, 0, (char)pick(30)};
+            const char head[4] = {0, 0, 0, (char)below(30)};
             memcpy(stream + length, head, 4);
             length += 4;
         }
@@ -232,16 +219,16 @@ static void test_any_split(void **state)
     char stream[STREAM_MAX + 32];
     for (unsigned round = 0; round < ROUNDS; round++) {
         size_t bytes = make_stream(stream);
-        enum frame_kind kind = (enum frame_kind)pick(FRAME_LENGTH4 + 1);
+        enum frame_kind kind = (enum frame_kind)below(FRAME_LENGTH4 + 1);
         take_all(kind, stream, bytes, 0, false, &whole);
-        take_all(kind, stream, bytes, 1, pick(2) == 0, &split);
+        take_all(kind, stream, bytes, 1, below(2) == 0, &split);
         assert_int_equal(whole.count, split.count);
         assert_same(&whole, &split, whole.count);
-        take_all(kind, stream, bytes, pick(30) + 1, pick(2) == 0, &split);
+        take_all(kind, stream, bytes, below(30) + 1, below(2) == 0, &split);
         assert_int_equal(whole.count, split.count);
         assert_same(&whole, &split, whole.count);
         /* Without a carry: all but an unfinished last one. */
-        scan_all(kind, stream, bytes, pick(30) + 1, &split);
+        scan_all(kind, stream, bytes, below(30) + 1, &split);
         assert_true(split.count == whole.count || split.count + 1 == whole.count);
         assert_same(&whole, &split, split.count);
     }
@@ -318,9 +305,7 @@ static void test_restore_with_a_lower_limit(void **state)
 
 int main(void)
 {
-    const char *given = getenv("FRAME_SEED");
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("FRAME_SEED=%llu\n", (unsigned long long)seed);
+    random_begin("FRAME_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scenes),
         cmocka_unit_test(test_any_split),

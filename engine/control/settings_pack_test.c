@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Goal: packed and unpacked, a list is the same; a broken buffer is refused. Method: random lists
- * from a seed, and every cut and every changed byte of a small one.
+ * (SETTINGS_SEED replays them), and every cut and every changed byte of a small one.
  */
-#include <time.h>
-
+#include "base/test_random.h"
 #include "control/config_scene.h"
 
 /* Any bytes but NUL. */
-static char *random_text(struct settings *settings, unsigned *seed)
+static char *random_text(struct settings *settings)
 {
     char bytes[40];
-    size_t length = (size_t)rand_r(seed) % sizeof(bytes);
+    size_t length = below(sizeof(bytes));
     for (size_t i = 0; i < length; i++) {
-        bytes[i] = (char)(1 + rand_r(seed) % 255);
+        bytes[i] = (char)(1 + below(255));
     }
     return arena_text(&settings->arena, bytes, length);
 }
 
-static void fill_at_random(struct scene *scene, unsigned count, unsigned *seed)
+static void fill_at_random(struct scene *scene, unsigned count)
 {
     struct settings *settings = scene->settings;
-    settings->place.memory_bytes = *seed;
-    settings->place.host = random_text(settings, seed);
+    settings->place.memory_bytes = random_next();
+    settings->place.host = random_text(settings);
     settings->sections_count = 9;
     for (unsigned i = 0; i < count; i++) {
-        const char *value = i % 7 == 0 ? NULL : random_text(settings, seed);
-        int r = settings_set(settings, random_text(settings, seed), value, &scene->report);
+        const char *value = i % 7 == 0 ? NULL : random_text(settings);
+        int r = settings_set(settings, random_text(settings), value, &scene->report);
         assert_true(r == 0 || r == -EINVAL); /* ${env: may come by chance */
     }
     for (uint32_t i = 0; i < settings->count; i++) {
@@ -34,7 +33,7 @@ static void fill_at_random(struct scene *scene, unsigned count, unsigned *seed)
         setting->section = (enum settings_section)(i % SETTINGS_SECTIONS);
         setting->section_number = i % 9;
         setting->line = i;
-        setting->file = i % 3 == 0 ? "" : random_text(settings, seed);
+        setting->file = i % 3 == 0 ? "" : random_text(settings);
     }
 }
 
@@ -75,12 +74,10 @@ static bool is_equal(const struct settings *a, const struct settings *b)
 static void test_pack_round_trip(void **state)
 {
     (void)state;
-    unsigned seed = (unsigned)time(NULL);
-    print_message("seed %u\n", seed);
     for (unsigned round = 0; round < 200; round++) {
         struct scene scene;
         scene_open(&scene);
-        fill_at_random(&scene, round, &seed);
+        fill_at_random(&scene, round);
         void *bytes = NULL;
         size_t bytes_count = 0;
         assert_int_equal(settings_pack(scene.settings, &bytes, &bytes_count), 0);
@@ -129,6 +126,7 @@ static void test_unpack_broken(void **state)
 
 int main(void)
 {
+    random_begin("SETTINGS_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack_round_trip),
         cmocka_unit_test(test_unpack_broken),

@@ -7,24 +7,11 @@
 #include "inputs/join.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <time.h>
 
-#include <cmocka.h>
+#include "base/test_random.h"
 
 enum { LIMIT = 64 << 10, PART_BYTES = 9000, WRITERS = 12, STEPS = 30000, FIELDS = 3 };
-
-static uint64_t random_state;
-
-static uint32_t below(uint32_t count)
-{
-    random_state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = random_state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    return (uint32_t)((z ^ (z >> 31)) % count);
-}
 
 /* A thread on its way through a long record. */
 struct writer {
@@ -357,9 +344,7 @@ static void a_smaller_limit_in_the_middle_of_a_record(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("JOIN_SEED");
-    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("JOIN_SEED=%llu\n", (unsigned long long)random_state);
+    random_begin("JOIN_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_become_one_record_across_deaths),
         cmocka_unit_test(what_has_no_beginning_is_told),

@@ -9,25 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 
-#include <cmocka.h>
+#include "base/test_random.h"
 
 enum { STEPS = 20000, RECORD_MAX = 4 << 10 };
-
-static uint64_t random_state;
-
-static uint32_t below(uint32_t count)
-{
-    random_state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = random_state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    return (uint32_t)((z ^ (z >> 31)) % count);
-}
 
 /* A death inside a call: the call is made, then the worker is gone. 0: it lives. */
 static uint32_t deaths_ahead;
@@ -407,9 +394,7 @@ static void without_splice_it_is_read(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("PIPE_SEED");
-    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("PIPE_SEED=%llu\n", (unsigned long long)random_state);
+    random_begin("PIPE_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost_or_taken_twice),
         cmocka_unit_test(recovery_can_be_done_again),

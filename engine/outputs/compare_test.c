@@ -8,14 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "base/test_random.h"
 
 enum { ENDS_MAX = 140000, ROUNDS = 4000, BIG_BYTES = 1 << 20 };
 
@@ -29,15 +26,6 @@ struct scene {
 };
 
 static struct scene scene;
-static uint64_t random_state;
-
-static uint32_t below(uint32_t count)
-{
-    random_state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = random_state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    return (uint32_t)((z ^ (z >> 31)) % count);
-}
 
 static void record(const char *text)
 {
@@ -350,9 +338,7 @@ static void random_files(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("COMPARE_SEED");
-    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("COMPARE_SEED=%llu\n", (unsigned long long)random_state);
+    random_begin("COMPARE_SEED");
 #define ROW(test) cmocka_unit_test_setup_teardown(test, scene_setup, scene_teardown)
     const struct CMUnitTest tests[] = {
         ROW(nothing_was_written),

@@ -253,3 +253,14 @@ void world_append(const struct world *world, const char *name, const char *text)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 }
+
+void world_check_ledger(const struct world *world)
+{
+    const struct hold_output *counts = &world->hold->outputs[0];
+    uint64_t dropped = 0;
+    for (int i = 0; i < HOLD_DROPPED_REASONS; i++) {
+        dropped += counts->dropped[i];
+    }
+    assert_int_equal(
+        counts->copies, counts->delivered + dropped + counts->dead + hold_held(world->hold, 0));
+}

@@ -68,4 +68,7 @@ const char *world_path(const struct world *world, const char *name);
 const char *world_content(const struct world *world, const char *name, size_t *bytes);
 void world_append(const struct world *world, const char *name, const char *text);
 
+/* What the output took is delivered, dropped or held. */
+void world_check_ledger(const struct world *world);
+
 #endif

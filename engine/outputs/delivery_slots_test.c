@@ -11,20 +11,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
+
+#include "base/test_random.h"
 
 enum { NAMES = 19, SLOTS = 6, ROUNDS = 3000 };
 
 static const uint64_t second_ns = 1000000000;
-static uint64_t random_state;
-
-static uint32_t below(uint32_t count)
-{
-    random_state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = random_state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    return (uint32_t)((z ^ (z >> 31)) % count);
-}
 
 static bool put_number(struct world *world, uint64_t number)
 {
@@ -39,16 +31,6 @@ static bool put_number(struct world *world, uint64_t number)
     }
     output_put(&world->output, &record, 1, world->now_ns);
     return true;
-}
-
-static void check_ledger(const struct world *world)
-{
-    const struct hold_output *counts = &world->hold->outputs[0];
-    uint64_t dropped = 0;
-    for (int i = 0; i < HOLD_DROPPED_REASONS; i++) {
-        dropped += counts->dropped[i];
-    }
-    assert_int_equal(counts->copies, counts->delivered + dropped + hold_held(world->hold, 0));
 }
 
 /* Numbers in a file: ascending by `step`, from `first`; returns how many. */
@@ -89,7 +71,7 @@ static void block_waits_as_long_as_it_may(void **state)
         assert_true(put_number(&world, number));
     }
     assert_int_equal(world.hold->outputs[0].dropped[HOLD_DROPPED_FULL], 5);
-    check_ledger(&world);
+    world_check_ledger(&world);
     world.output.fenced = false;
     world_deliver(&world);
     assert_true(put_number(&world, number)); /* and comes back with the first delivery */
@@ -121,7 +103,7 @@ static void drop_newest_keeps_the_oldest(void **state)
     world.output.fenced = false;
     world_deliver(&world);
     assert_int_equal(check_numbers(&world, "log", 0, 1), 10000 - dropped);
-    check_ledger(&world);
+    world_check_ledger(&world);
     world_end(&world);
 }
 
@@ -152,7 +134,7 @@ static void drop_oldest_keeps_the_newest(void **state)
     world.output.fenced = false;
     world_deliver(&world);
     assert_int_equal(check_numbers(&world, "log", dropped, 1), 20000 - dropped);
-    check_ledger(&world);
+    world_check_ledger(&world);
     world_end(&world);
 }
 
@@ -172,7 +154,7 @@ static void a_record_larger_than_its_queue(void **state)
     assert_true(put_number(&world, 0));
     world_deliver(&world);
     assert_int_equal(check_numbers(&world, "log", 0, 1), 1);
-    check_ledger(&world);
+    world_check_ledger(&world);
     world_end(&world);
 }
 
@@ -344,11 +326,11 @@ static void a_run_fills_the_queue_and_no_more(void **state)
     output_put(&world.output, &records[0], 1, world.now_ns);
     const struct hold_output *counts = &world.hold->outputs[0];
     assert_int_equal(counts->dropped[HOLD_DROPPED_FULL], 1);
-    check_ledger(&world);
+    world_check_ledger(&world);
     world.output.fenced = false;
     world_deliver(&world);
     assert_int_equal(counts->delivered, all);
-    check_ledger(&world);
+    world_check_ledger(&world);
     world_end(&world);
 }
 
@@ -443,7 +425,7 @@ static void a_name_that_can_be_no_file(void **state)
     assert_int_equal(counts->dropped[HOLD_DROPPED_PATH], 1);
     assert_true(counts->errors >= 5 && counts->errors < 12);
     assert_int_equal(counts->delivered + 1, counts->copies);
-    check_ledger(&world);
+    world_check_ledger(&world);
     world_end(&world);
 }
 
@@ -468,9 +450,7 @@ static void a_path_that_is_too_long(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("SLOTS_SEED");
-    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("SLOTS_SEED=%llu\n", (unsigned long long)random_state);
+    random_begin("SLOTS_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(block_waits_as_long_as_it_may),
         cmocka_unit_test(drop_newest_keeps_the_oldest),

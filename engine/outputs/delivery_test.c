@@ -11,19 +11,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
+
+#include "base/test_random.h"
 
 enum { LONG_BYTES = 60000, ROUNDS = 1500 };
-
-static uint64_t random_state;
-
-static uint32_t below(uint32_t count)
-{
-    random_state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = random_state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    return (uint32_t)((z ^ (z >> 31)) % count);
-}
 
 /* Record `number`: itself, its length and as many bytes; some are longer than a buffer. */
 static size_t text_of_number(uint64_t number, char *text)
@@ -108,17 +99,6 @@ static uint32_t check_file(const struct world *world, const char *name, uint64_t
     return torn;
 }
 
-static void check_ledger(const struct world *world)
-{
-    const struct hold_output *counts = &world->hold->outputs[0];
-    uint64_t dropped = 0;
-    for (int i = 0; i < HOLD_DROPPED_REASONS; i++) {
-        dropped += counts->dropped[i];
-    }
-    assert_int_equal(
-        counts->copies, counts->delivered + dropped + counts->dead + hold_held(world->hold, 0));
-}
-
 /* A kill in the middle of a write: only a part of the sealed batch reached the file. */
 static void tear(const struct world *world)
 {
@@ -157,7 +137,7 @@ static void mortal_pass(struct world *world, const struct chances *chances)
             put_next(world);
         }
     }
-    check_ledger(world);
+    world_check_ledger(world);
     if (!dies || below(2) == 0) {
         world_commit(world, below(2) == 0);
     }
@@ -206,7 +186,7 @@ static void live(struct world *world, const struct chances *chances)
     assert_int_equal(counts->copies, next);
     assert_int_equal(counts->uncertain, 0);
     assert_true(torn <= 2 * counts->torn); /* a piece before the stranger's line, one behind it */
-    check_ledger(world);
+    world_check_ledger(world);
     print_message("%llu records, %u files, %u strange lines, %u half lines, torn %llu\n",
         (unsigned long long)next, files + 1, lines, torn, (unsigned long long)counts->torn);
 }
@@ -330,7 +310,7 @@ static void a_file_that_was_cut(void **state)
     world_deliver(&world);
     assert_string_equal(world_content(&world, "log", &bytes), "one\ntwo\n");
     assert_int_equal(world.hold->outputs[0].uncertain, 2);
-    check_ledger(&world);
+    world_check_ledger(&world);
     world_end(&world);
 }
 
@@ -471,9 +451,7 @@ static void a_supervisor_that_does_not_listen(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("DELIVERY_SEED");
-    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("DELIVERY_SEED=%llu\n", (unsigned long long)random_state);
+    random_begin("DELIVERY_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_reach_the_file),
         cmocka_unit_test(a_worker_that_dies_again_and_again),

@@ -8,33 +8,14 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "base/test_random.h"
 
 enum { PAGE = 4096, SHAPES = 60, CUTS = 400, FLIPS = 3000, SNAPSHOTS = 20000 };
-
-static uint64_t random_state;
-
-static uint64_t random_next(void)
-{
-    random_state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = random_state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-static uint32_t below(uint32_t count)
-{
-    return (uint32_t)(random_next() % count);
-}
 
 static struct hold_shape random_shape(void)
 {
@@ -437,9 +418,7 @@ static void a_scribbled_header_does_not_lead_astray(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("HOLD_SEED");
-    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("HOLD_SEED=%llu\n", (unsigned long long)random_state);
+    random_begin("HOLD_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_part_of_a_hold_is_its_own),
         cmocka_unit_test(a_half_commit_changes_nothing),

@@ -8,12 +8,9 @@
  */
 #include "queue/queue.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <time.h>
 
-#include <cmocka.h>
+#include "base/test_random.h"
 
 enum {
     PAGE = 4096,
@@ -52,17 +49,6 @@ struct scene {
     struct counts counts[QUEUES], committed[QUEUES];
     uint32_t crashes, rewinds, drops, longs, cuts, runs;
 };
-
-static uint64_t random_state;
-
-static uint32_t below(uint32_t count)
-{
-    random_state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = random_state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (uint32_t)((z ^ (z >> 31)) % count);
-}
 
 static void record_write(char *at, uint32_t number, uint32_t bytes)
 {
@@ -474,9 +460,7 @@ static void drop_all_gives_every_buffer_back(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("QUEUE_SEED");
-    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("QUEUE_SEED=%llu\n", (unsigned long long)random_state);
+    random_begin("QUEUE_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_record_stands_once_or_is_counted),
         cmocka_unit_test(freed_memory_waits_for_the_commit),

@@ -3,29 +3,11 @@
  * Goal: the router equals its specification on any configuration. Method: random specifications and
  * records against a model that is the header's table written down rule by rule, with sets searched
  * instead of masks kept, and patterns that are letters, so that the model needs no regex.
- * usage: test-route-model [SEED [ROUNDS]]
+ * usage: [MODEL_SEED=N] test-route-model [ROUNDS]
  */
-#include <time.h>
 
+#include "base/test_random.h"
 #include "route/test_spec.h"
-
-static uint64_t seed;
-
-static uint64_t next_random(void) /* splitmix64 */
-{
-    static uint64_t state;
-    static bool started;
-    state = started ? state : seed;
-    started = true;
-    uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-static uint32_t below(uint32_t limit)
-{
-    return (uint32_t)(next_random() % limit);
-}
 
 static bool has(const struct yarder_record *record, const char *pattern)
 {
@@ -298,10 +280,9 @@ static void compare(const struct router *router, const struct route_spec *spec, 
         same &= expected.copies[i] == 0 || router_copies(router, row, i) == expected.copies[i];
     }
     if (!same || outputs != verdict->outputs) {
-        fail_msg("seed %llu round %u record %u '%.*s' kind %u level %u: outputs %llx, not %llx",
-            (unsigned long long)seed, round, row, (int)record->text.length, record->text.at,
-            record->kind, record->level, (unsigned long long)verdict->outputs,
-            (unsigned long long)outputs);
+        fail_msg("round %u record %u '%.*s' kind %u level %u: outputs %llx, not %llx", round, row,
+            (int)record->text.length, record->text.at, record->kind, record->level,
+            (unsigned long long)verdict->outputs, (unsigned long long)outputs);
     }
 }
 
@@ -337,8 +318,7 @@ static void router_is_its_model(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(router_is_its_model)};
-    seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL);
-    rounds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : rounds;
-    (void)printf("seed %llu\n", (unsigned long long)seed);
+    random_begin("MODEL_SEED");
+    rounds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : rounds;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,39 +4,16 @@
  * and costs no more than it may on texts that are made against it. Method: random literals in
  * random texts of few letters against a search byte by byte; random patterns of all constructs on
  * random texts, asked through the scan and without it; near misses, with the scan's own counters.
- * usage: test-route-scan [SEED [ROUNDS]]
+ * usage: [SCAN_SEED=N] test-route-scan [ROUNDS]
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
-#include <cmocka.h>
-
+#include "base/test_random.h"
 #include "base/text.h"
 #include "route/pattern.h"
 
-static uint64_t seed;
 static uint32_t rounds = 400;
-
-static uint64_t next_random(void) /* splitmix64 */
-{
-    static uint64_t state;
-    static bool started;
-    state = started ? state : seed;
-    started = true;
-    uint64_t z = state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-static uint32_t below(uint32_t limit)
-{
-    return (uint32_t)(next_random() % limit);
-}
 
 /* Literals against a search byte by byte. */
 
@@ -124,8 +101,7 @@ static void compare_text(struct scan *scan)
     for (uint32_t p = 0; p < PATTERNS; p++) {
         bool may = (cannot[p / 64] >> (p % 64) & 1) == 0;
         if (may != may_match(given_at[p], text)) {
-            fail_msg("seed %llu stride %u pattern %u on '%.*s': %d", (unsigned long long)seed,
-                scan->stride, p, (int)length, room, may);
+            fail_msg("stride %u pattern %u on '%.*s': %d", scan->stride, p, (int)length, room, may);
         }
     }
 }
@@ -323,9 +299,8 @@ static void compare_answers(struct yarder_text text)
         asked++;
         matched += alone == PATTERN_YES;
         if (answers[i] != alone && alone != PATTERN_UNDECIDED) {
-            fail_msg("seed %llu: '%s' on '%.*s' (%zu): %d by itself, %d scanned",
-                (unsigned long long)seed, set.at[i].text, (int)text.length, text.at, text.length,
-                alone, answers[i]);
+            fail_msg("'%s' on '%.*s' (%zu): %d by itself, %d scanned", set.at[i].text,
+                (int)text.length, text.at, text.length, alone, answers[i]);
         }
     }
 }
@@ -450,8 +425,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(rare_near_misses_do_no_harm),
         cmocka_unit_test(few_patterns_are_not_scanned_for),
     };
-    seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL);
-    rounds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : rounds;
-    (void)printf("seed %llu\n", (unsigned long long)seed);
+    random_begin("SCAN_SEED");
+    rounds = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : rounds;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

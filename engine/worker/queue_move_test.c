@@ -7,26 +7,12 @@
  */
 #include "worker/queue_move.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <time.h>
 
-#include <cmocka.h>
-
+#include "base/test_random.h"
 #include "queue/queue.h"
 
 enum { PAGE = 4096, ROUNDS = 600, BYTES_MAX = 4 << 20, RECORD_MAX = 12000 };
-
-static uint64_t random_state;
-
-static uint32_t below(uint32_t count)
-{
-    random_state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = random_state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    return (uint32_t)((z ^ (z >> 31)) % count);
-}
 
 /* A hold with one output; its queues are filled through a pool. */
 struct side {
@@ -233,9 +219,7 @@ static void fewer_queues_than_before(void **state)
 
 int main(void)
 {
-    const char *seed = getenv("MOVE_SEED");
-    random_state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    print_message("MOVE_SEED=%llu\n", (unsigned long long)random_state);
+    random_begin("MOVE_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_queue_of_any_shape_moves_whole),
         cmocka_unit_test(what_finds_no_room_is_counted),
