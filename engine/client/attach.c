@@ -210,11 +210,18 @@ static int move_up(int *fd)
     return 0;
 }
 
+void client_tell_waits(const struct client_attachment *attachment)
+{
+    __atomic_store_n(
+        &attachment->producer->map.header->waits, client_settings.block_ms > 0, __ATOMIC_RELAXED);
+}
+
 /* Appended to from now on. What was lost while nothing was is told by its next record. */
 static void begin_appending(struct client_page *page, struct client_attachment *attachment)
 {
     ring_lose(attachment->producer, ring_here(attachment->producer),
         __atomic_exchange_n(&page->lost_untold, 0, __ATOMIC_RELAXED));
+    client_tell_waits(attachment);
     client_names_copy(attachment);
     __atomic_store_n(
         &page->attachment, attachment, __ATOMIC_RELEASE); /* acquire: client_attached */

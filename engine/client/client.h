@@ -95,6 +95,8 @@ uint32_t client_tid(const struct client_attachment *attachment);
 
 /* Attaches if the back-off allows it, or at once with `now`. 0 or as yarder_attach says. */
 int client_attach(struct client_page *page, bool now);
+/* Says in the region whether appends wait for room: the daemon then need not hurry. */
+void client_tell_waits(const struct client_attachment *attachment);
 /* The daemon sleeps: ring its doorbell. */
 void client_ring_bell(struct client_page *page);
 /* Looks whether the daemon is still there; if not, tries to hand the region back. True: it is

@@ -27,6 +27,11 @@ int yarder_configure(const struct yarder_options *options)
             strnlen(options->program, sizeof(settings.program) - 1));
     }
     client_settings = settings;
+    struct client_page *page = client_page_get();
+    struct client_attachment *attachment = page == NULL ? NULL : client_attached(page);
+    if (attachment != NULL) {
+        client_tell_waits(attachment);
+    }
     return 0;
 }
 

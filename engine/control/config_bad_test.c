@@ -135,7 +135,7 @@ static const struct {
         "a number to 255, or a range such as warning..error, not 'warnin..error'; did you mean "
         "warning?\n"},
     {"output = file:/x,on-full=drop-newst\n",
-        "y.conf:1: on-full: expected block, block:TIME, drop-newest or drop-oldest, not "
+        "y.conf:1: on-full: expected auto, block, block:TIME, drop-newest or drop-oldest, not "
         "'drop-newst'; did you mean drop-newest?\n"},
     {"output = null,tag=a*b*,host=*b,tag=*,host=c*\n",
         "y.conf:1: tag: a * stands at the end of a name alone, not in 'a*b*'\n"

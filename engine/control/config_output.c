@@ -94,9 +94,10 @@ void config_settle_outputs(struct config_builder *builder)
     settle_loggers(builder);
     for (uint32_t i = 0; i < config->outputs_count; i++) {
         struct output_config *output = &config->outputs[i];
-        if (!output->on_full.given) {
-            output->on_full.policy = OUTPUT_FULL_BLOCK;
-            output->on_full.block_ns = config->outputs_count == 1 ? UINT64_MAX : block_ns;
+        if (output->on_full.policy == OUTPUT_FULL_AUTO) {
+            bool alone = config->outputs_count == 1;
+            output->on_full.policy = alone ? OUTPUT_FULL_BLOCK : OUTPUT_FULL_AUTO;
+            output->on_full.block_ns = alone ? UINT64_MAX : block_ns;
         }
     }
 }

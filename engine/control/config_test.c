@@ -49,7 +49,7 @@ static void check_good_outputs(const struct daemon_config *config)
     assert_int_equal(errors->selectors.match.count, 2);
     assert_string_equal(errors->selectors.match.at[0], "a{1,3}");
     assert_string_equal(errors->selectors.match.at[1], "x,level=y");
-    assert_int_equal(errors->on_full.policy, OUTPUT_FULL_BLOCK);
+    assert_int_equal(errors->on_full.policy, OUTPUT_FULL_AUTO);
     assert_int_equal(errors->on_full.block_ns, UINT64_C(2000000000));
     assert_int_equal(errors->queue_bytes, 16 << 20);
     assert_true(errors->mkdir);
@@ -163,6 +163,7 @@ static void test_defaults(void **state)
     assert_string_equal(scene.config->inputs[1].target, "/run/yarder/log.sock");
     assert_int_equal(scene.config->inputs[1].parse, INPUT_PARSE_SYSLOG);
     assert_string_equal(scene.config->outputs[0].target, "/var/lib/yarder/yarder.log");
+    assert_int_equal(scene.config->outputs[0].on_full.policy, OUTPUT_FULL_BLOCK);
     assert_int_equal(scene.config->outputs[0].on_full.block_ns, UINT64_MAX);
     assert_false(scene.config->until_end);
     scene_close(&scene);

@@ -32,7 +32,7 @@ static const char *show_texts(const struct yarder_texts *texts, char *at)
 
 static const char *show_on_full(const struct output_on_full *on_full, char *at)
 {
-    static const char *const words[] = {"block", "drop-newest", "drop-oldest"};
+    static const char *const words[] = {"auto", "block", "drop-newest", "drop-oldest"};
     char limit[OPTION_FORMAT_BYTES];
     bool limited = on_full->policy == OUTPUT_FULL_BLOCK && on_full->block_ns != UINT64_MAX;
     (void)snprintf(at, OPTION_WHY_BYTES, "%s%s%s", words[on_full->policy], limited ? ":" : "",

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -76,6 +77,14 @@ int socket_raise_receive(int fd, uint32_t receive_bytes, uint32_t *got_bytes)
     }
     *got_bytes = (uint32_t)value / 2; /* the kernel counts its own overhead double */
     return 0;
+}
+
+bool socket_presses(int fd)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t size = sizeof(memory);
+    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &size) == 0 &&
+           memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2;
 }
 
 static int bind_one(const struct socket_address *address, int type,

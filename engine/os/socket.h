@@ -72,6 +72,9 @@ YARDER_MUST_USE int socket_path_change(
 /* Raises the receive buffer by SO_RCVBUFFORCE, else SO_RCVBUF; `got_bytes` is what it is then. */
 YARDER_MUST_USE int socket_raise_receive(int fd, uint32_t receive_bytes, uint32_t *got_bytes);
 
+/* A datagram socket's buffer is over half full: soon the kernel drops what comes. */
+bool socket_presses(int fd);
+
 /*
  * A peer's address as text with a NUL: "192.0.2.1" (also for a v4 address mapped into v6),
  * "2001:db8::1", "fe80::1%2". Returns the length; 0 for a peer without an address. No system call.

@@ -104,6 +104,33 @@ static void udp(void **state)
     }
 }
 
+static void a_datagram_socket_presses(void **state)
+{
+    (void)state;
+    struct socket_address address;
+    struct socket_bound bound;
+    const struct socket_options options = {.receive_bytes = 100 << 10};
+    assert_int_equal(socket_address_parse("127.0.0.1:0", &address), 0);
+    assert_int_equal(socket_bind_udp(&address, &options, &bound), 0);
+    address.in.sin_port = htons(bound.port);
+    YARDER_OWN_FD int sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(sender, (const void *)&address.in, sizeof(address.in)), 0);
+    char text[1000] = {0};
+    unsigned sent = 0;
+    for (; !socket_presses(bound.fd); sent++) {
+        assert_true(sent < 1000);
+        assert_int_equal(send(sender, text, sizeof(text), 0), sizeof(text));
+    }
+    assert_true(sent > 10);
+    unsigned taken = 0;
+    while (recv(bound.fd, text, sizeof(text), 0) > 0) {
+        taken++;
+    }
+    assert_int_equal(taken, sent); /* said in time: nothing was dropped yet */
+    assert_false(socket_presses(bound.fd));
+    assert_int_equal(close(bound.fd), 0);
+}
+
 static void tcp(void **state)
 {
     (void)state;
@@ -257,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
         cmocka_unit_test(udp),
+        cmocka_unit_test(a_datagram_socket_presses),
         cmocka_unit_test(tcp),
         cmocka_unit_test(unix_paths),
         cmocka_unit_test(a_link_is_not_followed),

@@ -64,7 +64,8 @@ int output_open(
         .hold = options->hold,
         .counts = &options->hold->outputs[options->index],
         .services = options->services,
-        .block_limit_ns = options->block_limit_ns};
+        .block_limit_ns = options->block_limit_ns,
+        .waiting_hurts = options->waiting_hurts};
     int r = encoders_open(output, options, why, why_bytes);
     if (r < 0 || config->kind == OUTPUT_NULL) {
         return r;

@@ -94,6 +94,9 @@ struct output {
     uint32_t under_way;   /* jobs in the lane */
     uint64_t blocked_ns;  /* since when nothing moves while the queue is full; 0: it is not */
     uint64_t block_limit_ns;
+    const bool *waiting_hurts; /* NULL: it waits whatever that costs others */
+    uint64_t spent_ns;         /* of block_limit_ns, as of spent_at_ns: only with waiting_hurts */
+    uint64_t spent_at_ns;
     struct output_complaint complaints[OUTPUT_COMPLAINTS];
     struct output_told told;
     bool no_path;     /* the last record's path could not be made */
@@ -113,8 +116,9 @@ struct output_open_options {
     int event_fd;
     const uint32_t *writer_sleeps;
     const struct output_services *services;
-    uint64_t block_limit_ns; /* resolved default */
-    bool first_start;        /* of the daemon: truncate= holds */
+    uint64_t block_limit_ns;   /* resolved default */
+    const bool *waiting_hurts; /* AUTO: set while records are lost by waiting; else NULL */
+    bool first_start;          /* of the daemon: truncate= holds */
 };
 
 /* Allocates all it will ever need; starts the lane; touches no file. 0, -errno with `why`. */

@@ -120,7 +120,8 @@ void world_start(struct world *world)
         .event_fd = world->event_fd,
         .writer_sleeps = &world->sleeps,
         .services = &world->services,
-        .block_limit_ns = world->block_limit_ns};
+        .block_limit_ns = world->block_limit_ns,
+        .waiting_hurts = world->waiting_hurts};
     char why[200] = "";
     int r = output_open(&world->output, &options, why, sizeof(why));
     if (r < 0) {
@@ -245,6 +246,38 @@ const char *world_content(const struct world *world, const char *name, size_t *b
     }
     content[*bytes] = '\0';
     return content;
+}
+
+bool world_put_number(struct world *world, uint64_t number)
+{
+    char text[64];
+    char tag[16];
+    int bytes =
+        snprintf(text, sizeof(text), "%llu and some more of it", (unsigned long long)number);
+    (void)snprintf(tag, sizeof(tag), "t%llu", (unsigned long long)(number % WORLD_TAGS));
+    const struct yarder_record record = {.text = {text, (size_t)bytes}, .tag = {tag, strlen(tag)}};
+    if (output_blocks(&world->output, &record, world->now_ns)) {
+        return false;
+    }
+    output_put(&world->output, &record, 1, world->now_ns);
+    return true;
+}
+
+uint64_t world_check_numbers(
+    const struct world *world, const char *name, uint64_t first, uint64_t step)
+{
+    size_t bytes = 0;
+    const char *at = world_content(world, name, &bytes);
+    const char *end = at + bytes;
+    uint64_t count = 0;
+    for (; at < end; count++) {
+        char *rest = NULL;
+        assert_int_equal(strtoull(at, &rest, 10), first + count * step);
+        at = memchr(at, '\n', (size_t)(end - at));
+        assert_non_null(at);
+        at++;
+    }
+    return count;
 }
 
 void world_append(const struct world *world, const char *name, const char *text)

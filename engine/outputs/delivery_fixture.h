@@ -16,7 +16,7 @@
 
 #include "outputs/delivery.h"
 
-enum { WORLD_PATH_BYTES = 300, WORLD_KEPT_EACH = 2 };
+enum { WORLD_PATH_BYTES = 300, WORLD_KEPT_EACH = 2, WORLD_TAGS = 19 };
 
 struct world_kept {
     int fd; /* -1: none */
@@ -28,6 +28,7 @@ struct world {
     char target[WORLD_PATH_BYTES];
     struct output_config config;
     uint64_t block_limit_ns;
+    const bool *waiting_hurts;
     int hold_fd;
     struct hold *hold;
     struct output output;
@@ -57,6 +58,12 @@ void world_pass(struct world *world);
 
 /* Puts one record; its tag may be NULL. */
 void world_put(struct world *world, const char *text, size_t bytes, const char *tag);
+
+/* A record that begins with the number; one of WORLD_TAGS tags. False: it must wait. */
+bool world_put_number(struct world *world, uint64_t number);
+/* The numbers in a file: ascending by `step`, from `first`; returns how many. */
+uint64_t world_check_numbers(
+    const struct world *world, const char *name, uint64_t first, uint64_t step);
 
 /* Sleeps until the lane answers, as the writer does. Nothing to wait for: returns at once. */
 void world_wait(struct world *world);

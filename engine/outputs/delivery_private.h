@@ -58,6 +58,9 @@ static inline void output_set_blocked(struct output *output, uint64_t blocked_ns
     __atomic_store_n(&output->blocked_ns, blocked_ns, __ATOMIC_RELAXED);
 }
 
+/* It is not blocked: something was delivered, or found room. */
+void output_moves(struct output *output, uint64_t now_ns);
+
 /* Hands a job to the lane. */
 void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request);
 void slot_submit_close(struct output *output, struct output_slot *slot, int fd);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Goal: full queues follow their policy to the record, and files that records name come and go
- * without a record lost, doubled or in another's file. Method: an output whose lane is held back
- * (fenced) for the policies; more names than may be open, deaths between them, for the files.
+ * Goal: files that records name come and go without a record lost, doubled or in another's file.
+ * Method: more names than may be open, and deaths between them.
  * SLOTS_SEED replays a run.
  */
 #include "outputs/delivery_fixture.h"
@@ -14,131 +13,10 @@
 
 #include "base/test_random.h"
 
-enum { NAMES = 19, SLOTS = 6, ROUNDS = 3000 };
+enum { NAMES = WORLD_TAGS, SLOTS = 6, ROUNDS = 3000 };
 
 static const uint64_t second_ns = 1000000000;
 
-static bool put_number(struct world *world, uint64_t number)
-{
-    char text[64];
-    char tag[16];
-    int bytes =
-        snprintf(text, sizeof(text), "%llu and some more of it", (unsigned long long)number);
-    (void)snprintf(tag, sizeof(tag), "t%llu", (unsigned long long)(number % NAMES));
-    const struct yarder_record record = {.text = {text, (size_t)bytes}, .tag = {tag, strlen(tag)}};
-    if (output_blocks(&world->output, &record, world->now_ns)) {
-        return false;
-    }
-    output_put(&world->output, &record, 1, world->now_ns);
-    return true;
-}
-
-/* Numbers in a file: ascending by `step`, from `first`; returns how many. */
-static uint64_t check_numbers(
-    const struct world *world, const char *name, uint64_t first, uint64_t step)
-{
-    size_t bytes = 0;
-    const char *at = world_content(world, name, &bytes);
-    const char *end = at + bytes;
-    uint64_t count = 0;
-    for (; at < end; count++) {
-        char *rest = NULL;
-        assert_int_equal(strtoull(at, &rest, 10), first + count * step);
-        at = memchr(at, '\n', (size_t)(end - at));
-        assert_non_null(at);
-        at++;
-    }
-    return count;
-}
-
-static void block_waits_as_long_as_it_may(void **state)
-{
-    (void)state;
-    struct world world;
-    world_init(&world, 1, 4);
-    world.block_limit_ns = 2 * second_ns;
-    world_start(&world);
-    world.output.fenced = true;
-    uint64_t number = 0;
-    while (put_number(&world, number)) {
-        number++;
-    }
-    assert_true(number > 1000);
-    world.now_ns += 2 * second_ns - 1;
-    assert_false(put_number(&world, number));
-    world.now_ns += 1; /* patience ends: the newest are dropped */
-    for (int i = 0; i < 5; i++) {
-        assert_true(put_number(&world, number));
-    }
-    assert_int_equal(world.hold->outputs[0].dropped[HOLD_DROPPED_FULL], 5);
-    world_check_ledger(&world);
-    world.output.fenced = false;
-    world_deliver(&world);
-    assert_true(put_number(&world, number)); /* and comes back with the first delivery */
-    world.output.fenced = true;
-    for (number++; put_number(&world, number); number++) {
-    }
-    assert_int_equal(world.hold->outputs[0].dropped[HOLD_DROPPED_FULL], 5);
-    world.output.fenced = false;
-    world_deliver(&world);
-    assert_int_equal(check_numbers(&world, "log", 0, 1), number);
-    world_end(&world);
-}
-
-static void drop_newest_keeps_the_oldest(void **state)
-{
-    (void)state;
-    struct world world;
-    world_init(&world, 1, 4);
-    world.block_limit_ns = 0;
-    world.config.on_full = (struct output_on_full){true, OUTPUT_FULL_DROP_NEWEST, 0};
-    world_start(&world);
-    world.output.fenced = true;
-    for (uint64_t number = 0; number < 10000; number++) {
-        assert_true(put_number(&world, number));
-        world_commit(&world, true);
-    }
-    uint64_t dropped = world.hold->outputs[0].dropped[HOLD_DROPPED_FULL];
-    assert_true(dropped > 1000);
-    world.output.fenced = false;
-    world_deliver(&world);
-    assert_int_equal(check_numbers(&world, "log", 0, 1), 10000 - dropped);
-    world_check_ledger(&world);
-    world_end(&world);
-}
-
-/* No more is dropped than room is needed, and never the newest. */
-static void drop_oldest_keeps_the_newest(void **state)
-{
-    (void)state;
-    struct world world;
-    world_init(&world, 1, 8);
-    world.block_limit_ns = 0;
-    world.config.on_full = (struct output_on_full){true, OUTPUT_FULL_DROP_OLDEST, 0};
-    world_start(&world);
-    world.output.fenced = true;
-    uint64_t most = 0;
-    for (uint64_t number = 0; number < 20000; number++) {
-        while (!put_number(&world, number)) { /* it waits for the commit, and for nothing else */
-            world_commit(&world, true);
-            assert_true(world.output.pool.free_count > 0);
-        }
-        uint64_t held = hold_held(world.hold, 0);
-        most = yarder_max(most, held);
-        assert_true(number < most || held + most / 8 + 1 >= most - most / 8);
-    }
-    const struct hold_output *counts = &world.hold->outputs[0];
-    assert_int_equal(counts->dropped[HOLD_DROPPED_FULL], 0);
-    uint64_t dropped = counts->dropped[HOLD_DROPPED_OLDEST];
-    assert_int_equal(dropped + hold_held(world.hold, 0), 20000);
-    world.output.fenced = false;
-    world_deliver(&world);
-    assert_int_equal(check_numbers(&world, "log", dropped, 1), 20000 - dropped);
-    world_check_ledger(&world);
-    world_end(&world);
-}
-
-/* It can never have room: nobody waits for that. */
 static void a_record_larger_than_its_queue(void **state)
 {
     (void)state;
@@ -151,9 +29,9 @@ static void a_record_larger_than_its_queue(void **state)
     assert_false(output_blocks(&world.output, &record, world.now_ns));
     output_put(&world.output, &record, 1, world.now_ns);
     assert_int_equal(world.hold->outputs[0].dropped[HOLD_DROPPED_FULL], 1);
-    assert_true(put_number(&world, 0));
+    assert_true(world_put_number(&world, 0));
     world_deliver(&world);
-    assert_int_equal(check_numbers(&world, "log", 0, 1), 1);
+    assert_int_equal(world_check_numbers(&world, "log", 0, 1), 1);
     world_check_ledger(&world);
     world_end(&world);
 }
@@ -174,7 +52,7 @@ static void check_names_differ(const struct world *world)
 static void put_some(struct world *world)
 {
     for (uint32_t puts = below(12); puts > 0; puts--) {
-        if (!put_number(world, world->hold->router->accepted)) {
+        if (!world_put_number(world, world->hold->router->accepted)) {
             return;
         }
         world->hold->router->accepted++;
@@ -196,7 +74,7 @@ static void check_names(const struct world *world)
     for (uint64_t name = 0; name < NAMES; name++) {
         char file[16];
         (void)snprintf(file, sizeof(file), "t%llu", (unsigned long long)name);
-        all += check_numbers(world, file, name, NAMES);
+        all += world_check_numbers(world, file, name, NAMES);
     }
     assert_int_equal(all, world->hold->router->accepted);
 }
@@ -243,7 +121,7 @@ static void files_close_when_nothing_comes(void **state)
     world.config.idle_close_ns = 10 * second_ns;
     world_start(&world);
     for (uint64_t number = 0; number < 3; number++) {
-        assert_true(put_number(&world, number));
+        assert_true(world_put_number(&world, number));
     }
     world_deliver(&world);
     assert_int_equal(kept_count(&world), 3);
@@ -254,9 +132,9 @@ static void files_close_when_nothing_comes(void **state)
         world_wait(&world);
     }
     assert_int_equal(output_deadline_ns(&world.output), UINT64_MAX);
-    assert_true(put_number(&world, NAMES)); /* the first name again, in any slot */
+    assert_true(world_put_number(&world, NAMES)); /* the first name again, in any slot */
     world_deliver(&world);
-    assert_int_equal(check_numbers(&world, "t0", 0, NAMES), 2);
+    assert_int_equal(world_check_numbers(&world, "t0", 0, NAMES), 2);
     world_end(&world);
 }
 
@@ -341,17 +219,17 @@ static void a_name_that_comes_back_while_its_file_is_closed(void **state)
     struct world world;
     world_init(&world, SLOTS, 3 * SLOTS);
     world_start(&world);
-    assert_true(put_number(&world, 0));
+    assert_true(world_put_number(&world, 0));
     world_deliver(&world);
     world.now_ns += world.config.idle_close_ns;
     (void)output_seal(&world.output, world.now_ns, false); /* hands over the CLOSE */
-    assert_true(put_number(&world, NAMES));
+    assert_true(world_put_number(&world, NAMES));
     hold_commit(world.hold);
     check_names_differ(&world);
     world_die(&world);
     world_start(&world);
     world_deliver(&world);
-    assert_int_equal(check_numbers(&world, "t0", 0, NAMES), 2);
+    assert_int_equal(world_check_numbers(&world, "t0", 0, NAMES), 2);
     assert_int_equal(kept_count(&world), 1);
     world_end(&world);
 }
@@ -408,12 +286,12 @@ static void a_name_that_can_be_no_file(void **state)
     world_init(&world, 4, 12);
     assert_int_equal(mkdir(world_path(&world, "t1"), 0755), 0);
     world_start(&world);
-    assert_true(put_number(&world, 1));
+    assert_true(world_put_number(&world, 1));
     for (uint64_t number = 0; number < 100; number++) {
         world_pass(&world);
         world_wait(&world);
         if (number % NAMES != 1 && number % NAMES < 6) {
-            while (!put_number(&world, number)) {
+            while (!world_put_number(&world, number)) {
                 world_pass(&world);
                 world_wait(&world);
             }
@@ -452,9 +330,6 @@ int main(void)
 {
     random_begin("SLOTS_SEED");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(block_waits_as_long_as_it_may),
-        cmocka_unit_test(drop_newest_keeps_the_oldest),
-        cmocka_unit_test(drop_oldest_keeps_the_newest),
         cmocka_unit_test(a_record_larger_than_its_queue),
         cmocka_unit_test(more_names_than_may_be_open),
         cmocka_unit_test(files_close_when_nothing_comes),

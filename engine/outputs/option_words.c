@@ -115,9 +115,11 @@ int option_parse_queue(void *target, const char *text, char *why, size_t why_byt
 
 int option_parse_on_full(void *target, const char *text, char *why, size_t why_bytes)
 {
-    struct output_on_full parsed = {.given = true, .block_ns = UINT64_MAX};
+    struct output_on_full parsed = {.policy = OUTPUT_FULL_BLOCK, .block_ns = UINT64_MAX};
     const char *limit = argument_of(text, "block");
-    if (strcmp(text, "drop-newest") == 0) {
+    if (strcmp(text, "auto") == 0) {
+        parsed = (struct output_on_full){0};
+    } else if (strcmp(text, "drop-newest") == 0) {
         parsed.policy = OUTPUT_FULL_DROP_NEWEST;
     } else if (strcmp(text, "drop-oldest") == 0) {
         parsed.policy = OUTPUT_FULL_DROP_OLDEST;
@@ -127,7 +129,7 @@ int option_parse_on_full(void *target, const char *text, char *why, size_t why_b
                 why, why_bytes, "block:TIME with a unit, such as block:2s, and at most 365d");
         }
     } else if (strcmp(text, "block") != 0) {
-        return refuse(why, why_bytes, "block, block:TIME, drop-newest or drop-oldest");
+        return refuse(why, why_bytes, "auto, block, block:TIME, drop-newest or drop-oldest");
     }
     *(struct output_on_full *)target = parsed;
     return 0;

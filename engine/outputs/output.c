@@ -80,8 +80,9 @@ const struct output_option output_options[] = {
          option_parse_queue, "memory:SIZE", "what may wait for delivery"},
         FILES | STDIO},
     {{"on-full", YARDER_OPTION_SPECIAL, FIELD(on_full), NULL, 0, 0, NULL, option_parse_on_full,
-         "block[:TIME]|drop-newest|drop-oldest",
-         "when the queue is full; default block:2s, or block for a single output"},
+         "auto|block[:TIME]|drop-newest|drop-oldest",
+         "when the queue is full; auto waits: of several outputs 2s a minute, while nothing is "
+         "lost"},
         FILES | STDIO},
     {{"fsync", YARDER_OPTION_SPECIAL, FIELD(fsync), "none", 0, 0, NULL, option_parse_fsync,
          "none|interval:TIME|batch", "when written bytes are forced to the disk"},

@@ -16,11 +16,19 @@ enum { OUTPUT_OPEN_MAX = 1000 }; /* the most that max-open= may ask for */
 
 enum output_kind { OUTPUT_FILE, OUTPUT_STDIO, OUTPUT_NULL, OUTPUT_KINDS };
 
-enum output_full { OUTPUT_FULL_BLOCK, OUTPUT_FULL_DROP_NEWEST, OUTPUT_FULL_DROP_OLDEST };
+/*
+ * AUTO, the default: a single output blocks; one of several waits as long as that costs nobody a
+ * record, block_ns of a minute at most.
+ */
+enum output_full {
+    OUTPUT_FULL_AUTO,
+    OUTPUT_FULL_BLOCK,
+    OUTPUT_FULL_DROP_NEWEST,
+    OUTPUT_FULL_DROP_OLDEST
+};
 struct output_on_full {
-    bool given; /* else the default: block for a single output, block:2s for one of several */
     enum output_full policy;
-    uint64_t block_ns; /* BLOCK: then drop-newest; UINT64_MAX: for ever */
+    uint64_t block_ns; /* AUTO, BLOCK: then drop-newest; UINT64_MAX: for ever */
 };
 
 enum output_sync { OUTPUT_SYNC_NONE, OUTPUT_SYNC_INTERVAL, OUTPUT_SYNC_BATCH };

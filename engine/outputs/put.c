@@ -39,6 +39,18 @@ static size_t needed_by(struct output *output, const struct yarder_record *recor
     return bytes <= most ? bytes : SIZE_MAX;
 }
 
+/*
+ * What an output that spares others has used of its patience by the time it blocked. A thirtieth of
+ * the time comes back: 2 s in a minute. So one that is slow stops nobody for longer than a dead
+ * one.
+ */
+static uint64_t patience_spent_ns(const struct output *output)
+{
+    enum { COMES_BACK = 30 };
+    uint64_t back_ns = (output->blocked_ns - output->spent_at_ns) / COMES_BACK;
+    return output->spent_ns > back_ns ? output->spent_ns - back_ns : 0;
+}
+
 /* The configured patience: since when nothing moves, and whether that is still short of the limit.
  */
 static bool is_patient(struct output *output, uint64_t now_ns)
@@ -46,8 +58,9 @@ static bool is_patient(struct output *output, uint64_t now_ns)
     if (output->blocked_ns == 0) {
         output_set_blocked(output, now_ns);
     }
-    return output->block_limit_ns == UINT64_MAX ||
-           now_ns - output->blocked_ns < output->block_limit_ns;
+    bool hurts = output->waiting_hurts != NULL && *output->waiting_hurts;
+    uint64_t waited_ns = patience_spent_ns(output) + now_ns - output->blocked_ns;
+    return output->block_limit_ns == UINT64_MAX || (!hurts && waited_ns < output->block_limit_ns);
 }
 
 /* drop-oldest: whether the next commit frees what was dropped to make room. */
@@ -67,11 +80,21 @@ static bool make_room(struct output *output, uint64_t now_ns)
     return output->pool.freed_count > 0;
 }
 
-/* A record found room; but a rest of a buffer is no sign that anything moves. */
-static inline void note_room(struct output *output)
+void output_moves(struct output *output, uint64_t now_ns)
 {
-    if (output->blocked_ns != 0 && output->pool.free_count > 0) {
-        output_set_blocked(output, 0);
+    if (output->blocked_ns != 0 && output->waiting_hurts != NULL) {
+        uint64_t spent_ns = patience_spent_ns(output) + now_ns - output->blocked_ns;
+        output->spent_ns = yarder_min(spent_ns, output->block_limit_ns);
+        output->spent_at_ns = now_ns;
+    }
+    output_set_blocked(output, 0);
+}
+
+/* A record found room; but a rest of a buffer is no sign that anything moves. */
+static inline void note_room(struct output *output, uint64_t now_ns)
+{
+    if (YARDER_UNLIKELY(output->blocked_ns != 0 && output->pool.free_count > 0)) {
+        output_moves(output, now_ns);
     }
 }
 
@@ -90,7 +113,7 @@ bool output_blocks(struct output *output, const struct yarder_record *record, ui
         return false; /* no use in waiting: it is dropped */
     }
     if (YARDER_LIKELY(queue_has_room(&output->pool, slot->queue, needed))) {
-        note_room(output);
+        note_room(output, now_ns);
         return false;
     }
     bool oldest = output->config->on_full.policy == OUTPUT_FULL_DROP_OLDEST;
@@ -204,5 +227,5 @@ void output_run_end(struct output *output, uint32_t count, uint64_t now_ns)
     struct output_slot *slot = &output->slots[output->last_slot];
     queue_run_end(&output->pool, slot->queue, &output->run, count);
     note_put(output, slot, now_ns);
-    note_room(output);
+    note_room(output, now_ns);
 }

@@ -110,7 +110,7 @@ static void delivered(
     output->counts->delivered += queue_complete(&output->pool, slot->queue, bytes);
     output->counts->delivered_bytes += bytes;
     if (bytes > 0) {
-        output_set_blocked(output, 0);
+        output_moves(output, now_ns);
         slot_late(slot, queue_is_empty(slot->queue) ? 0 : now_ns + output->config->flush_ns);
         output->counts->last_progress_ns = (uint64_t)os_realtime_ns();
     }

@@ -6,7 +6,7 @@
  *
  *   page 0       struct region_header   constants, written once by the supervisor
  *          +128  daemon line            sleep word, shutdown, worker's number    (daemon writes)
- *          +256  producer line          last rung sleep word                     (producer writes)
+ *          +256  producer line          last rung sleep word, whether it waits   (producer writes)
  *          +384  producer line          which rings were ever used: a bit each   (producer writes)
  *   page 1       u8 levels[4096]        lowest level wanted of each logger id    (daemon writes)
  *   64 pages     struct region_name     id -> name, append-only                  (producer writes)
@@ -108,6 +108,7 @@ struct region_header {
     uint64_t worker;   /* number of the worker that reads */
 
     _Alignas(128) uint32_t rung; /* the sleep word that was answered last */
+    uint32_t waits;              /* not 0: a full ring loses nothing at once, its appends wait */
 
     /* A ring's bit is set before its first record is stamped: the daemon looks at no other. */
     _Alignas(128) uint64_t used[REGION_RINGS_MAX / 64];

@@ -235,6 +235,11 @@ bool region_reader_presses(const struct region_reader *reader)
     return false;
 }
 
+bool region_reader_waits(const struct region_reader *reader)
+{
+    return __atomic_load_n(&reader->map.header->waits, __ATOMIC_RELAXED) != 0;
+}
+
 void region_reader_losses(const struct region_reader *reader, struct ring_losses *out)
 {
     *out = (struct ring_losses){.lost = reader->lost, .refused = reader->refused};

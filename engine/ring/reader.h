@@ -123,6 +123,8 @@ bool region_reader_idle(struct region_reader *reader);
 
 /* Some ring is over half full and nobody waits for room in it: soon records would be lost. */
 bool region_reader_presses(const struct region_reader *reader);
+/* Whether its producers wait when a ring is full, by their own word: a hint. */
+bool region_reader_waits(const struct region_reader *reader);
 
 /* Sums over the rings, as of the last take. */
 struct ring_losses {

@@ -381,6 +381,24 @@ static bool collect_turn(struct worker *worker, enum collect_turn turn)
     return feed_sources(worker);
 }
 
+/* Whether records are soon lost if nothing is taken: of producers and peers that do not wait. */
+static bool inputs_press(const struct worker *worker)
+{
+    for (const struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        if (!ring->dead && region_reader_presses(ring->reader) &&
+            !region_reader_waits(ring->reader)) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < worker->config->inputs_count; i++) {
+        int fd = worker->datagrams[i].source.fd;
+        if (fd >= 0 && socket_presses(fd)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void collect(struct worker *worker)
 {
     worker->more = false;
@@ -396,6 +414,9 @@ void collect(struct worker *worker)
         worker->turn = room ? worker->turn : (turn + got) % TURNS;
     }
     worker->blocked = !room;
+    if (worker->sink.spares && (worker->blocked || worker->sink.waiting_hurts)) {
+        worker->sink.waiting_hurts = inputs_press(worker);
+    }
     if (!room) {
         worker_listen(worker);
     }

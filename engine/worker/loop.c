@@ -17,6 +17,8 @@
 static const uint64_t nap_ns = 500ull * 1000;
 static const uint64_t unfenced_ns = 5ull * 1000 * 1000;
 static const uint64_t room_pause_most_ns = 8ull * 1000 * 1000;
+/* Where it must be seen in time that a ring fills: for two seconds of a minute, at most. */
+static const uint64_t room_pause_sparing_ns = 1ull * 1000 * 1000;
 static const uint64_t quiet_after_ns = 10ull * 1000 * 1000;
 /* A client that could not register for membarrier delays only itself, so long. */
 static const uint64_t sleep_most_ns = 100ull * 1000 * 1000;
@@ -99,7 +101,8 @@ static int wait_for_room(struct worker *worker)
     struct pollfd ready[] = {{.fd = worker->lanes_source.fd, .events = POLLIN},
         {.fd = worker->channel_fd, .events = POLLIN}};
     const struct timespec pause = {.tv_nsec = (long)worker->room_pause_ns};
-    worker->room_pause_ns = yarder_min(worker->room_pause_ns * 2, room_pause_most_ns);
+    uint64_t most_ns = worker->sink.spares ? room_pause_sparing_ns : room_pause_most_ns;
+    worker->room_pause_ns = yarder_min(worker->room_pause_ns * 2, most_ns);
     if (lanes_answered(worker) || ppoll(ready, YARDER_COUNT_OF(ready), &pause, NULL) > 0) {
         worker->room_pause_ns = nap_ns;
     }

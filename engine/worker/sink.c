@@ -10,21 +10,13 @@ enum {
     BUFFERS_BEHIND = 4, /* so many in use: a lane does not keep up */
 };
 
-/* The configured policy, or the default: one output alone holds its inputs back, others do not. */
-static uint64_t block_limit_ns(
-    const struct daemon_config *config, const struct output_config *output)
-{
-    const struct output_on_full *on_full = &output->on_full;
-    if (on_full->given) {
-        return on_full->policy == OUTPUT_FULL_BLOCK ? on_full->block_ns : 0;
-    }
-    return config->outputs_count == 1 ? UINT64_MAX : 2000000000ull;
-}
-
 static int outputs_open(struct sink *sink, struct worker *worker, char *why, size_t why_bytes)
 {
     const struct daemon_config *config = worker->config;
     for (uint32_t i = 0; i < config->outputs_count; i++) {
+        const struct output_on_full *on_full = &config->outputs[i].on_full;
+        bool spares = on_full->policy == OUTPUT_FULL_AUTO;
+        bool blocks = spares || on_full->policy == OUTPUT_FULL_BLOCK;
         struct output_open_options options = {.config = &config->outputs[i],
             .index = i,
             .hold = worker->hold,
@@ -32,15 +24,17 @@ static int outputs_open(struct sink *sink, struct worker *worker, char *why, siz
             .event_fd = worker->lanes_source.fd,
             .writer_sleeps = &worker->sleeps,
             .services = &worker->services,
-            .block_limit_ns = block_limit_ns(config, &config->outputs[i]),
+            .block_limit_ns = blocks ? on_full->block_ns : 0,
+            .waiting_hurts = spares ? &sink->waiting_hurts : NULL,
             .first_start = worker->first_start};
         int r = output_open(&worker->outputs[i], &options, why, why_bytes);
         if (r < 0) {
             return r;
         }
         bool waits = options.block_limit_ns != 0 || !worker->outputs[i].path_is_constant ||
-                     config->outputs[i].on_full.policy == OUTPUT_FULL_DROP_OLDEST;
+                     on_full->policy == OUTPUT_FULL_DROP_OLDEST;
         sink->blocking |= waits ? UINT64_C(1) << i : 0;
+        sink->spares |= spares;
         sink->outputs_count++;
     }
     return 0;

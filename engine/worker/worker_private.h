@@ -50,8 +50,10 @@ struct sink {
     struct router *router;
     struct output *outputs; /* YARDER_OUTPUTS_MAX */
     uint32_t outputs_count;
-    uint64_t blocking; /* outputs that may ask a record to wait */
-    bool room_comes;   /* the one that waits does so for nothing but the commit */
+    uint64_t blocking;  /* outputs that may ask a record to wait */
+    bool room_comes;    /* the one that waits does so for nothing but the commit */
+    bool spares;        /* some output waits only while waiting_hurts is not set */
+    bool waiting_hurts; /* inputs that cannot wait are about to lose records */
     struct hold *hold;
     struct input *inputs;
     struct route_verdict verdicts[YARDER_BATCH_RECORDS];
@@ -137,7 +139,7 @@ struct worker {
     uint64_t idle_look_ns;  /* connections are looked at for idle-timeout then */
     int spare_fd;           /* given up for a moment to accept, and refuse, with */
     uint64_t last_call_ns;  /* half of the time for draining: then no more is taken */
-    bool last_call;         /* STOP came: what is already there is taken, then no more */
+    bool last_call;         /* STOP came: what is already there is taken */
     bool orphaned;          /* the supervisor has gone */
     bool first_start;
 };
@@ -149,10 +151,9 @@ YARDER_MUST_USE int worker_add_stream(
     struct worker *worker, uint32_t input, int fd, struct stream_input **out);
 void worker_drop_stream(struct worker *worker, struct stream_input *stream);
 
-/* loop.c */
+/* loop.c; worker_say: a line for the operator, see say.h */
 YARDER_MUST_USE int worker_loop(struct worker *worker);
 void worker_complain(void *worker, const char *line);
-/* A line for the operator: see say.h. */
 void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2, 3);
 
 /* pass.c */
@@ -170,8 +171,7 @@ bool feed_leftovers(struct worker *worker);
 bool feed_sources(struct worker *worker);
 
 /* sink.c: places records in turn; answers how many: fewer than count when one must wait. */
-YARDER_MUST_USE int sink_open(
-    struct sink *sink, struct worker *worker, char *why, size_t why_bytes);
+int sink_open(struct sink *sink, struct worker *worker, char *why, size_t why_bytes);
 uint32_t sink_place(
     struct sink *sink, const struct yarder_record *records, uint32_t count, uint64_t now_ns);
 /*

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """File systems that are full or hang."""
+import os
+import select
 import signal
 import threading
 import time
@@ -8,7 +10,7 @@ import pytest
 
 from harness import ledger, mounts, processes, senders
 from harness.audit import Audit, audit
-from harness.wait import wait_until
+from harness.wait import free_port, wait_until
 
 SETTLE_SECONDS = 20
 RECORD_BYTES = 200
@@ -29,6 +31,18 @@ def output(yarder, name):
 
 def said(yarder, text):
     return yarder.stderr().count(text)
+
+
+def read_slowly(path, bytes_per_second, ended):
+    """Takes what a FIFO gives at this pace; once `ended`, all of it until the writer closes."""
+    with open(path, "rb", buffering=0) as fifo:
+        os.set_blocking(fifo.fileno(), False)
+        began, taken = time.monotonic(), 0
+        while not ended.wait(0.01):
+            due = int((time.monotonic() - began) * bytes_per_second) - taken
+            taken += len(fifo.read(max(due, 1)) or b"")
+        while select.select([fifo], [], [], 1)[0] and fifo.read(1 << 16):
+            pass
 
 
 @pytest.fixture
@@ -143,11 +157,12 @@ def test_hanging_disk_holds_its_own_output_only(freezable, yarder, folder):
 
 
 @pytest.mark.parametrize("on_full, least, most", [
-    ("", 1.8, 3.5),  # the default, block:2s
+    ("", 1.8, 3.5),  # auto
+    (",on-full=block:1s", 0.8, 2.5),
     (",on-full=drop-newest", 0, 0.5),
 ])
 def test_hanging_disk_with_a_full_queue(freezable, yarder, folder, on_full, least, most):
-    """The default holds the producers up once, for two seconds; drop-newest never does."""
+    """Producers that wait are held up once, two seconds by default; by drop-newest never."""
     one = yarder(HANGING % (",queue=memory:1M" + on_full))
     send(one, "a", 100, block=True)
     wait_delivered(one, "disk", 100)
@@ -164,7 +179,7 @@ def test_hanging_disk_with_a_full_queue(freezable, yarder, folder, on_full, leas
         longest = max(longest, time.monotonic() - moved)
         time.sleep(0.005)
     wait_delivered(one, "other", 100 + count)
-    print(f"on-full{on_full or '=block:2s'}: the other output stood still for {longest:.2f} s")
+    print(f"on-full{on_full or '=auto'}: the other output stood still for {longest:.2f} s")
     freezable.thaw()
     status = ledger.wait_settled(one, 100 + count, SETTLE_SECONDS)
     dropped = ledger.named(status, "disk")["dropped"]["full"]
@@ -173,6 +188,33 @@ def test_hanging_disk_with_a_full_queue(freezable, yarder, folder, on_full, leas
     report = audit([freezable.path / "disk"], {"a": 100, "b": count})
     report.assert_clean(missing=dropped)
     assert report.missing == dropped
+
+
+@pytest.mark.parametrize("way", ["ring", "udp"])
+def test_nobody_loses_by_anothers_output(freezable, yarder, folder, way):
+    """One file hangs, one is read slowly: who cannot wait loses nothing in the third."""
+    port = free_port()
+    os.mkfifo(folder / "fifo")
+    one = yarder(f"input = ring\ninput = udp:127.0.0.1:{port},rcvbuf=2M\n"
+                 "output = disk file:{folder}/disk/disk,queue=memory:1M\n"
+                 "output = slow file:{folder}/fifo,queue=memory:1M\n"
+                 "output = other file:{folder}/other\n")
+    freezable.freeze()
+    count, rate, ended = 80_000, 20_000, threading.Event()
+    reader = threading.Thread(target=read_slowly, args=(folder / "fifo", 200_000, ended))
+    reader.start()
+    try:
+        send(one, "b", count, rate=rate, **({"udp": f"127.0.0.1:{port}"} if way == "udp" else {}))
+        wait_delivered(one, "other", count)
+        audit([folder / "other"], {"b": count}).assert_clean()
+        for name in ("disk", "slow"):
+            assert output(one, name)["dropped"]["full"] > 0
+        assert output(one, "slow")["delivered"] > 0
+    finally:
+        freezable.thaw()
+        ended.set()
+        reader.join()
+    ledger.wait_settled(one, count, SETTLE_SECONDS)
 
 
 def test_start_while_a_disk_hangs(freezable, yarder, folder):
