@@ -50,6 +50,32 @@ static uint64_t fill(struct world *world, uint64_t number)
     return number;
 }
 
+/* Inputs faster than a good disk wait for it again and again, and for as long as they like. */
+static void a_sparing_output_does_not_count_short_stretches(void **state)
+{
+    (void)state;
+    struct world world;
+    bool hurts = false;
+    world_init(&world, 1, 4);
+    world.block_limit_ns = 2 * second_ns;
+    world.waiting_hurts = &hurts;
+    world_start(&world);
+    uint64_t number = 0;
+    for (int round = 0; round < 100; round++) {
+        world.output.fenced = true;
+        number = fill(&world, number);
+        world.now_ns += second_ns / 20;
+        assert_false(world_put_number(&world, number));
+        world.output.fenced = false;
+        world_deliver(&world);
+        assert_true(world_put_number(&world, number++));
+    }
+    assert_int_equal(world.hold->outputs[0].dropped[HOLD_DROPPED_FULL], 0);
+    world_deliver(&world);
+    world_check_ledger(&world);
+    world_end(&world);
+}
+
 /* Auto, of several outputs: never while that costs others, and two seconds in a minute. */
 static void a_sparing_output_has_two_seconds_a_minute(void **state)
 {
@@ -154,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(block_waits_as_long_as_it_may),
+        cmocka_unit_test(a_sparing_output_does_not_count_short_stretches),
         cmocka_unit_test(a_sparing_output_has_two_seconds_a_minute),
         cmocka_unit_test(drop_newest_keeps_the_oldest),
         cmocka_unit_test(drop_oldest_keeps_the_newest),

@@ -82,9 +82,12 @@ static bool make_room(struct output *output, uint64_t now_ns)
 
 void output_moves(struct output *output, uint64_t now_ns)
 {
-    if (output->blocked_ns != 0 && output->waiting_hurts != NULL) {
-        uint64_t spent_ns = patience_spent_ns(output) + now_ns - output->blocked_ns;
-        output->spent_ns = yarder_min(spent_ns, output->block_limit_ns);
+    /* Shorter ones are how inputs that can wait are kept at the speed of a good disk. */
+    static const uint64_t counts_from_ns = 100ull * 1000 * 1000;
+    uint64_t stretch_ns = output->blocked_ns == 0 ? 0 : now_ns - output->blocked_ns;
+    if (output->waiting_hurts != NULL && stretch_ns >= counts_from_ns) {
+        output->spent_ns =
+            yarder_min(patience_spent_ns(output) + stretch_ns, output->block_limit_ns);
         output->spent_at_ns = now_ns;
     }
     output_set_blocked(output, 0);
