@@ -6,6 +6,7 @@ BENCH_ARGUMENTS ?=
 ENDTOEND_ARGUMENTS ?=
 COMPARE_ARGUMENTS ?=
 LATENCY_ARGUMENTS ?=
+REST_ARGUMENTS ?=
 CONFIG ?=
 
 meson = /usr/bin/meson
@@ -16,7 +17,7 @@ room_files = $(wildcard meson.build meson_options.txt engine/*/meson.build)
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help setup setup-needed build run test check tidy format bench fuzz soak torture
-.PHONY: endtoend compare latency install clean test-aarch64
+.PHONY: endtoend compare latency rest install clean test-aarch64
 .DEFAULT_GOAL = build
 
 help:
@@ -31,6 +32,7 @@ help:
 	@echo 'make endtoend from a producer to the landing: rates, CPU, losses (ENDTOEND_ARGUMENTS=...)'
 	@echo 'make compare  the same beside other log shippers (COMPARE_ARGUMENTS=...)'
 	@echo 'make latency  what one call costs the program that logs (LATENCY_ARGUMENTS=...)'
+	@echo 'make rest     what the daemon costs while nothing is logged (REST_ARGUMENTS=...)'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make soak     the long scenes; make torture: kill and fault at random'
 	@echo 'make install  into PREFIX=$(PREFIX), below DESTDIR'
@@ -93,6 +95,11 @@ latency: setup
 	@$(MAKE) --no-print-directory build
 	@mkdir -p build/reports
 	$(python) bench/latency.py --json build/reports/latency.json $(LATENCY_ARGUMENTS)
+
+rest: setup
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build/reports
+	$(python) bench/rest.py --json build/reports/rest.json $(REST_ARGUMENTS)
 
 # What a target finds stays in build-fuzz/found/, what it learned in build-fuzz/learned/.
 fuzz: setup

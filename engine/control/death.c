@@ -20,6 +20,7 @@ static const uint64_t pause_most_ns = 5000000000ull;
 static const uint64_t fence_after_ns = 1000000000ull;
 static const uint64_t calm_ns = 10000000000ull;
 static const uint64_t look_every_ns = 250000000ull;
+static const uint64_t look_at_rest_ns = 1000000000ull;
 
 static void describe(int status, char *text, size_t text_bytes)
 {
@@ -375,9 +376,22 @@ void workers_serve(struct supervisor *supervisor)
     }
 }
 
+/* Nothing is on its way: only the leader of a worker that cannot be reaped is looked for. */
+static bool at_rest(const struct supervisor *supervisor)
+{
+    bool rest = supervisor->worker.stage == STAGE_RUNNING && supervisor->worker.zombie_ns == 0 &&
+                supervisor->candidate.stage == STAGE_NONE && supervisor->before == NULL &&
+                supervisor->stop_ns == 0;
+    for (int i = 0; i < WORKERS_LEAVING_MAX; i++) {
+        rest = rest && supervisor->leaving[i].stage == STAGE_NONE;
+    }
+    return rest;
+}
+
 uint64_t workers_deadline_ns(const struct supervisor *supervisor)
 {
-    uint64_t deadline = supervisor->now_ns + look_every_ns;
+    uint64_t deadline =
+        supervisor->now_ns + (at_rest(supervisor) ? look_at_rest_ns : look_every_ns);
     if (supervisor->restart_ns != 0) {
         deadline = yarder_min(deadline, supervisor->restart_ns);
     }

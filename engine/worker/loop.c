@@ -20,8 +20,12 @@ static const uint64_t room_pause_most_ns = 8ull * 1000 * 1000;
 /* Where it must be seen in time that a ring fills: for two seconds of a minute, at most. */
 static const uint64_t room_pause_sparing_ns = 1ull * 1000 * 1000;
 static const uint64_t quiet_after_ns = 10ull * 1000 * 1000;
-/* A client that could not register for membarrier delays only itself, so long. */
-static const uint64_t sleep_most_ns = 100ull * 1000 * 1000;
+/*
+ * A sleep is as long as it has been quiet before, between these two. A client that could not
+ * register for membarrier delays only itself, so long.
+ */
+static const uint64_t sleep_least_ns = 100ull * 1000 * 1000;
+static const uint64_t sleep_most_ns = 1000ull * 1000 * 1000;
 
 static uint64_t deadline_ns(const struct worker *worker)
 {
@@ -114,6 +118,25 @@ static int wait_for_room(struct worker *worker)
     return io_wait(worker->io, 0, false); /* the sockets' turn may be next */
 }
 
+/* Whether something is awaited that nobody wakes us for. */
+static bool looks_often(const struct worker *worker)
+{
+    bool often = worker->phase != WORKER_RUNNING || worker->rest_ns != 0;
+    for (const struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        often = often || ring->doorbell_ended;
+    }
+    return often;
+}
+
+static uint64_t sleep_ns(const struct worker *worker)
+{
+    if (looks_often(worker)) {
+        return sleep_least_ns;
+    }
+    uint64_t quiet_ns = worker->now_ns - worker->active_ns;
+    return yarder_max(sleep_least_ns, yarder_min(quiet_ns, sleep_most_ns));
+}
+
 static int wait_for_more(struct worker *worker)
 {
     uint64_t now_ns = worker->now_ns;
@@ -132,7 +155,7 @@ static int wait_for_more(struct worker *worker)
     if (now_ns - worker->active_ns < quiet_after_ns && worker->phase == WORKER_RUNNING) {
         return nap(worker, until(deadline, now_ns, nap_ns));
     }
-    return sleep_until(worker, until(deadline, now_ns, sleep_most_ns), RING_DEEP);
+    return sleep_until(worker, until(deadline, now_ns, sleep_ns(worker)), RING_DEEP);
 }
 
 /* Everything that could give records has ended, and all is delivered: until_end. */

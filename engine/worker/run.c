@@ -45,7 +45,7 @@ int worker_add_region(struct worker *worker, struct channel_message *message)
     ring->gone = message->index != 0;
     ring->doorbell.owner_kind = SOURCE_DOORBELL;
     if (ring->doorbell.fd < 0 || io_add(worker->io, &ring->doorbell) < 0) {
-        ring->doorbell_ended = true; /* looked at every 100 ms all the same */
+        ring->doorbell_ended = true; /* looked at often all the same */
     }
     region_reader_announce(ring->reader, (uint64_t)getpid(), false);
     struct ring_input **last = &worker->rings;
