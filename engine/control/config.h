@@ -28,9 +28,9 @@ YARDER_MUST_USE int config_load_within(struct daemon_config **out, const struct 
 void config_close(struct daemon_config *config);
 
 /*
- * What only the machine can tell: users and groups exist, files can be opened. For `check` and the
- * supervisor, before it starts anything. `settings` are those that the configuration was made of.
- * 0, or -EINVAL: see the report, which may also hold warnings.
+ * What only the machine can tell: users, groups and processors exist, files can be opened. For
+ * `check` and the supervisor, before it starts anything. `settings` are those that the
+ * configuration was made of. 0, or -EINVAL: see the report, which may also hold warnings.
  */
 YARDER_MUST_USE int config_check_machine(const struct daemon_config *config,
     const struct settings *settings, struct config_report *report);

@@ -25,6 +25,14 @@ static const struct {
         "y.conf:1: drain-timeout: expected a time with its unit: ms, s, m, h or d, not '10'\n"},
     {"drain-timeout = 10sec\n", "y.conf:1: drain-timeout: expected a time such as 5ms, 2s, "
                                 "15m, 1h or 7d, not '10sec'\n"},
+    {"cpus = 0,\n", "y.conf:1: cpus: expected numbers of processors to 1023, such as 0,2-3, not "
+                    "'0,'\n"},
+    {"cpus = 1024\n", "y.conf:1: cpus: expected numbers of processors to 1023, such as 0,2-3, not "
+                      "'1024'\n"},
+    {"nice = 20\n", "y.conf:1: nice: expected -20 to 19, not '20'\n"},
+    {"nice = -21\n", "y.conf:1: nice: expected -20 to 19, not '-21'\n"},
+    {"nice = -\n", "y.conf:1: nice: expected -20 to 19, not '-'\n"},
+    {"nice\n", "y.conf:1: nice: expected a value: NUMBER\n"},
     {"user =\n", "y.conf:1: user: expected USER, not ''\n"},
     {"user = a\ngid = g\nuid = b\n", "y.conf:3: uid is given twice, first at y.conf:1\n"},
     {"host = \"a\" b\n", "y.conf:1: host: text behind the closing double quote; a value that "

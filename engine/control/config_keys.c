@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/text.h"
+#include "control/option_share.h"
 #include "worker/config.h"
 
 static const char *const io_choices[] = {"auto", "uring", "epoll", NULL};
@@ -66,6 +67,12 @@ const struct config_key config_keys[] = {
         CONFIG_FIELD},
     {{"drain-timeout", YARDER_OPTION_DURATION, FIELD(drain_ns), "10s", 0, UINT64_MAX, NULL, NULL,
          "TIME", "how long a stop waits for outputs"},
+        CONFIG_FIELD},
+    {{"cpus", YARDER_OPTION_SPECIAL, FIELD(cpus), NULL, 0, 0, NULL, option_parse_cpus, "LIST",
+         "processors that the worker's threads may run on, such as 0,2-3; else as the daemon may"},
+        CONFIG_FIELD},
+    {{"nice", YARDER_OPTION_SPECIAL, FIELD(nice), NULL, 0, 0, NULL, option_parse_nice, "NUMBER",
+         "-20 to 19, of the worker's threads; below the daemon's own it needs CAP_SYS_NICE"},
         CONFIG_FIELD},
     {{"io", YARDER_OPTION_CHOICE, FIELD(io), "auto", 0, 0, io_choices, NULL, "auto|uring|epoll",
          "how sockets are read"},

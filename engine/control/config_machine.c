@@ -90,6 +90,23 @@ static void check_file(const struct machine_check *check, const struct output_co
     }
 }
 
+static void check_cpus(const struct machine_check *check, const cpu_set_t *wanted)
+{
+    char texts[2][PROCESSORS_TEXT_BYTES];
+    cpu_set_t online;
+    cpu_set_t here;
+    if (processors_online(&online) < 0) {
+        return; /* the worker will tell what it got */
+    }
+    CPU_AND(&here, wanted, &online);
+    if (!CPU_EQUAL(&here, wanted)) {
+        CPU_XOR(&here, &here, wanted);
+        report_error(check->report, check->where,
+            "cpus: this machine has the processors %s, not %s", processors_text(&online, texts[0]),
+            processors_text(&here, texts[1]));
+    }
+}
+
 /* The line that gave a key of the top, under either of its names: the command line's wins. */
 static const struct setting *find_key(
     const struct settings *settings, const char *name, const char *alias)
@@ -120,6 +137,11 @@ int config_check_machine(const struct daemon_config *config, const struct settin
     if (group != NULL) {
         check.where = group->where;
         check_group(&check, group->key, config->group);
+    }
+    const struct setting *cpus = find_key(settings, "cpus", "cpus");
+    if (cpus != NULL) {
+        check.where = cpus->where;
+        check_cpus(&check, &config->cpus.set);
     }
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         const struct input_config *input = &config->inputs[i];

@@ -285,6 +285,27 @@ static void test_machine(void **state)
     scene_close(&scene);
 }
 
+static void test_processors_of_the_machine(void **state)
+{
+    (void)state;
+    cpu_set_t online;
+    if (processors_online(&online) < 0 || CPU_ISSET(CPU_SETSIZE - 1, &online)) {
+        skip();
+    }
+    char there[PROCESSORS_TEXT_BYTES];
+    char said[2 * PROCESSORS_TEXT_BYTES];
+    struct scene scene;
+    scene_run(&scene, "\ncpus = 1023\ninput = unix:/x\noutput = null\n");
+    assert_string_equal(scene.said, "");
+    assert_int_equal(config_check_machine(scene.config, scene.settings, &scene.report), -EINVAL);
+    scene_print(&scene);
+    (void)snprintf(said, sizeof(said),
+        "y.conf:2: cpus: this machine has the processors %s, not 1023\n",
+        processors_text(&online, there));
+    assert_string_equal(scene.said, said);
+    scene_close(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_machine),
+        cmocka_unit_test(test_processors_of_the_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

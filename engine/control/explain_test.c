@@ -47,11 +47,13 @@ static void test_explain(void **state)
     struct scene scene;
     load(&scene,
         "input = unix:s,parse=syslog\noutput = file:/a,level=error,on-full=block:3s,facility="
-        "auth+cron,fsync=interval:2s,stream=stderr,kind=request\noutput=null\ndrop = x\n");
+        "auth+cron,fsync=interval:2s,stream=stderr,kind=request\noutput=null\ndrop = x\n"
+        "cpus = 2,0-1,7\nnice = -5\n");
     YARDER_OWN_HEAP char *told = explain(scene.config);
     static const char *const want[] = {
         "run-dir = /run/yarder\nstate-dir = /var/lib/yarder\nhost = box\nrecord-max = 64K\n"
-        "ring-memory = 4M\nring-memory-total = 2G\ndrain-timeout = 10s\nio = auto\n"
+        "ring-memory = 4M\nring-memory-total = 2G\ndrain-timeout = 10s\n"
+        "cpus = 0-2,7\nnice = -5\nio = auto\n"
         "log-level = note\n",
         "input unix:/work/s is unix:/work/s (y.conf:1)\n    parse=syslog framing=auto kind=log "
         "record-max=64K socket=dgram mode=0660\n    connections-max=2000 idle-timeout=0ms\n",

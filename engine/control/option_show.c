@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "control/option_set.h"
+#include "control/option_share.h"
 #include "outputs/output.h"
 #include "outputs/output_private.h"
 
@@ -74,7 +75,7 @@ static const char *stream_name(uint8_t stream)
     return stream == YARDER_STREAM_STDERR ? "stderr" : "stdout";
 }
 
-/* The forms of outputs/output_private.h, known by who reads them. */
+/* The forms that only their parsers know, told apart by these. */
 static const char *show_special(const struct yarder_option *option, const void *field, char *at)
 {
     char size[OPTION_FORMAT_BYTES];
@@ -94,6 +95,12 @@ static const char *show_special(const struct yarder_option *option, const void *
     }
     if (option->parse == option_parse_kinds) {
         return show_bits(*(const uint8_t *)field, kind_name, at);
+    }
+    if (option->parse == option_parse_cpus) {
+        return option_show_cpus(field, at);
+    }
+    if (option->parse == option_parse_nice) {
+        return option_show_nice(field, at);
     }
     YARDER_ASSERT(option->parse == option_parse_streams);
     return show_bits(*(const uint8_t *)field, stream_name, at);

@@ -41,8 +41,8 @@ int worker_tell_region(struct worker_process *process, const struct region_view 
 }
 
 /* In the child, between fork and exec: only what is safe there. */
-_Noreturn static void become_worker(
-    const struct identity *identity, int channel_fd, int program_fd, char *const *environment)
+_Noreturn static void become_worker(const struct supervisor *supervisor,
+    const struct deployment *deployment, int channel_fd, const struct processors_share *share)
 {
     static char name[] = "yarder";
     static char word[] = "worker";
@@ -50,7 +50,7 @@ _Noreturn static void become_worker(
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    int program = fcntl(program_fd, F_DUPFD_CLOEXEC, CHANNEL_FD + 1);
+    int program = fcntl(deployment->program_fd, F_DUPFD_CLOEXEC, CHANNEL_FD + 1);
     if (program < 0) {
         _exit(127);
     }
@@ -60,10 +60,11 @@ _Noreturn static void become_worker(
         _exit(127);
     }
     (void)close_range(CHANNEL_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-    if (identity_assume(identity) < 0) {
+    processors_take(share); /* with our privileges, before they go; the worker says what it got */
+    if (identity_assume(&supervisor->identity) < 0) {
         _exit(126);
     }
-    (void)execveat(program, "", arguments, environment, AT_EMPTY_PATH);
+    (void)execveat(program, "", arguments, supervisor->options->environment, AT_EMPTY_PATH);
     _exit(127);
 }
 
@@ -77,10 +78,10 @@ static int spawn(struct supervisor *supervisor, struct worker_process *process)
         const int bytes = CHANNEL_BUFFER_BYTES;
         (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
     }
+    const struct processors_share share = config_share(process->deployment->config);
     pid_t pid = fork();
     if (pid == 0) {
-        become_worker(&supervisor->identity, pair[1], process->deployment->program_fd,
-            supervisor->options->environment);
+        become_worker(supervisor, process->deployment, pair[1], &share);
     }
     (void)close(pair[1]);
     if (pid < 0) {

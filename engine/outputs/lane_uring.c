@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <sched.h>
 #include <time.h>
 
 enum {
@@ -119,6 +120,15 @@ static int ring_open(struct io_uring *ring)
     return r;
 }
 
+/* Before Linux 6.2 the kernel's own threads for a ring know nothing of their task's affinity. */
+static void stay_where_we_are(struct io_uring *ring)
+{
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0) {
+        (void)io_uring_register_iowq_aff(ring, sizeof(cpus), &cpus);
+    }
+}
+
 int lane_uring_open(struct lane_uring **out)
 {
     YARDER_OWN_HEAP struct lane_uring *uring = calloc(1, sizeof(*uring));
@@ -134,6 +144,7 @@ int lane_uring_open(struct lane_uring **out)
         io_uring_queue_exit(&uring->ring);
         return r;
     }
+    stay_where_we_are(&uring->ring);
     *out = yarder_heap_take(&uring);
     return 0;
 }

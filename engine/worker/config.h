@@ -11,8 +11,19 @@
 
 #include "inputs/input.h"
 #include "io/io.h"
+#include "os/processors.h"
 #include "outputs/output.h"
 #include "route/route.h"
+
+/* What the worker's threads get of the machine; not given: as the daemon has it. */
+struct config_cpus {
+    bool given;
+    cpu_set_t set;
+};
+struct config_nice {
+    bool given;
+    int value;
+};
 
 struct daemon_config {
     struct input_config inputs[YARDER_INPUTS_MAX];
@@ -35,13 +46,22 @@ struct daemon_config {
     uint64_t ring_bytes;       /* ring-memory: of each process */
     uint64_t ring_bytes_total; /* ring-memory-total */
     uint64_t drain_ns;         /* drain-timeout: TERM waits so long for outputs */
-    int io;                    /* enum io_choice */
+    struct config_cpus cpus;
+    struct config_nice nice;
+    int io;        /* enum io_choice */
     int log_level; /* own diagnostics on stderr: 0 errors, 1 warnings, 2 notes, 3 debug */
 
     bool until_end;    /* leave when stdin and all exec inputs have ended */
     bool standard_run; /* no configuration was given: ring and unix socket to one file, or stdin to
                           stdout */
 };
+
+/* Points into the configuration. */
+static inline struct processors_share config_share(const struct daemon_config *config)
+{
+    return (struct processors_share){.cpus = config->cpus.given ? &config->cpus.set : NULL,
+        .nice = config->nice.given ? &config->nice.value : NULL};
+}
 
 /* What the router is made of, from the configuration; the arrays are the caller's. */
 struct route_spec worker_route_spec(const struct daemon_config *config,

@@ -115,6 +115,29 @@ static bool hold_suits(const struct hold *hold, const struct daemon_config *conf
     return suits;
 }
 
+/* Less than was asked for is no reason not to work. */
+static void check_share(struct worker *worker)
+{
+    const struct processors_share share = config_share(worker->config);
+    char wanted[PROCESSORS_TEXT_BYTES];
+    char got[PROCESSORS_TEXT_BYTES];
+    cpu_set_t cpus;
+    int nice = 0;
+    unsigned refused = processors_refused(&share, &cpus, &nice);
+    if ((refused & PROCESSORS_CPUS_REFUSED) != 0) {
+        worker_say(worker,
+            "cpus = %s: not all of them can be had here (a cpuset?); the worker "
+            "runs on %s",
+            processors_text(share.cpus, wanted), processors_text(&cpus, got));
+    }
+    if ((refused & PROCESSORS_NICE_REFUSED) != 0) {
+        worker_say(worker,
+            "nice = %d: not permitted without CAP_SYS_NICE (or a higher "
+            "RLIMIT_NICE); the worker runs with %d",
+            *share.nice, nice);
+    }
+}
+
 /* PREPARE: all that can fail is tried now. */
 static int prepare(struct worker *worker, struct preparation *preparation)
 {
@@ -143,6 +166,7 @@ static int prepare(struct worker *worker, struct preparation *preparation)
         return fail("/dev/null", -errno);
     }
     worker->say = say_open();
+    check_share(worker);
     const struct channel_message ready = channel_message_of(CHANNEL_READY, 0, 0);
     return channel_send(worker->channel_fd, &ready, 1000);
 }
