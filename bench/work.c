@@ -181,8 +181,8 @@ static void encode(struct work *work)
 
 static void route_ready(struct work *work, uint32_t patterns_count)
 {
-    static char patterns[100][64];
-    static struct route_line routes[100];
+    static char patterns[1000][64];
+    static struct route_line routes[1000];
     static const struct route_output outputs[] = {
         {.name = "named", .named = true, .reach = ROUTE_UWSGI_LOGGER},
         {.name = "", .reach = ROUTE_UWSGI_LOGGER}};
@@ -204,6 +204,11 @@ static void route_one_ready(struct work *work)
 static void route_hundred_ready(struct work *work)
 {
     route_ready(work, 100);
+}
+
+static void route_thousand_ready(struct work *work)
+{
+    route_ready(work, 1000);
 }
 
 static void route(struct work *work)
@@ -232,6 +237,7 @@ static const struct leaf {
     {"encode-syslog", "", syslog_ready, encode},
     {"route-1", "", route_one_ready, route},
     {"route-100", "", route_hundred_ready, route},
+    {"route-1000", "", route_thousand_ready, route},
 };
 
 /* By its name callgrind knows when to count. */

@@ -111,6 +111,7 @@ static int build_output(struct router *router, const struct route_spec *spec, ui
 
 static void mask_native(struct router *router, const struct target *target, uint64_t bit)
 {
+    router->selectless |= target->selector.any ? bit : 0;
     router->rest |= target->rest ? bit : 0;
     router->routed |= target->routed ? bit : 0;
     if (!target->rest && !target->routed) {

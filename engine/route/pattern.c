@@ -225,8 +225,9 @@ void pattern_scan(struct pattern_set *set)
 {
     YARDER_ASSERT(set->scan != NULL);
     set->fresh = false;
-    for (uint32_t i = 0; i < set->words; i++) {
-        set->yes[i] = 0;
+    if (set->some_yes) {
+        set->some_yes = false;
+        memset(set->yes, 0, set->words * sizeof(*set->yes));
     }
     scan_text(set->scan, set->text, set->known);
 }

@@ -72,6 +72,7 @@ struct pattern_set {
     bool fresh; /* not scanned yet: the bits are those of an earlier record */
     uint64_t *known;
     uint64_t *yes;
+    bool some_yes; /* `yes` has bits, maybe of an earlier record */
     uint32_t words;
 };
 
@@ -144,7 +145,10 @@ static inline enum pattern_answer pattern_answer(struct pattern_set *set, uint32
     }
     enum pattern_answer answer = pattern_match(set, index, set->text);
     *known |= answer != PATTERN_UNDECIDED ? bit : 0;
-    *yes |= answer != PATTERN_NO ? bit : 0;
+    if (answer != PATTERN_NO) {
+        *yes |= bit;
+        set->some_yes = true;
+    }
     return answer;
 }
 

@@ -83,8 +83,7 @@ static void walk_routes(struct router *router, struct walk *walk)
     }
 }
 
-/* Those of the outputs whose selectors pass. */
-static uint64_t passing(struct router *router, const struct yarder_record *record, uint64_t outputs)
+static uint64_t ask(struct router *router, const struct yarder_record *record, uint64_t outputs)
 {
     uint64_t passed = 0;
     for (uint64_t left = outputs; left != 0; left &= left - 1) {
@@ -94,6 +93,14 @@ static uint64_t passing(struct router *router, const struct yarder_record *recor
         }
     }
     return passed;
+}
+
+/* Those of the outputs whose selectors pass. */
+static inline uint64_t passing(
+    struct router *router, const struct yarder_record *record, uint64_t outputs)
+{
+    uint64_t asked = outputs & ~router->selectless;
+    return (outputs ^ asked) | (asked == 0 ? 0 : ask(router, record, asked));
 }
 
 static uint64_t choose_native(struct router *router, const struct walk *walk)

@@ -48,6 +48,7 @@ struct router {
     uint64_t choosy;     /* by selectors alone */
     uint64_t routed;     /* native, named by a route */
     uint64_t rest;
+    uint64_t selectless;  /* of these the ones whose selectors pass everything */
     uint64_t unnamed_log; /* what a record gets on each path that no route sent to a logger */
     uint64_t unnamed_request;
     bool request_path; /* requests have a path of their own */

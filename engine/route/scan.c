@@ -232,9 +232,7 @@ void scan_text(struct scan *scan, struct yarder_text text, uint64_t *cannot)
         memset(cannot, 0, scan->words * sizeof(*cannot));
         return;
     }
-    for (uint32_t i = 0; i < scan->words; i++) {
-        cannot[i] = scan->patterns[i];
-    }
+    memcpy(cannot, scan->patterns, scan->words * sizeof(*cannot));
     if (text.length < scan->bytes_min) {
         return;
     }

@@ -25,7 +25,7 @@
 
 enum {
     SCAN_GRAM_BYTES = 4,
-    SCAN_TABLE_LOG2 = 15,
+    SCAN_TABLE_LOG2 = 16, /* with half of it 1000 patterns are a fifth dearer */
     SCAN_LITERALS_MAX = 1 << 15,
     SCAN_WATCH_TEXTS = 256, /* a quarter of so many given up: it rests */
     SCAN_REST_TEXTS = 16384,
