@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-enum { PIPE_BYTES = 256 << 10 };
+/* What a program writes while the worker naps finds room; what is staged is a worker's intake. */
+enum { SOURCE_BYTES = 1 << 20, STAGING_BYTES = 256 << 10 };
 
 static const struct pipe_ends no_pipe = {-1, -1};
 
@@ -17,15 +18,17 @@ static void pipe_close(struct pipe_ends *ends)
     *ends = no_pipe;
 }
 
-static int pipe_open(struct pipe_ends *ends)
+static int pipe_open(struct pipe_ends *ends, int bytes)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0) {
         return -errno;
     }
     *ends = (struct pipe_ends){fds[0], fds[1]};
-    YARDER_ASSERT(ends->read > 2);                     /* 0 to 2 are open, says children_open */
-    (void)fcntl(ends->read, F_SETPIPE_SZ, PIPE_BYTES); /* refused to who has many: then smaller */
+    YARDER_ASSERT(ends->read > 2);                    /* 0 to 2 are open, says children_open */
+    if (fcntl(ends->read, F_SETPIPE_SZ, bytes) < 0) { /* refused to who has many: then smaller */
+        (void)fcntl(ends->read, F_SETPIPE_SZ, STAGING_BYTES);
+    }
     return 0;
 }
 
@@ -88,9 +91,9 @@ static int copy_arguments(struct child *child, char *const *arguments)
 static int open_pipes(struct child *child, const struct identity *identity)
 {
     for (uint32_t i = 0; i < pipes_of_kind(child->kind); i++) {
-        int opened = pipe_open(&child->staging[i]);
+        int opened = pipe_open(&child->staging[i], STAGING_BYTES);
         if (opened == 0 && child->kind == INPUT_EXEC) {
-            opened = pipe_open(&child->source[i]);
+            opened = pipe_open(&child->source[i], SOURCE_BYTES);
         }
         if (opened < 0) {
             return opened;

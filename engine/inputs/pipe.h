@@ -45,6 +45,7 @@ struct pipe_input {
     struct framer framer_saved; /* as it was before the batch */
     uint32_t start_saved;
     uint32_t half_bytes; /* how far a half is filled */
+    uint64_t little_ns;  /* for the owner's use: when it last gave little */
     bool direct;         /* cannot be spliced */
     bool hungry;         /* the source may have something that was not taken yet */
     bool unframed;       /* bytes of the half were not looked at yet */

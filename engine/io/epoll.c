@@ -31,9 +31,9 @@ struct epoll_loop {
     struct epoll_slot *slots;
     struct epoll_slot *slot_free;
     unsigned wait_batch;
-    unsigned hasty_count; /* unix datagram sources: few fit in their queue, so no nap */
-    unsigned streams_taken;
-    unsigned datagrams_taken; /* both since the last wait */
+    unsigned hasty_count;     /* unix datagram sources: few fit in their queue, so no nap */
+    unsigned streams_taken;   /* since the last wait that was no mere look */
+    unsigned datagrams_taken; /* since the last wait */
     struct mmsghdr messages[BATCH_DATAGRAMS];
     struct iovec payloads[BATCH_DATAGRAMS];
     uint32_t indexes[BATCH_DATAGRAMS];
@@ -104,13 +104,14 @@ static void loop_resume(struct io *io, struct io_source *source)
 
 /*
  * io_uring's wait for several events, in the way epoll can: after a round that took only a few
- * datagrams a nap of 0.5 ms lets more come, which saves most wake-ups. Not after streams, whose
- * senders would stand still for as long.
+ * datagrams, or a pipe (which is drained by then), a nap of 0.5 ms lets more come, which saves most
+ * wake-ups. Not after streams, whose senders would stand still for as long.
  */
 static bool may_nap(const struct epoll_loop *loop, uint64_t timeout_ns)
 {
+    bool something = loop->datagrams_taken > 0 || loop->io.ready_taken > 0;
     return timeout_ns >= IO_BUSY_WAIT_NS && loop->hasty_count == 0 && loop->io.first == NULL &&
-           loop->io.always_count == 0 && loop->streams_taken == 0 && loop->datagrams_taken > 0 &&
+           loop->io.always_count == 0 && loop->streams_taken == 0 && something &&
            loop->datagrams_taken < loop->wait_batch;
 }
 
@@ -118,12 +119,16 @@ static int loop_wait(struct io *io, uint64_t timeout_ns, bool busy)
 {
     struct epoll_loop *loop = (struct epoll_loop *)io;
     enum { MS = 1000 * 1000, TIMEOUT_MS_MAX = 1 << 30 };
+    bool looks = timeout_ns == 0;
     if (busy && may_nap(loop, timeout_ns)) {
         (void)nanosleep(&(struct timespec){.tv_nsec = IO_BUSY_WAIT_NS}, NULL);
         timeout_ns -= IO_BUSY_WAIT_NS;
     }
-    loop->streams_taken = 0;
     loop->datagrams_taken = 0;
+    if (!looks) {
+        loop->streams_taken = 0;
+        io->ready_taken = 0;
+    }
     uint64_t timeout_ms = timeout_ns / MS + (timeout_ns % MS != 0);
     if (io->first != NULL || io->always_count > 0) {
         timeout_ms = 0;

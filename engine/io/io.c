@@ -241,6 +241,7 @@ int io_take(struct io *io, struct io_source *source, struct io_chunk *chunk)
     if (source->kind == IO_READY) {
         bool ready = source->loop.ready;
         source->loop.ready = false;
+        io->ready_taken += ready;
         return ready ? 1 : 0;
     }
     YARDER_ASSERT(io->held_count < IO_CHUNKS_HELD_MAX);

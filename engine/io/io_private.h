@@ -36,6 +36,7 @@ struct io {
     unsigned set_count;
     struct io_source **always; /* READY sources that epoll refuses: files are always readable */
     unsigned always_count;
+    unsigned ready_taken; /* READY sources that were taken since the loop zeroed it */
 };
 
 enum {

@@ -201,6 +201,34 @@ static void waits(void **state)
     io_close(io);
 }
 
+/* A pipe that is written line by line is looked at each 0.5 ms, not for each line. */
+static void busy_waits_nap_after_a_pipe(void **state)
+{
+    enum { NAP_NS = MS / 2 };
+    struct io *io = loop_of(state, 0);
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    struct io_source reader = ready_of(ends[0]);
+    assert_int_equal(io_add(io, &reader), 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    assert_true(told(io, &reader, false));
+    for (unsigned i = 0; i < 10; i++) { /* it stays readable */
+        uint64_t start = now_ns();
+        assert_int_equal(io_wait(io, NAP_NS, i % 2 != 0), 0);
+        if (i % 2 != 0) {
+            assert_true(now_ns() >= start + NAP_NS);
+        }
+        struct io_chunk chunk;
+        assert_ptr_equal(io_next(io), &reader);
+        assert_int_equal(io_take(io, &reader, &chunk), 1);
+        assert_int_equal(io_wait(io, 0, false), 0); /* a look between does not change that */
+        assert_ptr_equal(io_next(io), &reader);
+    }
+    io_remove(io, &reader);
+    assert_int_equal(close(ends[0]) + close(ends[1]), 0);
+    io_close(io);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +237,7 @@ int main(void)
         TEST_ON_BOTH(files_are_always_ready),
         TEST_ON_BOTH(many_in_turn),
         TEST_ON_BOTH(waits),
+        TEST_ON_BOTH(busy_waits_nap_after_a_pipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 #include "worker/worker_private.h"
 
 /* A pass is short, so that lanes get their work and no kind of inputs keeps the others waiting. */
-enum { TURN_BYTES = 1 << 20, TAKES_EACH = 4 };
+enum { TURN_BYTES = 1 << 20, TAKES_EACH = 4, PIPE_LITTLE_BYTES = PIPE_INTAKE_BYTES / 4 };
 
 enum { SUSPECT_RING = 1, SUSPECT_PIPE = 2 };
 static uint64_t suspect_of(uint64_t kind, uint64_t number)
@@ -321,6 +321,10 @@ static bool collect_pipe(struct worker *worker, struct pipe_input *pipe)
             pipe->input->config->name, strerror(-taken));
         pipe->at_end = true;
     }
+    if (taken > 0 && taken < PIPE_LITTLE_BYTES && !worker->last_call && !pipe->child_ended) {
+        pipe->hungry = false; /* its writer is at work: after a nap more is there than right away */
+        pipe->little_ns = worker->now_ns;
+    }
     worker->dirty |= taken > 0;
     worker->more |= pipe->hungry;
     pipe->unframed |= taken > 0;
@@ -341,6 +345,7 @@ static bool collect_pipes(struct worker *worker)
 {
     uint32_t count = worker->hold->shape.pipes_count;
     uint32_t first = worker->first_pipe;
+    worker->pipes_call = false;
     if (count > 0 && sink_is_behind(&worker->sink)) {
         worker->left_some = true;
         return true;
@@ -413,6 +418,7 @@ void collect(struct worker *worker)
         bool got = worker->sink.budget_bytes < TURN_BYTES;
         worker->turn = room ? worker->turn : (turn + got) % TURNS;
     }
+    worker->more |= worker->pipes_call && !worker->left_some;
     worker->blocked = !room;
     if (worker->sink.spares && (worker->blocked || worker->sink.waiting_hurts)) {
         worker->sink.waiting_hurts = inputs_press(worker);

@@ -164,7 +164,16 @@ static void answer_doorbell(struct worker *worker, struct ring_input *ring)
     worker->more = true;
 }
 
-/* What is only "readable". Pipes are looked at in each pass anyway. */
+/* One that gave little in this pass is told again by the next wait, which may be a nap. */
+static void call_pipe(struct worker *worker, struct pipe_input *pipe)
+{
+    if (pipe->little_ns != worker->now_ns) {
+        pipe->hungry = true;
+        worker->pipes_call = true;
+    }
+}
+
+/* What is only "readable". */
 static void ready_source(struct worker *worker, struct io_source *source)
 {
     struct io_chunk nothing;
@@ -186,8 +195,7 @@ static void ready_source(struct worker *worker, struct io_source *source)
         answer_doorbell(worker, source->owner);
         return;
     case SOURCE_PIPE:
-        ((struct pipe_input *)source->owner)->hungry = true;
-        worker->more = true;
+        call_pipe(worker, source->owner);
         return;
     case SOURCE_STREAM:
     case SOURCE_DATAGRAM:

@@ -129,6 +129,7 @@ struct worker {
     uint64_t active_ns;    /* when something was last taken */
     bool more;             /* an input has more to take right away */
     bool blocked;          /* a record waits for room: nothing else is taken */
+    bool pipes_call;       /* one has something, and their turn has not come since */
     bool left_some;        /* records were left where they lie until a lane has caught up */
     bool dirty;            /* the private state differs from the stored commit */
     bool wait_for_first;   /* a unix datagram socket with a short queue: never wait for several */
@@ -163,11 +164,10 @@ bool worker_delivered(const struct worker *worker, uint64_t outputs);
 
 /* collect.c */
 void collect(struct worker *worker);
-/* feed.c: feed_flush answers whether what is under way found room. */
+/* feed.c; false: a record must wait. feed_flush: what is under way. */
 bool feed_flush(struct worker *worker);
-/* Sources are paused: what they gave before is taken. Answers whether all found room. */
+/* Sources are paused: what they gave before is taken. */
 bool feed_leftovers(struct worker *worker);
-/* false: a record must wait. */
 bool feed_sources(struct worker *worker);
 
 /* sink.c: places records in turn; answers how many: fewer than count when one must wait. */
