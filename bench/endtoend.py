@@ -62,6 +62,10 @@ WORKS = {
     "udp-file": Work(
         "udp at 200 k/s -> file", "input = udp:127.0.0.1:{port}\n" + ALL,
         ("--udp", "127.0.0.1:{port}", "--rate", "200000"), 400_000),
+    "udp-trains": Work(
+        "the same, from a sender that hands over many at once (UDP_SEGMENT)",
+        "input = udp:127.0.0.1:{port}\n" + ALL,
+        ("--udp", "127.0.0.1:{port}", "--rate", "200000", "--gso"), 400_000),
 }
 
 

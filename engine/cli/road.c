@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -9,7 +10,13 @@
 #include "base/text.h"
 #include "cli/send.h"
 
-enum { OUT_BYTES = 128 << 10, FACILITY_USER = 1, TAG_BYTES_MAX = 64 };
+enum {
+    OUT_BYTES = 128 << 10,
+    FACILITY_USER = 1,
+    TAG_BYTES_MAX = 64,
+    TRAIN_BYTES_MAX = 65507 - 20, /* what an IPv4 datagram holds, with room for an option */
+    TRAIN_SEGMENTS_MAX = 64,      /* the kernel's limit; it has been raised since */
+};
 
 static int open_ring(const struct send_plan *plan)
 {
@@ -112,6 +119,14 @@ static int open_network(struct send_road *road, int type)
     return r;
 }
 
+/* A kernel without UDP_SEGMENT would send a train as one datagram. */
+static bool knows_trains(int fd)
+{
+    int bytes = 0;
+    socklen_t size = sizeof(bytes);
+    return getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &bytes, &size) == 0;
+}
+
 int road_open(struct send_road *road, const struct send_plan *plan)
 {
     *road = (struct send_road){.plan = plan, .fd = -1};
@@ -133,7 +148,8 @@ int road_open(struct send_road *road, const struct send_plan *plan)
         r = open_network(road, plan->way == SEND_UDP ? SOCK_DGRAM : SOCK_STREAM);
         break;
     }
-    if (r == 0 && road->stream) {
+    road->trains = r == 0 && plan->trains && knows_trains(road->fd);
+    if (r == 0 && (road->stream || road->trains)) {
         road->out = malloc(OUT_BYTES);
         r = road->out == NULL ? -ENOMEM : 0;
     }
@@ -157,22 +173,6 @@ static int send_all(int fd, const char *at, size_t length)
         length -= (size_t)sent;
     }
     return 0;
-}
-
-int road_flush(struct send_road *road)
-{
-    size_t length = road->out_bytes;
-    road->out_bytes = 0;
-    return length > 0 ? send_all(road->fd, road->out, length) : 0;
-}
-
-int road_close(struct send_road *road)
-{
-    int r = road_flush(road);
-    yarder_fd_drop(&road->fd);
-    free(road->out);
-    road->out = NULL;
-    return r;
 }
 
 static void count(struct send_tally *tally, bool sent, size_t bytes)
@@ -223,6 +223,24 @@ static int put_stream(
     return r;
 }
 
+/* 0, or the errno of sendmsg. */
+static int send_message(const struct send_road *road, const struct msghdr *message)
+{
+    ssize_t sent;
+    do {
+        sent = sendmsg(road->fd, message, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR && send_stopped == 0);
+    return sent < 0 ? errno : 0;
+}
+
+/* The next datagram may get through again, except to a unix socket that is gone. */
+static int passing(const struct send_road *road, int error)
+{
+    bool passes = error == 0 || error == ENOBUFS || error == EINTR || error == EMSGSIZE ||
+                  (error == ECONNREFUSED && road->plan->way == SEND_UDP);
+    return passes ? 0 : -error;
+}
+
 static int put_datagram(
     const struct send_road *road, const char *text, size_t text_bytes, struct send_tally *tally)
 {
@@ -231,16 +249,108 @@ static int put_datagram(
     memcpy(&parts[0].iov_base, &head, sizeof(head)); /* both are only read from */
     memcpy(&parts[1].iov_base, &text, sizeof(text));
     const struct msghdr datagram = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t sent;
-    do {
-        sent = sendmsg(road->fd, &datagram, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR && send_stopped == 0);
-    int error = sent < 0 ? errno : 0;
-    count(tally, sent >= 0, text_bytes);
-    /* The next datagram may get through again, except to a unix socket that is gone. */
-    bool passing = error == 0 || error == ENOBUFS || error == EINTR || error == EMSGSIZE ||
-                   (error == ECONNREFUSED && road->plan->way == SEND_UDP);
-    return passing ? 0 : -error;
+    int error = send_message(road, &datagram);
+    count(tally, error == 0, text_bytes);
+    return passing(road, error);
+}
+
+/* One call for all of the train. The errno of it. */
+static int send_train(const struct send_road *road)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(uint16_t))];
+    } control = {.room = {0}};
+    struct iovec bytes = {road->out, road->out_bytes};
+    const struct msghdr message = {.msg_iov = &bytes,
+        .msg_iovlen = 1,
+        .msg_control = road->segments > 1 ? &control : NULL,
+        .msg_controllen = road->segments > 1 ? sizeof(control.room) : 0};
+    const uint16_t segment = (uint16_t)road->segment_bytes;
+    control.header.cmsg_level = IPPROTO_UDP;
+    control.header.cmsg_type = UDP_SEGMENT;
+    control.header.cmsg_len = CMSG_LEN(sizeof(segment));
+    memcpy(CMSG_DATA(&control.header), &segment, sizeof(segment));
+    return send_message(road, &message);
+}
+
+/* Refused as a train: over the path's MTU, a device that cannot make checksums. */
+static int send_singly(struct send_road *road)
+{
+    int error = 0;
+    for (size_t at = 0; at < road->out_bytes; at += road->segment_bytes) {
+        size_t rest = road->out_bytes - at;
+        struct iovec bytes = {road->out + at, yarder_min(rest, road->segment_bytes)};
+        const struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+        error = send_message(road, &message);
+        count(road->tally, error == 0, bytes.iov_len - road->head_bytes);
+        if (passing(road, error) < 0) {
+            break;
+        }
+    }
+    return passing(road, error);
+}
+
+static int flush_train(struct send_road *road)
+{
+    if (road->segments == 0) {
+        return 0;
+    }
+    int error = send_train(road);
+    int r = passing(road, error);
+    if (road->segments > 1 && (error == EINVAL || error == EMSGSIZE || error == EIO)) {
+        road->trains = false; /* for good; what comes goes as it would without */
+        r = send_singly(road);
+    } else {
+        uint64_t text_bytes = road->out_bytes - road->segments * road->head_bytes;
+        road->tally->sent += error == 0 ? road->segments : 0;
+        road->tally->lost += error == 0 ? 0 : road->segments;
+        road->tally->bytes += error == 0 ? text_bytes : 0;
+    }
+    road->segments = 0;
+    road->out_bytes = 0;
+    return r;
+}
+
+/* All datagrams of a train but the last have the size of the first. */
+static int put_train(
+    struct send_road *road, const char *text, size_t text_bytes, struct send_tally *tally)
+{
+    size_t bytes = road->head_bytes + text_bytes;
+    int r = 0;
+    if (bytes > road->segment_bytes || bytes > TRAIN_BYTES_MAX - road->out_bytes || bytes == 0) {
+        r = flush_train(road);
+    }
+    if (r < 0 || bytes == 0 || bytes > TRAIN_BYTES_MAX || !road->trains) {
+        return r < 0 ? r : put_datagram(road, text, text_bytes, tally);
+    }
+    road->segment_bytes = road->segments == 0 ? bytes : road->segment_bytes;
+    road->tally = tally;
+    memcpy(road->out + road->out_bytes, road->head, road->head_bytes);
+    memcpy(road->out + road->out_bytes + road->head_bytes, text, text_bytes);
+    road->out_bytes += bytes;
+    road->segments++;
+    bool last = bytes < road->segment_bytes || road->segments == TRAIN_SEGMENTS_MAX;
+    return last ? flush_train(road) : 0;
+}
+
+int road_flush(struct send_road *road)
+{
+    if (!road->stream) {
+        return flush_train(road);
+    }
+    size_t length = road->out_bytes;
+    road->out_bytes = 0;
+    return length > 0 ? send_all(road->fd, road->out, length) : 0;
+}
+
+int road_close(struct send_road *road)
+{
+    int r = road_flush(road);
+    yarder_fd_drop(&road->fd);
+    free(road->out);
+    road->out = NULL;
+    return r;
 }
 
 int road_put(struct send_road *road, const char *text, size_t text_bytes, struct send_tally *tally)
@@ -248,6 +358,9 @@ int road_put(struct send_road *road, const char *text, size_t text_bytes, struct
     if (road->plan->way == SEND_RING) {
         return put_ring(road, text, text_bytes, tally);
     }
-    return road->stream ? put_stream(road, text, text_bytes, tally)
+    if (road->stream) {
+        return put_stream(road, text, text_bytes, tally);
+    }
+    return road->trains ? put_train(road, text, text_bytes, tally)
                         : put_datagram(road, text, text_bytes, tally);
 }

@@ -25,6 +25,7 @@ struct send_options {
     uint64_t threads;
     uint8_t level; /* 0: not said */
     bool block;
+    bool gso;
     bool stdin_lines;
     bool quiet;
 };
@@ -87,6 +88,9 @@ static const struct cli_option send_table[] = {
     {{"udp", YARDER_OPTION_TEXT, FIELD(udp), NULL, 0, 0, NULL, NULL, "HOST:PORT",
          "by datagrams instead"},
         0},
+    {{"gso", YARDER_OPTION_BOOL, FIELD(gso), NULL, 0, 0, NULL, NULL, "",
+         "with --udp: what is due goes by one call, a datagram each (UDP_SEGMENT)"},
+        0},
     {{"tcp", YARDER_OPTION_TEXT, FIELD(tcp), NULL, 0, 0, NULL, NULL, "HOST:PORT",
          "by a connection, a line each, instead"},
         0},
@@ -114,6 +118,9 @@ static int plan_way(
     if (plan->way != SEND_RING &&
         (options->fields.count > 0 || options->block || options->logger != NULL)) {
         return cli_refuse(cli, "--field, --logger and --block go with the ring, not with a socket");
+    }
+    if (options->gso && plan->way != SEND_UDP) {
+        return cli_refuse(cli, "--gso goes with --udp");
     }
     plan->syslog_head = plan->way != SEND_RING && (options->level != 0 || options->tag != NULL);
     return CLI_GO_ON;
@@ -179,6 +186,7 @@ static int make_plan(struct cli *cli, const struct send_options *options, struct
     *plan = (struct send_plan){.run_dir = options->run_dir,
         .tag = options->tag != NULL ? options->tag : "yarder",
         .block = options->block,
+        .trains = options->gso,
         .count = options->count > 0 || endless ? options->count : 1,
         .rate = options->rate,
         .processes = (uint32_t)options->processes,

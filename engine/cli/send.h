@@ -27,6 +27,7 @@ struct send_plan {
     const char *address; /* of a socket: path or host:port */
     const char *run_dir; /* NULL: the user's own */
     bool block;
+    bool trains; /* UDP: datagrams of one size by one call, where the kernel can */
 
     struct yarder_message message; /* everything but the text */
     const char *tag;
@@ -63,9 +64,13 @@ struct send_road {
     const struct send_plan *plan;
     int fd; /* of a socket; -1: the ring */
     bool stream;
-    char *out; /* a stream's bytes on their way */
+    bool trains;
+    char *out; /* a stream's bytes on their way, or a train's */
     size_t out_bytes;
-    char head[128]; /* of syslog */
+    size_t segment_bytes; /* of a train's datagrams, but the last may be shorter */
+    uint32_t segments;
+    struct send_tally *tally; /* of who filled the train */
+    char head[128];           /* of syslog */
     size_t head_bytes;
 };
 

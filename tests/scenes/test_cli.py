@@ -67,6 +67,7 @@ def test_overview_names_every_command():
     (["outputs", "fil"], "did you mean file?"),
     (["send", "--level", "loud", "x"], "expected a level"),
     (["send", "--udp", "nowhere", "x"], "expected HOST:PORT"),
+    (["send", "--gso", "x"], "--gso goes with --udp"),
     (["status", "x"], "takes no arguments"),
     (["exec"], "expected a command"),
 ])

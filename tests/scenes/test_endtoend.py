@@ -25,7 +25,7 @@ def test_every_work_loses_nothing(folder):
     subprocess.run([ROOT / "bench" / "endtoend.py", "--runs", "1", "--count", "20000", "--io", io,
                     "--folder", folder, "--json", figures], check=True, timeout=50)
     runs = json.loads(figures.read_text())
-    assert len(runs) == 6
+    assert len(runs) == 7
     for run in runs:
         assert run["audit"] == {"records": 20000, "missing": 0, "twice": 0, "torn": 0,
                                 "backward": 0}, run
