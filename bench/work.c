@@ -13,7 +13,7 @@
 #include "codec/encode.h"
 #include "codec/frame.h"
 #include "codec/syslog.h"
-#include "ring/append.h"
+#include "ring/append_private.h"
 #include "ring/reader.h"
 #include "route/route.h"
 
@@ -77,6 +77,17 @@ static void ring_ready(struct work *work)
     need(region_create(&fd, &shape) == 0, "region_create");
     need(ring_producer_open(&work->producer, fd, &shape) == 0, "ring_producer_open");
     need(region_reader_open(&work->reader, fd, &options) == 0, "region_reader_open");
+}
+
+/* The restartable sequence with an area of our own: it is counted where the kernel gives none. */
+static void sequence_ready(struct work *work)
+{
+    static _Alignas(32) uint8_t area[RSEQ_MM_CID_OFFSET + sizeof(uint32_t)];
+    ring_ready(work);
+    need(RING_HAS_RSEQ, "a restartable sequence for this architecture");
+    work->producer->kind = REGION_RSEQ;
+    work->producer->id_offset = RSEQ_MM_CID_OFFSET;
+    work->producer->rseq_offset = (ptrdiff_t)((uintptr_t)area - thread_pointer());
 }
 
 static void append(struct work *work)
@@ -227,6 +238,7 @@ static const struct leaf {
     void (*run)(struct work *work);
 } leaves[] = {
     {"append", "", ring_ready, append},
+    {"append-rseq", "", sequence_ready, append},
     {"drain", "", drain_ready, drain},
     {"frame", "", frame_ready, frame},
     {"parse-rfc3164", "<30>Nov 21 01:14:07 web01 nginx[71]: ", NULL, parse},

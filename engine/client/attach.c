@@ -14,7 +14,7 @@
 #include "client/client.h"
 #include "ring/hello.h"
 
-static struct client_page *the_page;
+struct client_page *client_page;
 static uint64_t last_serial;
 /*
  * The connection is not in the page: a child must find its parent's descriptors to close them, else
@@ -24,28 +24,19 @@ static struct client_fd the_socket;
 static struct client_fd the_region;
 static struct client_fd the_fallback;
 
-static __thread struct {
-    uint64_t serial;
-    uint32_t tid;
-} self __attribute__((tls_model("initial-exec")));
+__thread struct client_thread client_thread;
 
-uint32_t client_tid(const struct client_attachment *attachment)
+uint32_t client_tid_ask(const struct client_attachment *attachment)
 {
-    if (YARDER_UNLIKELY(self.serial != attachment->serial)) {
-        self.tid = (uint32_t)syscall(SYS_gettid);
-        self.serial = attachment->serial;
-    }
-    return self.tid;
+    client_thread.tid = (uint32_t)syscall(SYS_gettid);
+    client_thread.serial = attachment->serial;
+    return client_thread.tid;
 }
 
-struct client_page *client_page_get(void)
+struct client_page *client_page_make(void)
 {
-    struct client_page *page = __atomic_load_n(&the_page, __ATOMIC_ACQUIRE);
-    if (YARDER_LIKELY(page != NULL)) {
-        return page;
-    }
     int error = errno;
-    page =
+    struct client_page *page =
         mmap(NULL, REGION_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED || madvise(page, REGION_PAGE_BYTES, MADV_WIPEONFORK) < 0) {
         if (page != MAP_FAILED) {
@@ -56,7 +47,7 @@ struct client_page *client_page_get(void)
     }
     struct client_page *other = NULL;
     if (!__atomic_compare_exchange_n(
-            &the_page, &other, page, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            &client_page, &other, page, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         (void)munmap(page, REGION_PAGE_BYTES);
         page = other;
     }
@@ -446,7 +437,7 @@ bool client_check(struct client_page *page, struct client_attachment *attachment
 
 void yarder_close(void)
 {
-    struct client_page *page = __atomic_load_n(&the_page, __ATOMIC_ACQUIRE);
+    struct client_page *page = __atomic_load_n(&client_page, __ATOMIC_ACQUIRE);
     int error = errno;
     if (page == NULL || !try_lock(page)) {
         errno = error;

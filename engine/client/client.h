@@ -82,16 +82,33 @@ struct client_settings {
 };
 extern struct client_settings client_settings;
 
+extern struct client_page *client_page;
+struct client_page *client_page_make(void);
 /* The page, made on first use; NULL when it cannot be had. */
-struct client_page *client_page_get(void);
+static inline struct client_page *client_page_get(void)
+{
+    /* acquire: pairs with the exchange in client_page_make() */
+    struct client_page *page = __atomic_load_n(&client_page, __ATOMIC_ACQUIRE);
+    return YARDER_LIKELY(page != NULL) ? page : client_page_make();
+}
 static inline struct client_attachment *client_attached(struct client_page *page)
 {
     /* acquire: pairs with the release in attach_region() */
     return __atomic_load_n(&page->attachment, __ATOMIC_ACQUIRE);
 }
 
+struct client_thread {
+    uint64_t serial; /* of the attachment that the id was asked for */
+    uint32_t tid;
+};
+extern __thread struct client_thread client_thread __attribute__((tls_model("initial-exec")));
+uint32_t client_tid_ask(const struct client_attachment *attachment);
 /* Our thread's id, cached for this attachment's lifetime. */
-uint32_t client_tid(const struct client_attachment *attachment);
+static inline uint32_t client_tid(const struct client_attachment *attachment)
+{
+    return YARDER_LIKELY(client_thread.serial == attachment->serial) ? client_thread.tid
+                                                                     : client_tid_ask(attachment);
+}
 
 /* Attaches if the back-off allows it, or at once with `now`. 0 or as yarder_attach says. */
 int client_attach(struct client_page *page, bool now);

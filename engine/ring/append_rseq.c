@@ -26,6 +26,7 @@ static_assert(offsetof(struct ring_entry, text_bytes) == 16, "assembly");
 static_assert(offsetof(struct ring_entry, extra) == 24, "assembly");
 static_assert(offsetof(struct ring_entry, extra_bytes) == 32, "assembly");
 static_assert(offsetof(struct ring_entry, need_bytes) == 40, "assembly");
+static_assert(offsetof(struct ring_entry, ring) == 52, "assembly");
 static_assert(
     offsetof(struct ring_entry, tid) == 48 && offsetof(struct ring_entry, stamp) == 56, "assembly");
 static_assert(offsetof(struct ring_entry, limit_bytes) == 64, "assembly");
@@ -48,15 +49,32 @@ uint32_t ring_here(const struct ring_producer *producer)
     return id < producer->rings ? id : 0;
 }
 
+enum { TROUBLE_ABORT = 1, TROUBLE_REFRESH = 1 << 8, TROUBLE_END = -1 };
+static_assert((int)RING_ABORTS_MAX < (int)TROUBLE_REFRESH, "two counts in one number");
+
+/* After a try that did not append: the counts of both kinds of trouble, or that it is the end. */
+static __attribute__((noinline, cold)) int append_trouble(struct ring_producer *producer,
+    const struct ring_entry *entry, enum ring_append_result result, int trouble)
+{
+    if (result == RING_ABORTED) {
+        trouble += TROUBLE_ABORT;
+        return trouble % TROUBLE_REFRESH == RING_ABORTS_MAX ? TROUBLE_END : trouble;
+    }
+    if (trouble / TROUBLE_REFRESH == REFRESHES_MAX ||
+        !append_refresh_tail(producer, entry->ring, entry_noise(entry))) {
+        return TROUBLE_END;
+    }
+    return trouble + TROUBLE_REFRESH;
+}
+
+/* Few values are alive at a time: what the compiler must save is most of what an append stores. */
 enum ring_append_result append_rseq(struct ring_producer *producer, struct ring_entry *entry)
 {
-    const char *rseq = rseq_area(producer);
-    const uint32_t *cpu_at = (const void *)(rseq + RSEQ_CPU_ID_OFFSET);
-    const uint32_t *id_at = (const void *)(rseq + producer->id_offset);
-    unsigned noise = entry_noise(entry);
-    unsigned aborts = 0;
-    unsigned refreshes = 0;
-    while (aborts < RING_ABORTS_MAX) {
+    int trouble = 0;
+    for (;;) {
+        const char *rseq = rseq_area(producer);
+        const uint32_t *cpu_at = (const void *)(rseq + RSEQ_CPU_ID_OFFSET);
+        const uint32_t *id_at = (const void *)(rseq + producer->id_offset);
         uint32_t id = __atomic_load_n(id_at, __ATOMIC_RELAXED);
         entry->ring = id;
         /* A thread without a registration has a negative cpu. */
@@ -65,18 +83,16 @@ enum ring_append_result append_rseq(struct ring_producer *producer, struct ring_
             return RING_NONE;
         }
         const struct ring_slot *slot = &producer->slots[id];
-        entry->limit_bytes = __atomic_load_n(&slot->limit[noise], __ATOMIC_RELAXED);
-        enum ring_append_result result = try_rseq(rseq, id_at, id, slot, entry);
+        entry->limit_bytes = __atomic_load_n(&slot->limit[entry_noise(entry)], __ATOMIC_RELAXED);
+        enum ring_append_result result = try_rseq(rseq, id_at, slot, entry);
         if (YARDER_LIKELY(result == RING_APPENDED)) {
             return result;
         }
-        if (result == RING_ABORTED) {
-            aborts++;
-        } else if (refreshes++ == REFRESHES_MAX || !append_refresh_tail(producer, id, noise)) {
-            return RING_FULL;
+        trouble = append_trouble(producer, entry, result, trouble);
+        if (trouble == TROUBLE_END) {
+            return result;
         }
     }
-    return RING_ABORTED;
 }
 
 #else

@@ -77,7 +77,7 @@
  * What the ring's tail leaves free is written only after tail_cache was loaded: the branch to 5
  * depends on it, and no store is made before the branch that it stands behind.
  */
-static inline enum ring_append_result try_rseq(const char *rseq, const void *id_at, uint32_t id,
+static inline enum ring_append_result try_rseq(const char *rseq, const void *id_at,
     const struct ring_slot *slot, struct ring_entry *entry)
 {
     __asm__ volatile goto(
@@ -139,7 +139,7 @@ static inline enum ring_append_result try_rseq(const char *rseq, const void *id_
         "stlr x9, [x8]\n\t"
         "2:\n\t"
         :
-        : [rseq] "r"(rseq), [id_at] "r"(id_at), [id] "r"(id), [slot] "r"(slot), [entry] "r"(entry)
+        : [rseq] "r"(rseq), [id_at] "r"(id_at), [id] "r"(entry->ring), [slot] "r"(slot), [entry] "r"(entry)
         : "memory", "cc", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "v0",
         "v1"
         : full, aborted);

@@ -55,11 +55,12 @@
     "19:\n\t"
 
 /*
- * One try; see append_rseq.c. Registers: r8 the slot's ring header, r9 the new
- * head, rdi the place in the ring. rseq's fields: +8 is the pointer to the descriptor at 3.
- * The commit stores head and records together, so the count is exact too.
+ * One try; see append_rseq.c. Registers: rdi the place in the ring. rseq's fields: +8 is the pointer
+ * to the descriptor at 3. What is needed on both sides of the copy is loaded again behind it: a
+ * register less to be saved by our caller is a store less. The commit stores head and records
+ * together, so the count is exact too.
  */
-static inline enum ring_append_result try_rseq(const char *rseq, const void *id_at, uint32_t id,
+static inline enum ring_append_result try_rseq(const char *rseq, const void *id_at,
     const struct ring_slot *slot, struct ring_entry *entry)
 {
     __asm__ volatile goto(
@@ -72,14 +73,14 @@ static inline enum ring_append_result try_rseq(const char *rseq, const void *id_
         "leaq 3b(%%rip), %%rax\n\t"
         "movq %%rax, 8(%[rseq])\n\t"
         "1:\n\t"
-        "cmpl %[id], (%[id_at])\n\t"
+        "movl 52(%[entry]), %%eax\n\t"
+        "cmpl %%eax, (%[id_at])\n\t"
         "jne 4f\n\t"
-        "movq (%[slot]), %%r8\n\t"
-        "movq (%%r8), %%rdi\n\t"
-        "movq 40(%[entry]), %%r9\n\t"
-        "addq %%rdi, %%r9\n\t"
-        "movq %%r9, %%rax\n\t"
-        "subq 16(%%r8), %%rax\n\t"
+        "movq (%[slot]), %%rcx\n\t"
+        "movq (%%rcx), %%rdi\n\t"
+        "movq 40(%[entry]), %%rax\n\t"
+        "addq %%rdi, %%rax\n\t"
+        "subq 16(%%rcx), %%rax\n\t"
         "cmpq 64(%[entry]), %%rax\n\t"
         "ja %l[full]\n\t"
         "andq 16(%[slot]), %%rdi\n\t"
@@ -93,7 +94,7 @@ static inline enum ring_append_result try_rseq(const char *rseq, const void *id_
         "movq %%rax, (%%rdi)\n\t"
         "movl 48(%[entry]), %%eax\n\t"
         "movl %%eax, 16(%%rdi)\n\t"
-        "movl 24(%%r8), %%eax\n\t"
+        "movl 24(%%rcx), %%eax\n\t"
         "movl %%eax, 20(%%rdi)\n\t"
         "movq 16(%[entry]), %%rcx\n\t"
         "movl %%ecx, 24(%%rdi)\n\t"
@@ -106,12 +107,15 @@ static inline enum ring_append_result try_rseq(const char *rseq, const void *id_
         "movq 24(%[entry]), %%rsi\n\t"
         COPY_BYTES
         "20:\n\t"
-        "movq 8(%%r8), %%rax\n\t"
+        "movq (%[slot]), %%rcx\n\t"
+        "movq 40(%[entry]), %%rdx\n\t"
+        "addq (%%rcx), %%rdx\n\t"
+        "movq 8(%%rcx), %%rax\n\t"
         "incq %%rax\n\t"
-        "movq %%r9, %%xmm0\n\t"
+        "movq %%rdx, %%xmm0\n\t"
         "movq %%rax, %%xmm1\n\t"
         "punpcklqdq %%xmm1, %%xmm0\n\t"
-        "movdqa %%xmm0, (%%r8)\n\t"
+        "movdqa %%xmm0, (%%rcx)\n\t"
         "2:\n\t"
         ".pushsection __rseq_failure, \"ax\"\n\t"
         ".byte 0x0f, 0xb9, 0x3d\n\t" /* ud1: nothing may run into the signature */
@@ -120,9 +124,8 @@ static inline enum ring_append_result try_rseq(const char *rseq, const void *id_
         "jmp %l[aborted]\n\t"
         ".popsection\n\t"
         :
-        : [rseq] "r"(rseq), [id_at] "r"(id_at), [id] "r"(id), [slot] "r"(slot), [entry] "r"(entry)
-        : "memory", "cc", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "xmm0",
-        "xmm1"
+        : [rseq] "r"(rseq), [id_at] "r"(id_at), [slot] "r"(slot), [entry] "r"(entry)
+        : "memory", "cc", "rax", "rcx", "rdx", "rsi", "rdi", "r10", "r11", "xmm0", "xmm1"
         : full, aborted);
     return RING_APPENDED;
 full:
