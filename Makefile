@@ -28,7 +28,7 @@ help:
 	@echo 'make check    the quick part of it: unit tests, corpora, tidy'
 	@echo 'make test-aarch64  libyarder cross-built, its unit tests under qemu'
 	@echo 'make tidy     the rules of the source alone; make format: clang-format over all of it'
-	@echo 'make bench    benchmarks into build/reports/ (BENCH_ARGUMENTS=--benchmark_filter=...)'
+	@echo 'make bench    each leaf of the path of a record, alone (BENCH_ARGUMENTS=...)'
 	@echo 'make endtoend from a producer to the landing: rates, CPU, losses (ENDTOEND_ARGUMENTS=...)'
 	@echo 'make compare  the same beside other log shippers (COMPARE_ARGUMENTS=...)'
 	@echo 'make latency  what one call costs the program that logs (LATENCY_ARGUMENTS=...)'
@@ -74,10 +74,7 @@ format:
 bench: setup
 	@$(MAKE) --no-print-directory build
 	@mkdir -p build/reports
-	@for bench in build/bench/bench-*; do \
-	    [ -f "$$bench" ] || continue; \
-	    "$$bench" --benchmark_out=build/reports/$${bench##*/}.json $(BENCH_ARGUMENTS) || exit 1; \
-	done
+	$(python) bench/leaves.py --json build/reports/leaves.json $(BENCH_ARGUMENTS)
 
 endtoend: setup
 	@$(MAKE) --no-print-directory build
