@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cost of a record in the codec: 200-byte lines, some hundred different ones in turn. Bytes are those
- * that go in. */
+/* Cost of a record in the codec: 200-byte lines, some hundred different ones in turn; bytes are
+ * those that go in. */
 #include <benchmark/benchmark.h>
 
 #include <cstdio>

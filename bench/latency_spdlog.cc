@@ -29,3 +29,9 @@ bool latency_spdlog_call(const char *text, size_t bytes)
     logger->info(spdlog::string_view_t(text, bytes));
     return true;
 }
+
+void latency_spdlog_close()
+{
+    logger.reset();
+    spdlog::shutdown(); // ends the thread behind what is queued; the last owner closes the file
+}

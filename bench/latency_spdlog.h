@@ -18,6 +18,7 @@ extern "C" {
  */
 bool latency_spdlog_open(const char *path, bool handed_over);
 bool latency_spdlog_call(const char *text, size_t bytes);
+void latency_spdlog_close(void); /* all of it is in the file */
 
 #ifdef __cplusplus
 }

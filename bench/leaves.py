@@ -46,14 +46,14 @@ def run(program, options):
             print(f"left out: {program.name} {name}: {one['error_message']}", file=sys.stderr)
         else:
             rate = one["items_per_second"]
-            figures[name] = (1e9 / rate, one["bytes_per_second"] / rate)
+            figures[name] = (1e9 / rate, round(one["bytes_per_second"] / rate))
     return figures
 
 
 def copied_in(figures, of_bytes):
     """How long the program's own copy of so many bytes took."""
     return next((ns for name, (ns, size) in figures.items()
-                 if (name + "/").startswith(COPY) and round(size) == round(of_bytes)), None)
+                 if (name + "/").startswith(COPY) and size == of_bytes), None)
 
 
 def leaves(options):

@@ -83,8 +83,7 @@ static inline enum ring_append_result try_rseq(const char *rseq, const void *id_
     __asm__ volatile goto(
         ".pushsection __rseq_cs, \"aw\"\n\t"
         ".balign 32\n\t"
-        "3:\n\t"
-        ".long 0, 0\n\t"
+        "3: .long 0, 0\n\t"
         ".quad 1f, 2f - 1f, 4f\n\t"
         ".popsection\n\t"
         ".subsection 1\n\t"
@@ -139,7 +138,8 @@ static inline enum ring_append_result try_rseq(const char *rseq, const void *id_
         "stlr x9, [x8]\n\t"
         "2:\n\t"
         :
-        : [rseq] "r"(rseq), [id_at] "r"(id_at), [id] "r"(entry->ring), [slot] "r"(slot), [entry] "r"(entry)
+        : [rseq] "r"(rseq), [id_at] "r"(id_at), [id] "r"(entry->ring), [slot] "r"(slot),
+        [entry] "r"(entry)
         : "memory", "cc", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "v0",
         "v1"
         : full, aborted);

@@ -55,9 +55,9 @@
     "19:\n\t"
 
 /*
- * One try; see append_rseq.c. Registers: rdi the place in the ring. rseq's fields: +8 is the pointer
- * to the descriptor at 3. What is needed on both sides of the copy is loaded again behind it: a
- * register less to be saved by our caller is a store less. The commit stores head and records
+ * One try; see append_rseq.c. Registers: rdi the place in the ring. rseq's fields: +8 is the
+ * pointer to the descriptor at 3. What is needed on both sides of the copy is loaded again behind
+ * it: a register less to be saved by our caller is a store less. The commit stores head and records
  * together, so the count is exact too.
  */
 static inline enum ring_append_result try_rseq(const char *rseq, const void *id_at,
@@ -66,8 +66,7 @@ static inline enum ring_append_result try_rseq(const char *rseq, const void *id_
     __asm__ volatile goto(
         ".pushsection __rseq_cs, \"aw\"\n\t"
         ".balign 32\n\t"
-        "3:\n\t"
-        ".long 0, 0\n\t"
+        "3: .long 0, 0\n\t"
         ".quad 1f, 2f - 1f, 4f\n\t"
         ".popsection\n\t"
         "leaq 3b(%%rip), %%rax\n\t"
