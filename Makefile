@@ -82,13 +82,14 @@ endtoend: setup
 	$(python) bench/endtoend.py --json build/reports/endtoend.json $(ENDTOEND_ARGUMENTS)
 
 compare: setup
+	@bench/peers.sh || true
 	@$(MAKE) --no-print-directory build
 	@mkdir -p build/reports
-	@bench/peers.sh || true
 	$(python) bench/compare.py --json build/reports/compare.json --svg build/reports \
 	    $(COMPARE_ARGUMENTS)
 
 latency: setup
+	@bench/peers.sh || true
 	@$(MAKE) --no-print-directory build
 	@mkdir -p build/reports
 	$(python) bench/latency.py --json build/reports/latency.json $(LATENCY_ARGUMENTS)

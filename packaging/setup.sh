@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs those Debian packages of packages.txt that are missing, for the groups named (needed,
-# test, aarch64). Never removes a package, never starts a daemon that a package brings.
+# test, aarch64, compare). Never removes a package, never starts a daemon that a package brings.
 set -eu
 here=$(dirname "$0")
 groups=${*:-needed test}
@@ -10,7 +10,7 @@ packages=$(for group in $groups; do
     sed -n "s/^$group //p" "$here/packages.txt"
 done)
 if [ -z "$packages" ]; then
-    echo "setup: no such group: $groups (there are: needed, test, aarch64)" >&2
+    echo "setup: no such group: $groups (there are: needed, test, aarch64, compare)" >&2
     exit 2
 fi
 if ! command -v dpkg-query >/dev/null; then
@@ -72,4 +72,4 @@ for package in $failed; do
         exit 1
     fi
 done
-echo "setup: not installed, their tests are skipped:$failed" >&2
+echo "setup: not installed, what needs them is left out:$failed" >&2
