@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import comparison
+import report
 from generators import Gated, Send
 from landing import audit, cpu_ns, lines_unlike, pss_bytes, wait_landed, warm
 from subjects import Alone, OurDaemon, Rsyslog, SyslogNg, Uwsgi, has_template
@@ -209,7 +210,9 @@ def main():
     says = {name: WORKS[name].says for name in options.works}
     print(comparison.tables(results, says, options.markdown))
     if options.json:
-        comparison.write_json(options.json, results, asdict)
+        report.write_json(options.json, {"compare": comparison.tables(results, says, True)}, runs=[
+            {"work": work, "subject": subject, **asdict(run)}
+            for (work, subject), runs in results.items() for run in runs])
     if options.svg:
         comparison.draw(options.svg, results)
     ours = [run for (name, subject), runs in results.items() for run in runs

@@ -1,23 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What compare.py has found, as tables, as JSON and as pictures."""
-import json
-import os
-import platform
+"""What compare.py has found, as tables and as pictures."""
 import shutil
 import statistics
 import subprocess
-from pathlib import Path
+
+from report import in_columns, in_markdown, machine, ratios, spread
 
 COLUMNS = ["", "M records/s", "worst-best", "x yarder's", "worst-best", "CPU s/M", "x yarder's",
            "worst-best", "with sender", "peak Pss MiB", "lost", "twice", "torn"]
 GNUPLOT_SECONDS = 30
-
-
-def machine():
-    models = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-              if line.startswith("model name")]
-    return (f"{os.cpu_count()} x {models[0] if models else platform.machine()}, "
-            f"Linux {platform.release()}")
 
 
 def base_of(results, work):
@@ -26,41 +17,18 @@ def base_of(results, work):
                  if name == work and subject.startswith("yarder")), None)
 
 
-def spread(values, digits):
-    return f"{min(values):.{digits}f}-{max(values):.{digits}f}"
-
-
-def ratios(runs, base, figure):
-    """Turn by turn: what disturbs a turn disturbs both."""
-    pairs = [(getattr(run, figure), getattr(other, figure)) for run, other in zip(runs, base or [])]
-    values = [one / other for one, other in pairs if other > 0 and one > 0]
-    return (f"{statistics.median(values):.2f}", spread(values, 2)) if values else ("-", "-")
-
-
 def row(subject, runs, base):
     rates = [run.rate / 1e6 for run in runs]
     cpu = [run.cpu_seconds_per_million for run in runs]
     both = [run.cpu_seconds_per_million_with_sender for run in runs]
     peak = max(run.peak_pss_bytes for run in runs)
     has_daemon = max(cpu) > 0
-    return [subject, f"{statistics.median(rates):.2f}", spread(rates, 2),
+    return [subject, f"{statistics.median(rates):.2f}", spread(rates),
             *ratios(runs, base, "rate"),
             f"{statistics.median(cpu):.3f}" if has_daemon else "-",
             *ratios(runs, base, "cpu_seconds_per_million"), f"{statistics.median(both):.3f}",
             f"{peak / (1 << 20):.1f}" if has_daemon else "-",
             *(str(max(run.audit[what] for run in runs)) for what in ("missing", "twice", "torn"))]
-
-
-def in_columns(rows):
-    widths = [max(len(one[at]) for one in rows) for at in range(len(COLUMNS))]
-    return "\n".join("  ".join(
-        cell.ljust(width) if at == 0 else cell.rjust(width)
-        for at, (cell, width) in enumerate(zip(one, widths))).rstrip() for one in rows)
-
-
-def in_markdown(rows):
-    lines = ["| " + " | ".join(one) + " |" for one in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(COLUMNS), *lines[1:]])
 
 
 def tables(results, says, markdown):
@@ -74,12 +42,6 @@ def tables(results, says, markdown):
         title = f"### {work}: {what}\n" if markdown else f"{work}: {what}"
         parts.append(f"{title}\n{in_markdown(rows) if markdown else in_columns(rows)}")
     return "\n\n".join(parts)
-
-
-def write_json(path, results, as_dictionary):
-    path.write_text(json.dumps({"machine": machine(), "runs": [
-        {"work": work, "subject": subject, **as_dictionary(run)}
-        for (work, subject), runs in results.items() for run in runs]}, indent=1) + "\n")
 
 
 SCRIPT = """\

@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison import machine
+import report
 from landing import bench_program  # it knows the way to the harness
 import lttng_session
 from harness.daemon import Yarder
@@ -105,13 +105,7 @@ def rows_of(results, since):
 
 def table(results, since, markdown):
     rows = [[since, *POINTS, "failed"], *rows_of(results, since)]
-    if markdown:
-        rows.insert(1, ["---"] * len(rows[0]))
-        return "\n".join("| " + " | ".join(line) + " |" for line in rows)
-    widths = [max(len(line[at]) for line in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) if at == 0 else cell.rjust(width)
-                               for at, (cell, width) in enumerate(zip(line, widths)))
-                     for line in rows)
+    return report.in_markdown(rows) if markdown else report.in_columns(rows)
 
 
 def parse_arguments():
@@ -172,15 +166,15 @@ def medians(results):
 def main():
     options = parse_arguments()
     results = run_all(options)
-    print(f"{machine()}; {options.rate} calls of {options.size} bytes a second for "
+    print(f"{report.machine()}; {options.rate} calls of {options.size} bytes a second for "
           f"{options.seconds:g} s; ns, medians of {options.runs} runs")
-    for since in SINCE:
-        if rows_of(results, since):
-            print(f"\n{table(results, since, options.markdown)}")
+    there = [since for since in SINCE if rows_of(results, since)]
+    for since in there:
+        print(f"\n{table(results, since, options.markdown)}")
     if options.json:
-        options.json.write_text(json.dumps(
-            {"machine": machine(), "rate": options.rate, "size": options.size,
-             "medians": medians(results), "ways": results}, indent=1) + "\n")
+        report.write_json(
+            options.json, {f"latency-{since}": table(results, since, True) for since in there},
+            rate=options.rate, size=options.size, medians=medians(results), ways=results)
 
 
 if __name__ == "__main__":
