@@ -12,7 +12,7 @@ CONFIG ?=
 meson = /usr/bin/meson
 python = /usr/bin/python3
 pytest = $(python) -m pytest -p no:cacheprovider
-measured = compare latency
+measured = endtoend compare latency
 room_files = $(wildcard meson.build meson_options.txt engine/*/meson.build)
 
 export PYTHONDONTWRITEBYTECODE = 1

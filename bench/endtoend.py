@@ -2,170 +2,162 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a producer to the landing: records per second, CPU, and what was lost.
 
-    bench/endtoend.py [WORK...] [--runs 5] [--io uring,epoll] [--json FILE]
+    bench/endtoend.py [WORK...] [--all] [--runs 5] [--io uring,epoll] [--json FILE]
 
-Each run starts a daemon of its own, sends numbered records by `yarder send`, waits until the files
-grow no more, and checks each line. Works and loops take turns, so that what disturbs the machine
-disturbs all of them; the table shows medians, and the best and worst rate.
+Each run starts a daemon of its own, sends numbered records, waits until the files grow no more, and
+checks each line: whether it is whole, there once, and in the file it belongs to. Works and loops
+take turns, so that what disturbs the machine disturbs all of them. A first turn is not kept; the
+table shows medians, and the worst and best.
 
-    rate   records sent / time from the start of the sender to the last growth of a file
-    CPU    of the supervisor, the worker and its lanes, in seconds per million records
+    M/s    million records sent / seconds from the start of the sender to the last growth of a file
+    CPU    of the supervisor, the worker and its lanes, in seconds per million records; with that
+           of the sender
+    x base this work's figure / that of the work it says, turn by turn: median, worst and best
 """
 import argparse
-import json
 import os
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict
 
-from landing import SOURCE, audit, cpu_ns, wait_landed, warm
-from harness import processes  # landing knows the way to it
-from harness.daemon import Yarder, program
-from harness.wait import free_port
+import report
+from works import ALL, BY_REGEX_FILES, File, Work, add_options, by_regex, patterns, run_once, turns
 
-
-@dataclass(frozen=True)
-class Work:
-    """One way of a record; {folder} and {port} are filled in."""
-    says: str
-    config: str
-    send: tuple
-    count: int
-
-
-ALL = "output = file:{folder}/all.log\n"
-BY_REGEX = (r"output = sevens file:{folder}/sevens.log,match=^a \d*7 ,format=%(format)s" "\n"
-            r"output = rest file:{folder}/rest.log,rest=yes,format=%(format)s" "\n")
 TEMPLATE = "${time:%F %T} ${level} ${msg}"
+TCP = ("--tcp", "127.0.0.1:{port}")
+SYSLOG = {"send": (*TCP, "--level", "info", "--tag", "app")}
+SYSLOG_INPUT = "input = tcp:127.0.0.1:{port},parse=syslog\n"
+RING = {"send": ("--block", "--run-dir", "{folder}/run")}
+UNIX = {"send": ("--socket", "{folder}/in")}
+PROGRAM = {"produce": ("stdout",)}
 
-WORKS = {
-    "ring-file": Work(
-        "ring -> file, the text as it is", "input = ring\n" + ALL, ("--block",), 5_000_000),
-    "ring-regex": Work(
-        "ring -> two files by regex, template with time",
-        "input = ring\n" + BY_REGEX % {"format": TEMPLATE}, ("--block",), 2_000_000),
-    "tcp-file": Work(
-        "tcp, lines -> file", "input = tcp:127.0.0.1:{port}\n" + ALL,
-        ("--tcp", "127.0.0.1:{port}"), 5_000_000),
-    "tcp-syslog-regex": Work(
-        "tcp, syslog parsed -> two files by regex",
-        "input = tcp:127.0.0.1:{port},parse=syslog\n" + BY_REGEX % {"format": "text"},
-        ("--tcp", "127.0.0.1:{port}", "--level", "info", "--tag", "app"), 2_000_000),
-    "unix-file": Work(
-        "unix datagrams -> file", "input = unix:{folder}/in\n" + ALL,
-        ("--socket", "{folder}/in"), 1_000_000),
-    "udp-file": Work(
-        "udp at 200 k/s -> file", "input = udp:127.0.0.1:{port}\n" + ALL,
-        ("--udp", "127.0.0.1:{port}", "--rate", "200000"), 400_000),
-    "udp-trains": Work(
-        "the same, from a sender that hands over many at once (UDP_SEGMENT)",
-        "input = udp:127.0.0.1:{port}\n" + ALL,
-        ("--udp", "127.0.0.1:{port}", "--rate", "200000", "--gso"), 400_000),
+# name: what it is, its line, who sends, records to one file, records to two
+INPUTS = {
+    "ring": ("ring", "input = ring\n", RING, 5_000_000, 2_000_000),
+    "tcp": ("tcp, lines", "input = tcp:127.0.0.1:{port}\n", {"send": TCP}, 5_000_000, 2_000_000),
+    "tcp-syslog": ("tcp, syslog parsed", SYSLOG_INPUT, SYSLOG, 2_000_000, 2_000_000),
+    "udp": ("udp at 200 k/s", "input = udp:127.0.0.1:{port}\n",
+            {"send": ("--udp", "127.0.0.1:{port}", "--rate", "200000")}, 400_000, 400_000),
+    "unix": ("unix datagrams", "input = unix:{folder}/in\n", UNIX, 1_000_000, 1_000_000),
+    "unix-stream": ("unix, a connection", "input = unix:{folder}/in,socket=stream\n", UNIX,
+                    2_000_000, 2_000_000),
+    "stdin": ("standard input, a write(2) for each line", "input = stdin\n", PROGRAM,
+              1_000_000, 1_000_000),
+    "exec": ("a program started, a write(2) for each line",
+             "[input program]\ntype = exec\nto = exec {program}\nrestart = never\n[yarder]\n",
+             PROGRAM, 1_000_000, 1_000_000),
 }
+FORMATS = {"ring": TEMPLATE}  # a time among the text; elsewhere the text alone
+TEMPLATE_BEGIN = "^[-0-9]{10} [0-9:]{8} [a-z]+ "
+
+SIX = r"""output = all file:{folder}/all.log
+output = sevens file:{folder}/sevens.json,match=^a \d*7 [0-9a-f],format=json
+output = low file:{folder}/low.log,match=^a \d*[0-4] [0-9a-f],format=${time:%F %T} ${level} ${msg}
+output = odd file:{folder}/odd.log,level=info,not-match=^a \d*[02468] [0-9a-f],format=text
+output = tag file:{folder}/tag.log,tag=app*,match=^a \d*[12] [0-9a-f],format=text
+output = errors file:{folder}/errors.log,level=error,format=text
+"""
+SIX_FILES = (
+    File("all.log"), File("sevens.json", "7", r'^\{.*"', apart=True),
+    File("low.log", "01234", TEMPLATE_BEGIN, apart=True), File("odd.log", "13579", apart=True),
+    File("tag.log", "12", apart=True), File("errors.log", "", apart=True))
 
 
-@dataclass
-class Run:
-    rate: float
-    cpu_seconds_per_million: float
-    audit: dict
-
-    @property
-    def wrong(self):
-        return {what: self.audit[what] for what in ("missing", "twice", "torn", "backward")
-                if self.audit[what]}
-
-
-def run_once(work, io, options):
-    folder = Path(tempfile.mkdtemp(prefix="yarder-bench-", dir=options.folder))
-    words = {"{folder}": str(folder), "{port}": str(free_port())}
-
-    def fill(text):
-        for word, value in words.items():
-            text = text.replace(word, value)
-        return text
-
-    count = options.count or work.count
-    command = [str(program()), "send", "--sequence", SOURCE, "--count", str(count),
-               "--size", str(options.size), *map(fill, work.send)]
-    try:
-        warm(folder, count * options.size * 3 // 2)
-        with Yarder(folder, fill(work.config), arguments=["--io", io]) as yarder:
-            if "--block" in work.send:
-                command += ["--run-dir", str(yarder.run_dir)]
-            daemon = [yarder.pid, *processes.descendants(yarder.pid)]
-            before_ns = cpu_ns(daemon)
-            start = time.monotonic()
-            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as sender:
-                files = [Path(file) for file in landing(yarder)]
-                landed = wait_landed(files, lambda: sender.poll() is not None)
-                assert sender.returncode == 0, sender.stderr.read()
-            spent_ns = cpu_ns(daemon) - before_ns
-        return Run(count / (landed - start), spent_ns / 1000 / count, audit(count, files))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def make_works():
+    works = {}
+    for name, (says, line, sender, one, two) in INPUTS.items():
+        begin = TEMPLATE_BEGIN if name in FORMATS else "^"
+        works[f"{name}-file"] = Work(f"{says} -> file", line + ALL, one, **sender)
+        works[f"{name}-regex"] = Work(
+            f"{says} -> two files by regex" + (", template with time" if name in FORMATS else ""),
+            line + by_regex(template=FORMATS.get(name, "text")), two, **sender,
+            files=tuple(File(file.name, file.digits, begin) for file in BY_REGEX_FILES))
+    works["ring-six"] = Work(
+        "ring -> six files: all, json, template with time, by level, by tag, errors",
+        "input = ring\n" + SIX, 1_000_000, (*RING["send"], "--tag", "app"), files=SIX_FILES)
+    for count, aim in ((100, 1.15), (1000, 1.40)):
+        for matching in (0, 1):
+            works[f"tcp-syslog-{count}{'-some' if matching else ''}"] = Work(
+                f"tcp-syslog-regex with {count} patterns, " +
+                ("a tenth of the others take something" if matching else "one takes something"),
+                SYSLOG_INPUT + by_regex(patterns(count, matching)), 2_000_000, **SYSLOG,
+                files=BY_REGEX_FILES, base="tcp-syslog-regex", aim=aim)
+    return works
 
 
-def landing(yarder):
-    """The files of a configuration's outputs, in its order."""
-    lines = yarder.config.read_text().splitlines()
-    return [line.split("file:")[1].split(",")[0] for line in lines if line.startswith("output")]
+WORKS = make_works()
+USUAL = ("ring-file", "ring-regex", "ring-six", "tcp-file", "tcp-syslog-regex", "tcp-syslog-100",
+         "tcp-syslog-1000", "unix-file", "udp-file")
+HEAD = ["work", "loop", "M/s", "worst-best", "CPU s/M", "with sender", "base", "M/s x base",
+        "worst-best", "CPU x base", "worst-best", "lost or wrong"]
 
 
-def report(results):
-    print(f"{'work':18} {'loop':6} {'rate M/s':>9} {'worst-best':>12} {'CPU s/M':>8} "
-          " lost or wrong")
-    for (name, io), runs in results.items():
-        rates = sorted(run.rate / 1e6 for run in runs)
-        cpu = statistics.median(run.cpu_seconds_per_million for run in runs)
-        wrong = "; ".join(str(run.wrong) for run in runs if run.wrong) or "nothing"
-        print(f"{name:18} {io:6} {statistics.median(rates):9.2f} "
-              f"{f'{rates[0]:.2f}-{rates[-1]:.2f}':>12} {cpu:8.3f}  {wrong}")
+def row(name, io, results):
+    runs, base = results[name, io], results.get((WORKS[name].base, io))
+    rates = [run.rate / 1e6 for run in runs]
+    wrong = "; ".join(str(run.wrong) for run in runs if run.wrong) or "nothing"
+    return [name, io, f"{statistics.median(rates):.2f}", report.spread(rates),
+            report.median(runs, "cpu_seconds_per_million", 3),
+            report.median(runs, "cpu_seconds_per_million_with_sender", 3),
+            WORKS[name].base if base else "-", *report.ratios(runs, base, "rate"),
+            *report.ratios(runs, base, "cpu_seconds_per_million"), wrong]
+
+
+def judge(name, io, results):
+    """Whether a work that is held against another keeps its aim, in a line."""
+    base = results.get((WORKS[name].base, io))
+    if base is None:
+        return []
+    rate, cpu = (report.ratio(results[name, io], base, figure)
+                 for figure in ("rate", "cpu_seconds_per_million"))
+    aim = WORKS[name].aim
+    word = "kept" if max(1 / rate, cpu) <= aim else "missed"
+    return [f"* {name} {io}: a record takes {1 / rate:.2f} times the time and {cpu:.2f} times the "
+            f"CPU that it takes in {WORKS[name].base}; the aim is at most {aim:.2f}: {word}."]
+
+
+def table(results, markdown):
+    rows = [HEAD, *(row(name, io, results) for name, io in results)]
+    text = report.in_markdown(rows) if markdown else report.in_columns(rows, left=2)
+    said = [line for name, io in results for line in judge(name, io, results)]
+    return "\n\n".join([text, *(["\n".join(said)] if said else [])])
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="works:\n" + "\n".join(f"  {name:18} {work.says}" for name, work in WORKS.items()))
-    parser.add_argument("works", nargs="*", metavar="WORK", help="all of them if none is named")
-    parser.add_argument("--runs", type=int, default=5)
+        epilog="works (* usual):\n" + "\n".join(
+            f" {'*' if name in USUAL else ' '}{name:20} {work.says}"
+            for name, work in WORKS.items()))
+    parser.add_argument("works", nargs="*", metavar="WORK", help="the usual ones if none is named")
+    parser.add_argument("--all", action="store_true", help="all of them, which takes a while")
     parser.add_argument("--io", default="uring,epoll", help="loops, with commas between")
-    parser.add_argument("--count", type=int, help="records of each run, instead of the work's own")
-    parser.add_argument("--size", type=int, default=200, help="bytes of a record")
-    parser.add_argument("--folder", default="/dev/shm", help="where the files fall")
-    parser.add_argument("--json", type=Path, help="all figures of all runs")
+    add_options(parser)
     options = parser.parse_args()
-    options.works = options.works or list(WORKS)
+    options.works = list(WORKS) if options.all else options.works or list(USUAL)
     unknown = set(options.works) - set(WORKS)
     if unknown:
         parser.error(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(WORKS)}")
+    if options.runs < 1:
+        parser.error("--runs: at least one is kept")
     return options
 
 
 def main():
     options = parse_arguments()
-    results = {(name, io): [] for name in options.works for io in options.io.split(",")}
-    for turn in range(options.runs + 1):
-        for name, io in results:
-            run = run_once(WORKS[name], io, options)
-            if turn > 0:  # the first warms the caches
-                results[name, io].append(run)
-            print(f"{turn}/{options.runs} {name} {io}: {run.rate / 1e6:.2f} M/s",
-                  file=sys.stderr)
-    report(results)
+    results = turns(
+        options, {(name, io): lambda work=WORKS[name], io=io: run_once(work, options, io)
+                  for name in options.works for io in options.io.split(",")},
+        lambda run: f"{run.rate / 1e6:.2f} M/s")
+    print(f"{report.machine()}; medians of {options.runs} runs\n")
+    print(table(results, options.markdown))
     if options.json:
-        options.json.write_text(json.dumps(
-            [{"work": name, "loop": io, "rate": run.rate, "audit": run.audit,
-              "cpu_seconds_per_million": run.cpu_seconds_per_million}
-             for (name, io), runs in results.items() for run in runs], indent=1))
+        report.write_json(options.json, {"endtoend": table(results, True)}, runs=[
+            {"work": name, "loop": io, **asdict(run)}
+            for (name, io), runs in results.items() for run in runs])
     return 1 if any(run.wrong for runs in results.values() for run in runs) else 0
 
 
 if __name__ == "__main__":
-    os.environ.pop("YARDER_IO", None)
+    os.environ.pop("YARDER_IO", None)  # --io says which loop
     sys.exit(main())

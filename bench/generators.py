@@ -47,11 +47,11 @@ class Send:
 class Gated:
     """A producer that waits for its gate; whoever compares starts it, or the subject does."""
 
-    def __init__(self, how, folder, count, size):
+    def __init__(self, how, folder, count, size, target=None):
         self.gate, self.report = folder / "gate", folder / "report"
         os.mkfifo(self.gate)
         self.words = [bench_program("produce"), how, SOURCE, count, size, self.gate, self.report,
-                      folder / "all.log"]
+                      target or folder / "all.log"]
         self.process = None
         self.held = -1
 
@@ -59,8 +59,8 @@ class Gated:
         """Its command, as the subject's configuration takes it."""
         return " ".join(map(str, self.words))
 
-    def launch(self):
-        self.process = subprocess.Popen(list(map(str, self.words)))
+    def launch(self, stdout=None):
+        self.process = subprocess.Popen(list(map(str, self.words)), stdout=stdout)
 
     def begin(self):
         """Opens the gate once the producer stands before it."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every figure from a producer to the landing needs: files that grow, CPU, memory, the audit.
 
-Shared by endtoend.py and compare.py. `subject` is a set of processes, whatever program they run.
+Shared by the programs that measure. `subject` is a set of processes, whatever program they run.
 """
 import contextlib
 import json
@@ -75,15 +75,24 @@ def warm(folder, size):
     path.unlink()
 
 
-def lines_unlike(pattern, file):
-    """How many lines of a file an extended regular expression does not match."""
-    result = subprocess.run(["grep", "-vcE", pattern, file], capture_output=True, text=True,
+def _grep_count(how, pattern, file):
+    result = subprocess.run(["grep", how, "-e", pattern, file], capture_output=True, text=True,
                             env={"LC_ALL": "C", "PATH": os.environ["PATH"]}, check=False)
     return int(result.stdout)
 
 
-def audit(count, files):
-    """What the checker finds of `count` records of one sender, as a dictionary."""
-    result = subprocess.run([bench_program("audit"), SOURCE, "1", str(count), *map(str, files)],
-                            check=True, capture_output=True, text=True)
+def lines_like(pattern, file):
+    """How many lines of a file an extended regular expression matches."""
+    return _grep_count("-cE", pattern, file)
+
+
+def lines_unlike(pattern, file):
+    return _grep_count("-vcE", pattern, file)
+
+
+def audit(count, files, senders=1):
+    """What the checker finds of `count` records of each sender, as a dictionary."""
+    result = subprocess.run(
+        [bench_program("audit"), SOURCE, str(senders), str(count), *map(str, files)],
+        check=True, capture_output=True, text=True)
     return json.loads(result.stdout)

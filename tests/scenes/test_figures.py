@@ -37,7 +37,7 @@ def test_tables_go_between_their_marks(folder):
 
 
 def test_the_document_has_a_place_for_each_table(folder):
-    names = ["compare", *(f"latency-{since}" for since in ("call", "due", "burst", "landed"))]
+    names = ["compare", "endtoend", *(f"latency-{since}" for since in ("call", "due", "burst", "landed"))]
     copy = folder / "performance.md"
     shutil.copy(DOCUMENT, copy)
     found = write_found(folder / "all.json", **{name: f"| {name} |" for name in names})
