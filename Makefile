@@ -7,18 +7,19 @@ ENDTOEND_ARGUMENTS ?=
 COMPARE_ARGUMENTS ?=
 LATENCY_ARGUMENTS ?=
 REST_ARGUMENTS ?=
+CURVES_ARGUMENTS ?=
 CONFIG ?=
 
 meson = /usr/bin/meson
 python = /usr/bin/python3
 pytest = $(python) -m pytest -p no:cacheprovider
-measured = endtoend compare latency
+measured = endtoend compare latency curves
 room_files = $(wildcard meson.build meson_options.txt engine/*/meson.build)
 
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help setup setup-needed build run test check tidy format bench fuzz soak torture
-.PHONY: endtoend compare latency rest tables install clean test-aarch64
+.PHONY: endtoend compare latency rest curves tables install clean test-aarch64
 .DEFAULT_GOAL = build
 
 help:
@@ -34,6 +35,7 @@ help:
 	@echo 'make compare  the same beside other log shippers (COMPARE_ARGUMENTS=...)'
 	@echo 'make latency  what one call costs the program that logs (LATENCY_ARGUMENTS=...)'
 	@echo 'make rest     what the daemon costs while nothing is logged (REST_ARGUMENTS=...)'
+	@echo 'make curves   how the cost grows: sizes, senders, patterns, outputs (CURVES_ARGUMENTS=...)'
 	@echo 'make tables   what these found, put into docs/performance.md'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make soak     the long scenes; make torture: kill and fault at random'
@@ -100,6 +102,12 @@ rest: setup
 	@$(MAKE) --no-print-directory build
 	@mkdir -p build/reports
 	$(python) bench/rest.py --json build/reports/rest.json $(REST_ARGUMENTS)
+
+curves: setup
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build/reports
+	$(python) bench/curves.py --json build/reports/curves.json --svg build/reports \
+	    $(CURVES_ARGUMENTS)
 
 tables:
 	$(python) bench/tables.py $(wildcard $(measured:%=build/reports/%.json))

@@ -8,21 +8,32 @@
  * HOW   write   write(2) of each record to FILE, opened for appending
  *       fwrite  fwrite under a mutex to FILE, flushed at the end: what a buffered logger does
  *       stdout  write(2) of each record to standard output, waiting where it does not block
+ *       tcp     FILE is PORT:BUSY:IDLE: so many connections to that port of loopback, opened before
+ *               the gate. The busy ones take turns with PIECE_RECORDS lines; each sends COUNT, as
+ *               SOURCE, or as SOURCE-0, SOURCE-1 ... where there are several
  * GATE  a FIFO: it starts when somebody opens that for writing, and ends when they close it, so
  *       that whoever started it does not take its end for trouble while it is being measured
  * REPORT is made when all is written: the nanoseconds on a CPU that it took
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/text.h"
 #include "cli/sequence.h"
 
-enum { SIZE_MAX_BYTES = 32 << 10 };
+enum {
+    SIZE_MAX_BYTES = 32 << 10,
+    PIECE_RECORDS = 16,
+    CONNECTIONS_MAX = 10000,
+    NAME_BYTES = SEQUENCE_SOURCE_BYTES_MAX + 1
+};
 
 static int cpu_ns(int64_t *ns)
 {
@@ -82,6 +93,91 @@ static int fwrite_each(struct sequence *sequence, uint64_t count, const char *pa
     return fclose(file) == 0 && good ? 0 : -EIO;
 }
 
+struct connection {
+    struct sequence sequence;
+    uint64_t sent;
+    int fd;
+};
+
+struct connections {
+    struct connection *at;
+    uint64_t busy;
+    uint64_t all; /* the idle ones stand behind the busy ones */
+};
+
+/* A connection holds a descriptor here and one in the daemon. */
+static int allow_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return -errno;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
+}
+
+static int connect_one(struct connection *connection, uint16_t port)
+{
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+        .sin_port = htons(port),
+        .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connection->fd < 0 ||
+        connect(connection->fd, (const struct sockaddr *)(const void *)&address, sizeof(address)) <
+            0) {
+        return -errno;
+    }
+    return 0;
+}
+
+/* PORT:BUSY:IDLE; they stay open until the process ends. */
+static int connect_all(
+    struct connections *connections, const char *target, const char *source, uint64_t size)
+{
+    unsigned port = 0;
+    unsigned busy = 0;
+    unsigned idle = 0;
+    char end = '\0';
+    if (sscanf(target, "%5u:%5u:%5u%c", &port, &busy, &idle, &end) != 3 || port > UINT16_MAX ||
+        busy == 0 || busy + idle > CONNECTIONS_MAX) {
+        return -EINVAL;
+    }
+    *connections = (struct connections){.busy = busy, .all = busy + idle};
+    connections->at = calloc(connections->all, sizeof(*connections->at));
+    int r = connections->at == NULL ? -ENOMEM : allow_descriptors();
+    for (uint64_t i = 0; r == 0 && i < connections->all; i++) {
+        char name[NAME_BYTES];
+        (void)snprintf(
+            name, sizeof(name), busy > 1 ? "%.40s-%llu" : "%.40s", source, (unsigned long long)i);
+        sequence_open(&connections->at[i].sequence, name, (size_t)size);
+        r = connect_one(&connections->at[i], (uint16_t)port);
+    }
+    return r;
+}
+
+static int send_piece(struct connection *connection, uint64_t count)
+{
+    static char piece[PIECE_RECORDS * (SIZE_MAX_BYTES + 1)];
+    size_t bytes = 0;
+    for (int i = 0; i < PIECE_RECORDS && connection->sent < count; i++) {
+        bytes += sequence_write(&connection->sequence, piece + bytes, connection->sent);
+        piece[bytes++] = '\n';
+        connection->sent++;
+    }
+    return write_whole(connection->fd, piece, bytes);
+}
+
+static int send_turns(const struct connections *connections, uint64_t count)
+{
+    int r = 0;
+    for (uint64_t sent = 0; r == 0 && sent < count; sent += PIECE_RECORDS) {
+        for (uint64_t i = 0; r == 0 && i < connections->busy; i++) {
+            r = send_piece(&connections->at[i], count);
+        }
+    }
+    return r;
+}
+
 static int produce(const char *how, struct sequence *sequence, uint64_t count, const char *path)
 {
     if (strcmp(how, "stdout") == 0) {
@@ -110,9 +206,17 @@ static int run(char **argv, struct sequence *sequence, uint64_t count)
     int64_t before_ns = 0;
     int64_t after_ns = 0;
     char byte;
+    struct connections connections = {0};
+    const bool tcp = strcmp(argv[1], "tcp") == 0;
+    int r = tcp ? connect_all(&connections, argv[7], argv[2], sequence->size) : 0;
+    if (r < 0) {
+        return r;
+    }
     YARDER_OWN_FD int gate = open(argv[5], O_RDONLY | O_CLOEXEC);
-    int r = gate < 0 ? -errno : cpu_ns(&before_ns);
-    r = r < 0 ? r : produce(argv[1], sequence, count, argv[7]);
+    r = gate < 0 ? -errno : cpu_ns(&before_ns);
+    if (r == 0) {
+        r = tcp ? send_turns(&connections, count) : produce(argv[1], sequence, count, argv[7]);
+    }
     r = r < 0 ? r : cpu_ns(&after_ns);
     r = r < 0 ? r : report(argv[6], after_ns - before_ns);
     while (r == 0 && read(gate, &byte, 1) < 0 && errno == EINTR) {

@@ -97,11 +97,12 @@ class RingProducer:
 
     SAID = re.compile(r"sent (\d+) lost (\d+)")
 
-    def __init__(self, yarder, source, rate):
+    def __init__(self, yarder, source, rate, size=100, wrapper=()):
         self.source = source
         self.process = subprocess.Popen(
-            [str(program()), "send", "--run-dir", str(yarder.run_dir), "--sequence", source,
-             "--count", "0", "--rate", str(rate), "--block"],
+            [*wrapper, str(program()), "send", "--run-dir", str(yarder.run_dir),
+             "--sequence", source, "--count", "0", "--rate", str(rate), "--size", str(size),
+             "--block"],
             stderr=subprocess.PIPE, text=True)
         self.counts = {}
 

@@ -1,12 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of the document are put in by a program, which is tried here."""
+"""Curves and the tables of the document are made here in small."""
 import json
+import os
 import shutil
 import subprocess
 
-from harness.daemon import ROOT
+import pytest
 
+from harness.daemon import ROOT, program
+
+BENCH = program().parent / "bench"
 DOCUMENT = ROOT / "docs" / "performance.md"
+
+built = pytest.mark.skipif(
+    not all((BENCH / name).exists() for name in ("audit", "produce", "latency", "neighbour")),
+    reason="the programs that measure are not built")
+
+
+def measure(folder, name, *arguments, seconds=100):
+    """What a program has written as JSON, and its result."""
+    figures = folder / f"{name}.json"
+    result = subprocess.run(
+        [ROOT / "bench" / f"{name}.py", "--runs", "1", "--warm", "0", "--folder", folder, "--json",
+         figures, *map(str, arguments)],
+        capture_output=True, text=True, timeout=seconds, check=False)
+    return json.loads(figures.read_text()) if figures.exists() else None, result
+
+
+@built
+@pytest.mark.seconds(110)
+@pytest.mark.skipif(os.environ.get("YARDER_IO") == "epoll", reason="it takes a while: once")
+def test_every_point_of_every_curve(folder):
+    found, result = measure(folder, "curves", "--io", os.environ.get("YARDER_IO", "auto"),
+                            "--count", "200", "--seconds", "0.05", "--svg", folder / "svg")
+    assert result.returncode == 0, result.stdout + result.stderr
+    points = {}
+    for run in found["runs"]:
+        points.setdefault(run["part"], []).append(run["x"])
+        assert not any(count for what, count in run["audit"].items() if what != "records"), run
+        assert run["audit"]["records"] > 0 and run["rate"] > 0, run
+        assert run["cpu_seconds_per_million_with_sender"] > run["cpu_seconds_per_million"] > 0, run
+    assert {part: (min(at), max(at)) for part, at in points.items()} == {
+        "sizes": (50, 65536), "producers": (1, 64), "connections": (0, 2000),
+        "patterns": (1, 1000), "outputs": (1, 16)}
+    neighbours = {tuple(run["key"][1:]): run for run in found["neighbours"]}
+    assert neighbours or "left out: neighbour" in result.stderr
+    for key, run in neighbours.items():
+        assert run["seconds"] > 0 and run["missing"] == 0, run
+        assert (run["producer_cpu"] > 0) == (key[-1] not in ("alone", 0)), run
+    if shutil.which("gnuplot") is not None:
+        for part in points:
+            assert (folder / "svg" / f"curves-{part}-cpu.svg").read_text().startswith("<?xml")
+    assert not list(folder.glob("yarder-*")), "what runs made is gone"
 
 
 def put_tables(document, *files):
@@ -37,7 +82,10 @@ def test_tables_go_between_their_marks(folder):
 
 
 def test_the_document_has_a_place_for_each_table(folder):
-    names = ["compare", "endtoend", *(f"latency-{since}" for since in ("call", "due", "burst", "landed"))]
+    names = ["endtoend", "compare", "latency-call", "latency-due", "latency-burst",
+             "latency-landed", *(
+        f"curves-{part}" for part in ("sizes", "producers", "connections", "patterns", "outputs",
+                                      "neighbour"))]
     copy = folder / "performance.md"
     shutil.copy(DOCUMENT, copy)
     found = write_found(folder / "all.json", **{name: f"| {name} |" for name in names})
