@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File systems that are full, or hang, on demand: mounted for one scene, by root alone."""
+"""File systems that are full, slow, or hang, on demand: mounted for one scene, by root alone."""
 import os
 import subprocess
 
 import pytest
+
+from harness.daemon import ROOT
+from harness.wait import wait_until
 
 COMMAND_SECONDS = 20
 
@@ -88,3 +91,38 @@ class Freezable(_Mount):
     def thaw(self):
         assert self._change("--unfreeze")
         self.frozen = False
+
+
+class Slow(_Mount):
+    """A file system that takes so many bytes a second, until hurry(): tests/apps/slow_files.py."""
+
+    def __init__(self, path, bytes_a_second):
+        super().__init__(path)
+        self.bytes_a_second = bytes_a_second
+
+    def __enter__(self):
+        if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+            pytest.skip("needs root and /dev/fuse, to mount a file system")
+        self.path.mkdir()
+        self.server = subprocess.Popen(
+            ["/usr/bin/python3", ROOT / "tests" / "apps" / "slow_files.py", self.path,
+             str(self.bytes_a_second)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: self.server.poll() is not None or os.path.ismount(self.path),
+                   COMMAND_SECONDS, "a slow file system")
+        if self.server.poll() is not None:
+            with self.server.stderr as stderr:
+                pytest.skip(f"cannot mount a slow file system here: {stderr.read().strip()}")
+        return self
+
+    def hurry(self):
+        self.server.stdin.close()
+
+    def __exit__(self, kind, trouble, trace):
+        self.hurry()
+        super().__exit__(kind, trouble, trace)
+        try:
+            self.server.wait(COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+            self.server.wait()
+        self.server.stderr.close()

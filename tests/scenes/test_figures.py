@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Curves and the tables of the document are made here in small."""
+"""Curves, trouble and the tables of the document are made here in small."""
 import json
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
+from harness import mounts
 from harness.daemon import ROOT, program
 
 BENCH = program().parent / "bench"
+NOT_HERE = 77
 DOCUMENT = ROOT / "docs" / "performance.md"
 
 built = pytest.mark.skipif(
@@ -54,6 +57,42 @@ def test_every_point_of_every_curve(folder):
     assert not list(folder.glob("yarder-*")), "what runs made is gone"
 
 
+@built
+@pytest.mark.seconds(90)
+def test_trouble(folder):
+    """Small queues are full soon. What is not in the good file, its program was told of."""
+    found, result = measure(folder, "trouble", "alone", "well", "default", "drop-newest", "--io",
+                            os.environ.get("YARDER_IO", "auto"), "--rate", "50000", "--seconds",
+                            "1", "--queue", "1M", seconds=80)
+    if result.returncode == NOT_HERE:
+        pytest.skip(result.stderr.strip())
+    runs = {run["case"]: run for run in found["runs"]}
+    assert set(runs) == {"alone", "well", "default", "drop-newest"}, result.stderr
+    for name, run in runs.items():
+        assert run["lost"] == run["failed"] == run["ring_lost"], run
+        assert run["dropped"]["good"] == 0 and run["cpu_seconds_per_million"] > 0, run
+        bad = {output for output, count in run["dropped"].items() if count}
+        assert name == "default" or bad == ({"hanging", "slow"} if name == "drop-newest" else set())
+    lost = any(run["lost"] for name, run in runs.items() if name != "default")
+    assert result.returncode == (1 if lost else 0), result.stderr
+    assert "| drop-newest | " in found["tables"]["trouble"]
+    assert not list(folder.glob("yarder-*")), "what runs made is gone"
+
+
+def test_the_slow_file_system_is_slow(folder):
+    """And holds what was written; that hurries once it is told to."""
+    with mounts.Slow(folder / "slow", 20_000) as slow:
+        with open(slow.path / "file", "ab", buffering=0) as file:
+            began = time.monotonic()
+            file.write(b"a" * 10_000)
+            assert time.monotonic() - began >= 0.5
+            slow.hurry()
+            began = time.monotonic()
+            file.write(b"b" * 1_000_000)
+            assert time.monotonic() - began < 40, "it would have taken 50 s"
+        assert (slow.path / "file").read_bytes() == b"a" * 10_000 + b"b" * 1_000_000
+
+
 def put_tables(document, *files):
     return subprocess.run([ROOT / "bench" / "tables.py", "--document", document, *files],
                           capture_output=True, text=True, timeout=20, check=False)
@@ -83,7 +122,7 @@ def test_tables_go_between_their_marks(folder):
 
 def test_the_document_has_a_place_for_each_table(folder):
     names = ["endtoend", "compare", "latency-call", "latency-due", "latency-burst",
-             "latency-landed", *(
+             "latency-landed", "trouble", *(
         f"curves-{part}" for part in ("sizes", "producers", "connections", "patterns", "outputs",
                                       "neighbour"))]
     copy = folder / "performance.md"
