@@ -91,6 +91,7 @@ struct output {
     uint32_t slots_count;
     uint32_t last_slot;   /* of the record before: most records go where that went */
     struct queue_run run; /* between output_run_begin and its end */
+    bool run_drops;       /* that one is dropped instead: its queue is full */
     uint32_t under_way;   /* jobs in the lane */
     uint64_t blocked_ns;  /* since when nothing moves while the queue is full; 0: it is not */
     uint64_t block_limit_ns;
@@ -149,15 +150,15 @@ void output_put(
 /*
  * The common case of both, for records in a row that all go to this output, once each: begin
  * renders as many of them, from the first, as find room at once in one buffer, and answers how
- * many; end takes the first `count` of these. In between nothing else is put here. What begin did
- * not take is asked for again: 0 means that the first of them goes the way above, whether because
- * of a full queue, its length or its file.
+ * many (all of them if they are to be dropped); end takes the first `count` of these. In between
+ * nothing else is put here. What begin did not take is asked for again: 0 means that the first of
+ * them goes the way above, whether because of a full queue, its length or its file.
  *
  * So records with the same outputs go together: begin for each of the outputs with the count of the
  * one before, end for each with the last count. What was rendered and not taken is forgotten.
  */
 YARDER_MUST_USE uint32_t output_run_begin(
-    struct output *output, const struct yarder_record *records, uint32_t count);
+    struct output *output, const struct yarder_record *records, uint32_t count, uint64_t now_ns);
 void output_run_end(struct output *output, uint32_t count, uint64_t now_ns);
 
 /* Whether the lane had answered anything: then the private state has changed. */

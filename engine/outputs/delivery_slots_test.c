@@ -155,7 +155,7 @@ static void a_run_ends_with_its_file(void **state)
     }
     uint32_t count = YARDER_COUNT_OF(tags);
     for (uint32_t at = 0; at < count;) {
-        uint32_t run = output_run_begin(&world.output, &records[at], count - at);
+        uint32_t run = output_run_begin(&world.output, &records[at], count - at, world.now_ns);
         assert_int_equal(run, runs[at]);
         if (run == 0) {
             assert_false(output_blocks(&world.output, &records[at], world.now_ns));
@@ -192,7 +192,7 @@ static void a_run_fills_the_queue_and_no_more(void **state)
     uint32_t all = 0;
     uint32_t run = 1;
     while (run > 0) {
-        run = output_run_begin(&world.output, records, YARDER_COUNT_OF(records));
+        run = output_run_begin(&world.output, records, YARDER_COUNT_OF(records), world.now_ns);
         output_run_end(&world.output, run, world.now_ns);
         all += run;
     }
@@ -200,10 +200,10 @@ static void a_run_fills_the_queue_and_no_more(void **state)
     assert_in_range(all, 4 * 16, 4 * 18);
     world.now_ns += 3 * second_ns;
     assert_false(output_blocks(&world.output, &records[0], world.now_ns));
-    assert_int_equal(output_run_begin(&world.output, records, 1), 0);
-    output_put(&world.output, &records[0], 1, world.now_ns);
+    assert_int_equal(output_run_begin(&world.output, records, 10, world.now_ns), 10);
+    output_run_end(&world.output, 3, world.now_ns); /* another output took no more of them */
     const struct hold_output *counts = &world.hold->outputs[0];
-    assert_int_equal(counts->dropped[HOLD_DROPPED_FULL], 1);
+    assert_int_equal(counts->dropped[HOLD_DROPPED_FULL], 3);
     world_check_ledger(&world);
     world.output.fenced = false;
     world_deliver(&world);

@@ -50,7 +50,7 @@ static void put_run(struct world *world)
         records[i] = (struct yarder_record){.text = {texts[i], bytes}};
     }
     uint32_t count = 1 + below(RUN_MAX);
-    uint32_t fit = output_run_begin(&world->output, records, count);
+    uint32_t fit = output_run_begin(&world->output, records, count, world->now_ns);
     assert_true(fit <= count);
     if (fit == 0) {
         put_next(world);

@@ -153,6 +153,12 @@ static inline void note_put(struct output *output, struct output_slot *slot, uin
     }
 }
 
+static void drop_full(struct output *output, uint32_t count, uint64_t now_ns)
+{
+    output->counts->dropped[HOLD_DROPPED_FULL] += count;
+    output_complain(output, now_ns, "queue full, records are dropped and counted");
+}
+
 static void put_or_drop(struct output *output, struct output_slot *slot,
     const struct yarder_record *record, uint64_t now_ns)
 {
@@ -160,8 +166,7 @@ static void put_or_drop(struct output *output, struct output_slot *slot,
         note_put(output, slot, now_ns);
         return;
     }
-    output->counts->dropped[HOLD_DROPPED_FULL]++;
-    output_complain(output, now_ns, "queue full, records are dropped and counted");
+    drop_full(output, 1, now_ns);
 }
 
 void output_put(
@@ -196,17 +201,31 @@ static inline size_t render_within(
     return bound_of(output, record) <= room ? render(output, record, at) : 0;
 }
 
+/* The queue is full, and the policy is to drop what comes. */
+static bool drops_now(struct output *output, const struct output_slot *slot,
+    const struct yarder_record *record, uint64_t now_ns)
+{
+    size_t needed = needed_by(output, record);
+    return output->path_is_constant && needed != SIZE_MAX &&
+           output->config->on_full.policy != OUTPUT_FULL_DROP_OLDEST &&
+           !queue_has_room(&output->pool, slot->queue, needed) && !is_patient(output, now_ns);
+}
+
 uint32_t output_run_begin(
-    struct output *output, const struct yarder_record *records, uint32_t count)
+    struct output *output, const struct yarder_record *records, uint32_t count, uint64_t now_ns)
 {
     if (output->lane == NULL) {
         return count;
     }
     const struct output_slot *slot = &output->slots[output->last_slot];
     struct queue_run *run = &output->run;
-    if (count == 0 || output->gone || !slot_takes(output, slot, &records[0]) ||
-        !queue_run_begin(&output->pool, slot->queue, bound_of(output, &records[0]), run)) {
+    if (count == 0 || output->gone || !slot_takes(output, slot, &records[0])) {
         return 0;
+    }
+    output->run_drops = false;
+    if (!queue_run_begin(&output->pool, slot->queue, bound_of(output, &records[0]), run)) {
+        output->run_drops = drops_now(output, slot, &records[0], now_ns);
+        return output->run_drops ? count : 0;
     }
     uint32_t put = 0;
     do {
@@ -225,6 +244,10 @@ void output_run_end(struct output *output, uint32_t count, uint64_t now_ns)
     output->counts->copies += count;
     if (output->lane == NULL || count == 0) {
         output->counts->delivered += count;
+        return;
+    }
+    if (YARDER_UNLIKELY(output->run_drops)) {
+        drop_full(output, count, now_ns);
         return;
     }
     struct output_slot *slot = &output->slots[output->last_slot];

@@ -135,7 +135,7 @@ static uint32_t place_run(struct sink *sink, const struct route_verdict *verdict
         run++;
     }
     for (uint64_t left = outputs; left != 0 && run > 0; left &= left - 1) {
-        run = output_run_begin(&sink->outputs[__builtin_ctzll(left)], records, run);
+        run = output_run_begin(&sink->outputs[__builtin_ctzll(left)], records, run, now_ns);
     }
     for (uint64_t left = outputs; left != 0 && run > 0; left &= left - 1) {
         output_run_end(&sink->outputs[__builtin_ctzll(left)], run, now_ns);
