@@ -7,6 +7,7 @@
 Runs the programs of bench/*_bench.cc (ROOM: the beginning of a program's name, as `ring`). Figures
 are medians of the runs, which take turns.
 
+    a record   of the lane: a write; of commit: one, whose bytes are the state's
     x memcpy   time of a record / that of copying as many bytes, where the same program measures
                that too (`copy`): in memory as large as the leaf's, one record behind the other
 """
@@ -42,6 +43,7 @@ def run(program, options):
     figures = {}
     for one in json.loads(result.stdout)["benchmarks"]:
         name = re.sub(r"/(manual_time|real_time)$", "", one["name"])
+        name += f" ({one['label']})" if one.get("label") else ""
         if one.get("error_occurred"):
             print(f"left out: {program.name} {name}: {one['error_message']}", file=sys.stderr)
         else:

@@ -21,7 +21,7 @@ install_libraries() {
     before=$(dpkg-query -W 2>/dev/null | wc -l)
     "$top/packaging/setup.sh" compare || return 1
     [ "$(dpkg-query -W 2>/dev/null | wc -l)" -eq "$before" ] || [ ! -f "$top/build/build.ninja" ] ||
-        meson setup --reconfigure "$top/build" >/dev/null
+        /usr/bin/meson setup --reconfigure "$top/build" >/dev/null
 }
 
 # In a subshell: its folder goes whatever happens.
