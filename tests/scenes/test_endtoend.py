@@ -29,7 +29,8 @@ def test_every_work_loses_nothing(folder):
          "--io", io, "--folder", folder, "--json", figures], check=True, timeout=80,
         capture_output=True, text=True)
     runs = json.loads(figures.read_text())["runs"]
-    inputs = ("ring", "tcp", "tcp-syslog", "udp", "udp-trains", "unix", "unix-stream", "stdin", "exec")
+    inputs = ("ring", "tcp", "tcp-syslog", "udp", "udp-trains", "unix", "unix-stream", "stdin",
+              "exec")
     assert {run["work"] for run in runs} == {
         f"{name}-{where}" for name in inputs for where in ("file", "regex")} | {
         "ring-six", "tcp-syslog-100", "tcp-syslog-1000", "tcp-syslog-100-some",
