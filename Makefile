@@ -14,7 +14,7 @@ CONFIG ?=
 meson = /usr/bin/meson
 python = /usr/bin/python3
 pytest = $(python) -m pytest -p no:cacheprovider
-measured = endtoend compare latency curves trouble
+measured = endtoend compare latency curves trouble rest
 room_files = $(wildcard meson.build meson_options.txt engine/*/meson.build)
 
 export PYTHONDONTWRITEBYTECODE = 1

@@ -13,7 +13,6 @@ are watched for some seconds.
     Pss       of both processes, KiB: before the first producer, and with all of them
 """
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import report
 from landing import pss_bytes
 from harness import processes  # landing knows the way to it
 from harness.daemon import Yarder, program
@@ -100,11 +100,16 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def table(results, markdown):
+    rows = [["loop", "wake-ups/s", "CPU %", "Pss KiB alone", f"with {results[0]['producers']}"]]
+    rows += [[one["loop"], f"{one['wakeups_per_second']:.1f}", f"{one['cpu_percent']:.3f}",
+              str(one["pss_kib_alone"]), str(one["pss_kib_with_producers"])] for one in results]
+    return report.in_markdown(rows) if markdown else report.in_columns(rows)
+
+
 def main():
     options = parse_arguments()
     results = []
-    print(f"{'loop':6} {'wake-ups/s':>10} {'CPU %':>7} {'Pss alone':>10} "
-          f"{f'Pss with {options.producers}':>12}")
     for io in options.io.split(","):
         folder = Path(tempfile.mkdtemp(prefix="yarder-rest-", dir="/dev/shm"))
         try:
@@ -112,10 +117,9 @@ def main():
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         results.append(one)
-        print(f"{io:6} {one['wakeups_per_second']:10.1f} {one['cpu_percent']:7.3f} "
-              f"{one['pss_kib_alone']:10} {one['pss_kib_with_producers']:12}")
+    print(table(results, False))
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+        report.write_json(options.json, {"rest": table(results, True)}, runs=results)
 
 
 if __name__ == "__main__":

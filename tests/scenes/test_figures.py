@@ -122,7 +122,7 @@ def test_tables_go_between_their_marks(folder):
 
 def test_the_document_has_a_place_for_each_table(folder):
     names = ["endtoend", "compare", "latency-call", "latency-due", "latency-burst",
-             "latency-landed", "trouble", *(
+             "latency-landed", "trouble", "rest", *(
         f"curves-{part}" for part in ("sizes", "producers", "connections", "patterns", "outputs",
                                       "neighbour"))]
     copy = folder / "performance.md"
