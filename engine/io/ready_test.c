@@ -229,6 +229,38 @@ static void busy_waits_nap_after_a_pipe(void **state)
     io_close(io);
 }
 
+/* A stream that has more than a chunk is not napped after, as its sender waits for room. */
+static void busy_waits_go_on_with_a_full_stream(void **state)
+{
+    enum { CHUNKS = 8, TRIES = 20 };
+    static char bytes[CHUNKS * IO_CHUNK_BYTES];
+    struct io *io = loop_of(state, 0);
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    struct io_source source = {.fd = pair[1], .kind = IO_STREAM};
+    assert_int_equal(io_add(io, &source), 0);
+    assert_quiet(io);
+    uint64_t fastest = UINT64_MAX;
+    for (unsigned try = 0; try < TRIES; try++) {
+        assert_int_equal(send(pair[0], bytes, sizeof(bytes), 0), sizeof(bytes));
+        uint64_t start = now_ns();
+        for (size_t got = 0; got < sizeof(bytes);) {
+            struct io_chunk chunk;
+            assert_int_equal(io_wait(io, 5 * MS, true), 0);
+            while (io_next(io) != NULL && io_take(io, &source, &chunk) == 1) {
+                got += chunk.bytes_count;
+                io_give(io, &chunk);
+            }
+        }
+        uint64_t took = now_ns() - start;
+        fastest = took < fastest ? took : fastest;
+    }
+    assert_true(fastest < 2 * MS); /* a nap for each chunk takes 4 */
+    io_remove(io, &source);
+    assert_int_equal(close(pair[0]) + close(pair[1]), 0);
+    io_close(io);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +270,7 @@ int main(void)
         TEST_ON_BOTH(many_in_turn),
         TEST_ON_BOTH(waits),
         TEST_ON_BOTH(busy_waits_nap_after_a_pipe),
+        TEST_ON_BOTH(busy_waits_go_on_with_a_full_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,7 @@ static void receive_completed(struct uring *uring, const struct io_uring_cqe *cq
             pool_free(&buffers->pool, buffer);
         }
     }
+    uring->more_behind |= slot->is_unix && cqe->res == IO_CHUNK_BYTES;
     if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
         request_ended(uring, slot, cqe->res);
     }
@@ -261,10 +262,11 @@ static int loop_wait(struct io *io, uint64_t timeout_ns, bool busy)
     unsigned events = 1;
     if (more || io->first != NULL || io->always_count > 0) {
         timeout_ns = 0;
-    } else if (busy && uring->hasty_count == 0) {
+    } else if (busy && uring->hasty_count == 0 && !uring->more_behind) {
         events = uring->wait_batch;
         timeout_ns = yarder_min(timeout_ns, IO_BUSY_WAIT_NS);
     }
+    uring->more_behind = uring->more_behind && timeout_ns == 0;
     int r = enter(uring, events, timeout_ns);
     if (r == 0 && (uring->set_has_some || io->always_count > 0)) {
         uring->set_has_some = false;

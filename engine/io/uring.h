@@ -61,6 +61,7 @@ struct uring {
     int broken;        /* the ring refused: told by the next wait */
     unsigned wait_batch;
     unsigned hasty_count; /* armed unix datagram sources with a short queue */
+    bool more_behind;     /* a unix stream filled its chunk, and is armed for one at a time */
     struct uring_buffers buffers[URING_GROUPS];
     struct msghdr header;      /* what multishot recvmsg leaves room for */
     struct msghdr header_unix; /* no control: no descriptors from strangers */
