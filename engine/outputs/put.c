@@ -58,9 +58,12 @@ static bool is_patient(struct output *output, uint64_t now_ns)
     if (output->blocked_ns == 0) {
         output_set_blocked(output, now_ns);
     }
-    bool hurts = output->waiting_hurts != NULL && *output->waiting_hurts;
+    if (output->waiting_hurts != NULL && *output->waiting_hurts) {
+        output->spent_ns = output->block_limit_ns; /* once is enough, as long as nothing moves */
+        output->spent_at_ns = output->blocked_ns;
+    }
     uint64_t waited_ns = patience_spent_ns(output) + now_ns - output->blocked_ns;
-    return output->block_limit_ns == UINT64_MAX || (!hurts && waited_ns < output->block_limit_ns);
+    return output->block_limit_ns == UINT64_MAX || waited_ns < output->block_limit_ns;
 }
 
 /* drop-oldest: whether the next commit frees what was dropped to make room. */
