@@ -16,10 +16,22 @@ struct field_head {
 static_assert(JOIN_BYTES % 4096 == 0, "pages");
 
 static struct hold_join *join_find(
-    const struct hold *hold, uint64_t region, uint32_t tid, uint32_t *index)
+    const struct hold *hold, uint64_t region, const struct yarder_record *record, uint32_t *index)
 {
     for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
-        if (hold->joins[i].region == region && (region == 0 || hold->joins[i].tid == tid)) {
+        struct hold_join *join = &hold->joins[i];
+        if (join->region == region && join->tid == record->tid && join->stream == record->stream) {
+            *index = i;
+            return join;
+        }
+    }
+    return NULL;
+}
+
+static struct hold_join *join_unused(const struct hold *hold, uint32_t *index)
+{
+    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+        if (hold->joins[i].region == 0) {
             *index = i;
             return &hold->joins[i];
         }
@@ -108,16 +120,16 @@ int join_put(
     struct hold *hold, uint64_t region, uint32_t record_bytes_max, const struct ring_record *part)
 {
     uint32_t index = 0;
-    struct hold_join *join = join_find(hold, region, part->record.tid, &index);
+    struct hold_join *join = join_find(hold, region, &part->record, &index);
     if (part->continues) {
         if (join == NULL || join->next_part != part->part || join->serial != part->serial) {
             return -ENOENT;
         }
     } else {
         if (join != NULL) { /* its thread gave it up: the next record has begun */
-            join_free(hold, region, part->record.tid);
+            join_free(hold, region, &part->record);
         }
-        join = join_find(hold, 0, 0, &index);
+        join = join_unused(hold, &index);
         if (join == NULL) {
             return -ENOSPC;
         }
@@ -149,7 +161,7 @@ int join_last(struct hold *hold, uint64_t region, uint32_t record_bytes_max,
     const struct ring_record *part, struct yarder_field *fields, struct yarder_record *out)
 {
     uint32_t index = 0;
-    const struct hold_join *found = join_find(hold, region, part->record.tid, &index);
+    const struct hold_join *found = join_find(hold, region, &part->record, &index);
     if (found == NULL || found->next_part != part->part || found->serial != part->serial) {
         return -ENOENT;
     }
@@ -162,10 +174,10 @@ int join_last(struct hold *hold, uint64_t region, uint32_t record_bytes_max,
     return 0;
 }
 
-void join_free(struct hold *hold, uint64_t region, uint32_t tid)
+void join_free(struct hold *hold, uint64_t region, const struct yarder_record *record)
 {
     uint32_t index = 0;
-    struct hold_join *join = join_find(hold, region, tid, &index);
+    struct hold_join *join = join_find(hold, region, record, &index);
     if (join != NULL) {
         join->region = REGION_FREED;
     }

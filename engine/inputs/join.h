@@ -32,7 +32,8 @@ YARDER_MUST_USE int join_put(
  */
 YARDER_MUST_USE int join_last(struct hold *hold, uint64_t region, uint32_t record_bytes_max,
     const struct ring_record *part, struct yarder_field *fields, struct yarder_record *out);
-void join_free(struct hold *hold, uint64_t region, uint32_t tid);
+/* That of the record's thread and stream: a thread may have a line of each under way. */
+void join_free(struct hold *hold, uint64_t region, const struct yarder_record *record);
 /* After a commit (and after hold_load): what was freed before it may be used again. */
 void join_settle(struct hold *hold);
 

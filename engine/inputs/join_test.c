@@ -139,7 +139,8 @@ static void step(struct scene *scene, struct writer *writer)
         assert_int_equal(join_last(scene->hold, writer->region, LIMIT, &part, fields, &record), 0);
         check_record(writer, &record, writer->text_bytes + bytes);
     }
-    join_free(scene->hold, writer->region, writer->tid);
+    const struct yarder_record key = {.tid = writer->tid};
+    join_free(scene->hold, writer->region, &key);
     begin(writer);
 }
 
@@ -213,6 +214,33 @@ static void what_has_no_beginning_is_told(void **state)
     scene_close(&scene);
 }
 
+/* A thread in the middle of a line of each of its streams. */
+static void the_streams_of_a_thread_are_joined_apart(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    struct writer out = {.region = 5, .tid = 1, .serial = 1, .parts = 2};
+    struct writer err = {.region = 5, .tid = 1, .serial = 2, .parts = 2};
+    struct ring_record part = part_of(&out, 10);
+    part.record.stream = YARDER_STREAM_STDOUT;
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &part), 0);
+    part = part_of(&err, 10);
+    part.record.stream = YARDER_STREAM_STDERR;
+    assert_int_equal(join_put(scene.hold, 5, LIMIT, &part), 0);
+    out.part = 1;
+    part = part_of(&out, 10);
+    part.record.stream = YARDER_STREAM_STDOUT;
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record;
+    assert_int_equal(join_last(scene.hold, 5, LIMIT, &part, fields, &record), 0);
+    assert_int_equal(record.stream, YARDER_STREAM_STDOUT);
+    join_free(scene.hold, 5, &record);
+    assert_int_equal(join_orphan(scene.hold, 5, fields, &record), 0);
+    assert_int_equal(record.stream, YARDER_STREAM_STDERR);
+    scene_close(&scene);
+}
+
 static void there_are_so_many_and_freed_ones_wait_for_the_commit(void **state)
 {
     (void)state;
@@ -227,7 +255,7 @@ static void there_are_so_many_and_freed_ones_wait_for_the_commit(void **state)
     writer.tid = JOINS_COUNT;
     const struct ring_record one_more = part_of(&writer, 10);
     assert_int_equal(join_put(scene.hold, 5, LIMIT, &one_more), -ENOSPC);
-    join_free(scene.hold, 5, 3);
+    join_free(scene.hold, 5, &(struct yarder_record){.tid = 3});
     assert_int_equal(join_put(scene.hold, 5, LIMIT, &one_more), -ENOSPC);
     hold_commit(scene.hold);
     join_settle(scene.hold);
@@ -272,7 +300,7 @@ static void the_oldest_goes_when_none_is_free(void **state)
         record.flags = 0;
         check_record(&writer, &record, 100);
     }
-    join_free(scene.hold, 7, 1);
+    join_free(scene.hold, 7, &(struct yarder_record){.tid = 1});
     assert_int_equal(join_oldest(scene.hold, 8, &owner, fields, &record), -EAGAIN);
     writer = (struct writer){.region = 8, .tid = 50, .serial = 1, .parts = 4};
     part = part_of(&writer, 100);
@@ -310,7 +338,7 @@ static void orphans_of_a_process_come_out(void **state)
         writer.tid = record.tid;
         record.flags = 0;
         check_record(&writer, &record, 100);
-        join_free(scene.hold, 5, record.tid);
+        join_free(scene.hold, 5, &record);
     }
     assert_int_equal(join_orphan(scene.hold, 5, fields, &record), -ENOENT);
     assert_int_equal(join_orphan(scene.hold, 0, fields, &record), -ENOENT);
@@ -348,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_become_one_record_across_deaths),
         cmocka_unit_test(what_has_no_beginning_is_told),
+        cmocka_unit_test(the_streams_of_a_thread_are_joined_apart),
         cmocka_unit_test(there_are_so_many_and_freed_ones_wait_for_the_commit),
         cmocka_unit_test(the_oldest_goes_when_none_is_free),
         cmocka_unit_test(orphans_of_a_process_come_out),

@@ -70,7 +70,7 @@ static void make_join(struct worker *worker, const struct ring_input *ring)
         record.pid = owner == NULL ? 0 : owner->pid;
         free_soon = sink_place(&worker->sink, &record, 1, worker->now_ns) == 1;
         if (free_soon) {
-            join_free(worker->hold, region, record.tid);
+            join_free(worker->hold, region, &record);
         }
     }
     worker->dirty |= free_soon;
@@ -101,7 +101,7 @@ static bool place_part(
         return false;
     }
     if (whole) {
-        join_free(worker->hold, ring->id, record.tid);
+        join_free(worker->hold, ring->id, &record);
     }
     return true;
 }
@@ -151,7 +151,7 @@ static bool set_aside(struct worker *worker, struct ring_input *ring, uint64_t s
                       &record) == 0;
     bool aside = careful_is_killer(worker, suspect, &record);
     if (aside && joined) {
-        join_free(worker->hold, ring->id, record.tid);
+        join_free(worker->hold, ring->id, &record);
     }
     return aside;
 }
@@ -192,6 +192,31 @@ static bool collect_ring(struct worker *worker, struct ring_input *ring)
     return true;
 }
 
+static bool place_unfinished(struct worker *worker, const struct ring_input *ring)
+{
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record = unfinished_of(worker, ring);
+    while (join_orphan(worker->hold, ring->id, fields, &record) == 0) {
+        if (sink_place(&worker->sink, &record, 1, worker->now_ns) != 1) {
+            return false;
+        }
+        join_free(worker->hold, ring->id, &record);
+        worker->dirty = true;
+    }
+    return true;
+}
+
+/* At the end: what living processes have not ended goes out, flagged. False: it must wait. */
+bool collect_unfinished(struct worker *worker)
+{
+    for (const struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        if (!place_unfinished(worker, ring)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A process that has ended and is drained: its unfinished records go out, its region may go. */
 static bool retire_ring(struct worker *worker, struct ring_input *ring)
 {
@@ -202,13 +227,8 @@ static bool retire_ring(struct worker *worker, struct ring_input *ring)
         worker->more = true;
         return true;
     }
-    struct yarder_field fields[YARDER_FIELDS_MAX];
-    struct yarder_record record = unfinished_of(worker, ring);
-    while (join_orphan(worker->hold, ring->id, fields, &record) == 0) {
-        if (sink_place(&worker->sink, &record, 1, worker->now_ns) != 1) {
-            return false;
-        }
-        join_free(worker->hold, ring->id, record.tid);
+    if (!place_unfinished(worker, ring)) {
+        return false;
     }
     struct ring_input **link = &worker->rings;
     while (*link != ring) {

@@ -230,7 +230,8 @@ static bool may_leave(struct worker *worker)
     case WORKER_PREPARING:
         return false;
     case WORKER_RUNNING:
-        if (worker->last_call && (last_call_over(worker) || worker->now_ns >= worker->stop_ns)) {
+        if (worker->last_call && ((last_call_over(worker) && collect_unfinished(worker)) ||
+                                     worker->now_ns >= worker->stop_ns)) {
             worker_stop_reading(worker, false);
             worker->phase = WORKER_STOPPING;
         }

@@ -162,8 +162,8 @@ void worker_pass(struct worker *worker);
 void worker_commit(struct worker *worker);
 bool worker_delivered(const struct worker *worker, uint64_t outputs);
 
-/* collect.c */
 void collect(struct worker *worker);
+YARDER_MUST_USE bool collect_unfinished(struct worker *worker);
 /* feed.c; false: a record must wait. feed_flush: what is under way. */
 bool feed_flush(struct worker *worker);
 /* Sources are paused: what they gave before is taken. */
