@@ -225,6 +225,84 @@ int yarder_put(const struct yarder_message *message)
         message->level, message_kind(message));
 }
 
+/* Looked at before the append: what is in a ring that nobody reads cannot take another road. */
+static bool is_read(struct client_page *page, struct client_attachment *attachment)
+{
+    uint64_t stamp = ring_stamp(attachment->producer);
+    if (stamp < __atomic_load_n(&attachment->check_at, __ATOMIC_RELAXED)) {
+        return true;
+    }
+    bool lives = client_check(page, attachment);
+    if (!lives) { /* and the next one looks again */
+        __atomic_store_n(&attachment->check_at, 0, __ATOMIC_RELAXED);
+    }
+    return lives && attachment == client_attached(page);
+}
+
+/* Makes an entry of a message, and its kind: a part or whole. -EMSGSIZE. */
+static int piece_entry(struct ring_entry *entry, uint8_t *extra, const struct client_line *line,
+    const struct yarder_message *message, bool more)
+{
+    size_t used = 0;
+    bool is_part = more || line->parts > 0;
+    if (is_part) {
+        memcpy(extra, &line->parts, sizeof(line->parts));
+        memcpy(extra + sizeof(line->parts), &line->serial, sizeof(line->serial));
+        used = RING_PART_BYTES;
+    }
+    for (uint32_t i = 0; i < message->fields_count; i++) {
+        size_t room = CLIENT_PIECE_FIELDS_BYTES_MAX - used;
+        size_t bytes = ring_field_put(extra + used, room, &message->fields[i]);
+        if (bytes == 0) {
+            return -EMSGSIZE;
+        }
+        used += bytes;
+    }
+    *entry = (struct ring_entry){.text = message->text,
+        .text_bytes = message->text_bytes,
+        .extra = extra,
+        .extra_bytes = used,
+        .tid = line->tid};
+    unsigned kind =
+        message_kind(message) | (line->parts > 0 ? RING_CONTINUES : 0u) | (more ? RING_MORE : 0u);
+    ring_entry_seal(entry, (uint8_t)kind, message->level, (uint16_t)message->logger);
+    return 0;
+}
+
+int client_piece_put(struct client_line *line, const struct yarder_message *message, bool more)
+{
+    static uint16_t last_serial;
+    struct client_page *page = client_page_get();
+    struct client_attachment *attachment = page == NULL ? NULL : attachment_get(page);
+    if (attachment == NULL || !is_read(page, attachment)) {
+        return -ENOTCONN;
+    }
+    if (line->parts > 0 && line->region != attachment->serial && message->text_bytes == 0) {
+        *line = (struct client_line){0};
+        return 0; /* the end of a line whose beginning went with its region */
+    }
+    if (line->parts == 0 || line->region != attachment->serial) {
+        *line = (struct client_line){.region = attachment->serial,
+            .tid = client_tid(attachment),
+            .serial = more ? __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED) : 0};
+        if (!is_wanted(attachment, message->logger, message->level)) {
+            return 0;
+        }
+    }
+    uint8_t extra[CLIENT_PIECE_FIELDS_BYTES_MAX];
+    struct ring_entry entry;
+    if (message->text_bytes > CLIENT_PIECE_BYTES_MAX ||
+        piece_entry(&entry, extra, line, message, more) < 0) {
+        return -EMSGSIZE;
+    }
+    enum ring_append_result result = append(page, attachment, &entry);
+    if (result != RING_APPENDED) {
+        return result == RING_FULL ? -ENOBUFS : -ENOTCONN;
+    }
+    line->parts = more ? (uint16_t)(line->parts + 1) : 0;
+    return 0;
+}
+
 static bool level_is_valid(int level)
 {
     return level >= 0 && level <= YARDER_LEVEL_MAX;

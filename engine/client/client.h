@@ -123,6 +123,24 @@ bool client_check(struct client_page *page, struct client_attachment *attachment
 /* The fallback has no daemon behind it any more: connected anew at the next try, which is soon. */
 void client_fallback_lost(struct client_page *page);
 
+/* A line that is appended piece by piece, as parts of one record. Zeroed: none is under way. */
+struct client_line {
+    uint64_t region; /* serial of the attachment that has its beginning */
+    uint32_t tid;    /* of who began it: all its parts have it */
+    uint16_t serial;
+    uint16_t parts; /* so far; 0: none is under way */
+};
+enum { CLIENT_PIECE_BYTES_MAX = 32000, CLIENT_PIECE_FIELDS_BYTES_MAX = 240 };
+
+/*
+ * For the room below: a whole record, a piece of a line (`more`: another will follow), or its last
+ * one. What is not appended is not counted as lost: the caller has another road. At most
+ * CLIENT_PIECE_BYTES_MAX. 0: in the ring, or a level that is not wanted; -ENOBUFS: no room (after
+ * block_ms); -ENOTCONN: no daemon reads; -EMSGSIZE.
+ */
+YARDER_MUST_USE int client_piece_put(
+    struct client_line *line, const struct yarder_message *message, bool more);
+
 /* One record as a datagram of its text; true: the socket took it. */
 bool client_datagram(struct client_page *page, const struct yarder_message *message);
 
