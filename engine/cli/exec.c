@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "cli/own_place.h"
+#include "cli/preload_library.h"
 #include "cli/quote.h"
 #include "cli/sources.h"
 #include "cli/wrap.h"
@@ -18,6 +19,7 @@ struct exec_options {
     char *tag;
     uint8_t level;
     bool no_tee;
+    bool preload;
     bool quiet;
 };
 
@@ -47,6 +49,9 @@ static const struct cli_option exec_table[] = {
     {{"no-tee", YARDER_OPTION_BOOL, FIELD(no_tee), NULL, 0, 0, NULL, NULL, "",
          "do not show what the command writes"},
         0},
+    {{"preload", YARDER_OPTION_BOOL, FIELD(preload), NULL, 0, 0, NULL, NULL, "",
+         "its lines go by shared memory where they can, and are not shown then"},
+        0},
     {{"quiet", YARDER_OPTION_BOOL, FIELD(quiet), NULL, 0, 0, NULL, NULL, "",
          "no note of yarder's own"},
         'q'},
@@ -59,6 +64,18 @@ static bool is_own(const struct sources *sources, const struct settings *setting
     bool only_place =
         settings->count == 0 || (settings->count == 1 && sources_have_key(settings, "run-dir"));
     return sources->file != NULL || !only_place;
+}
+
+/* Whether somebody asked for a ring: what stands without inputs goes when there is one. */
+static bool has_ring(const struct daemon_config *config)
+{
+    for (uint32_t i = 0; i < config->inputs_count; i++) {
+        if (config->inputs[i].kind == INPUT_RING &&
+            strcmp(config->inputs[i].where, "default") != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whether an output that somebody asked for shows the lines already. */
@@ -99,6 +116,9 @@ static void add_settings(struct cli *cli, const struct exec_options *options, co
     add(own, "input", "command.restart=never");
     add(own, "input", "command.stdin=inherit");
     add(own, "input", arena_format(arena, "command.tag=%s", tag));
+    if (options->preload && !has_ring(base->config)) {
+        add(own, "input", "preloaded ring");
+    }
     if (!options->no_tee && !is_shown(base->config)) {
         add(own, "output", "shown-stdout stdio:stdout,input=command,stream=stdout,on-full=block");
         add(own, "output", "shown-stderr stdio:stderr,input=command,stream=stderr,on-full=block");
@@ -116,6 +136,11 @@ static int run_own(struct cli *cli, const struct exec_options *options, const ch
     if (!sources_have_key(base->settings, "run-dir")) {
         status = own_place_make(cli, base->settings, &own.place);
     }
+    struct preload preload = {.tag = tag, .level = options->level};
+    if (status == CLI_GO_ON && options->preload) {
+        preload.run_dir = own.place.run_dir[0] != '\0' ? own.place.run_dir : base->config->run_dir;
+        status = preload_library(cli, &preload.library);
+    }
     if (status == CLI_GO_ON) {
         add_settings(cli, options, tag, base, &own);
         sources->added = own.added;
@@ -123,6 +148,7 @@ static int run_own(struct cli *cli, const struct exec_options *options, const ch
         const struct supervisor_options supervisor = {.read_settings = sources_read,
             .context = sources,
             .environment = environ,
+            .preload = options->preload ? &preload : NULL,
             .quiet = true,
             .leave_with_child = true};
         status = supervisor_run(&supervisor);
@@ -132,19 +158,22 @@ static int run_own(struct cli *cli, const struct exec_options *options, const ch
 }
 
 static int run_wrapped(
-    const struct cli *cli, const struct exec_options *options, const char *tag, const char *run_dir)
+    struct cli *cli, const struct exec_options *options, const char *tag, const char *run_dir)
 {
     enum { RUN_DIR_BYTES_MAX = 95 };
+    struct preload preload = {.run_dir = run_dir, .tag = tag, .level = options->level};
     const struct wrap_options wrap = {.arguments = cli->words,
         .run_dir = run_dir,
         .tag = tag,
         .level = options->level,
+        .preload = options->preload ? &preload : NULL,
         .show = !options->no_tee,
         .quiet = options->quiet};
     if (run_dir != NULL && strlen(run_dir) > RUN_DIR_BYTES_MAX) {
         return cli_refuse(cli, "--run-dir: at most %d bytes", RUN_DIR_BYTES_MAX);
     }
-    return wrap_run(cli, &wrap);
+    int status = options->preload ? preload_library(cli, &preload.library) : CLI_GO_ON;
+    return status == CLI_GO_ON ? wrap_run(cli, &wrap) : status;
 }
 
 static int run_exec(struct cli *cli)

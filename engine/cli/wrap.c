@@ -222,6 +222,7 @@ static int hold_standard(void)
 struct start {
     int pipes[2][2]; /* stdout, stderr: read end, write end */
     int report[2];   /* the errno of a failed exec; closed by a good one */
+    char **environment;
     sigset_t mask_before;
     struct sigaction pipe_before;
 };
@@ -234,7 +235,7 @@ static _Noreturn void become(const struct start *start, char *const *arguments)
     int error = 0;
     if (dup2(start->pipes[0][1], STDOUT_FILENO) >= 0 &&
         dup2(start->pipes[1][1], STDERR_FILENO) >= 0) {
-        (void)execvp(arguments[0], arguments);
+        (void)execvpe(arguments[0], arguments, start->environment);
     }
     error = errno;
     (void)!write(start->report[1], &error, sizeof(error));
@@ -270,6 +271,16 @@ static int start_child(struct wrap *wrap, pid_t *out, bool *exec_failed)
         return r;
     }
     wrap->signals_fd = r;
+    YARDER_OWN_HEAP char **preloaded = NULL;
+    start.environment = environ;
+    if (wrap->options->preload != NULL) {
+        r = preload_environment(
+            &preloaded, environ, wrap->options->preload, start.pipes[0][1], start.pipes[1][1]);
+        if (r < 0) {
+            return r;
+        }
+        start.environment = preloaded;
+    }
     pid_t pid = fork();
     if (pid == 0) {
         become(&start, wrap->options->arguments);
@@ -330,7 +341,8 @@ static int follow(const struct cli *cli, struct wrap *wrap, pid_t pid)
     if (yarder_attach() < 0 && !options->quiet) {
         char run_dir[ASK_PATH_BYTES];
         ask_run_dir(options->run_dir, run_dir, sizeof(run_dir));
-        cli_say(cli, "no daemon in %s: lines are %s, not kept, until there is one", run_dir,
+        cli_say(cli, "no daemon%s in %s: lines are %s, not kept, until there is one",
+            options->preload != NULL ? " with `input = ring`" : "", run_dir,
             options->show ? "shown" : "lost");
     }
     while (serve(wrap)) {

@@ -12,14 +12,16 @@
 #define YARDER_CLI_WRAP_H
 
 #include "cli/cli.h"
+#include "control/preload.h"
 
 struct wrap_options {
     char *const *arguments; /* ends with NULL */
     const char *run_dir;    /* NULL: the user's own */
     const char *tag;
     uint8_t level;
-    bool show;  /* what it writes appears on our stdout and stderr too */
-    bool quiet; /* nothing of ours does */
+    const struct preload *preload; /* NULL: all comes through the pipes */
+    bool show;                     /* what it writes appears on our stdout and stderr too */
+    bool quiet;                    /* nothing of ours does */
 };
 
 /* Runs it to its end. The exit status: the command's, or 128 and its signal; 126, 127: no start. */

@@ -304,10 +304,16 @@ static void decide(
 
 static void start(struct children *children, struct child *child, uint64_t now_ns)
 {
+    YARDER_OWN_HEAP char **preloaded = NULL;
+    struct children_event event = {.input = child->input};
+    if (children->options.preload != NULL && child->inherits) {
+        event.error = preload_environment(&preloaded, children->options.environment,
+            children->options.preload, child->source[0].write, child->source[1].write);
+    }
     const struct spawn_request request = {
         .command = child->command,
         .arguments = child->arguments,
-        .environment = children->options.environment,
+        .environment = preloaded != NULL ? preloaded : children->options.environment,
         .identity = &children->options.identity,
         .files = children->options.files,
         .in_our_place = child->inherits,
@@ -316,8 +322,7 @@ static void start(struct children *children, struct child *child, uint64_t now_n
         .stderr_fd = child->source[1].write,
     };
     child->started_ns = now_ns;
-    struct children_event event = {.input = child->input};
-    event.error = spawn(&child->pid, &request);
+    event.error = event.error < 0 ? event.error : spawn(&child->pid, &request);
     event.pid = event.error < 0 ? 0 : child->pid;
     if (event.error < 0) {
         event.kind = CHILDREN_FAILED;

@@ -28,6 +28,7 @@
 
 #include <sys/resource.h>
 
+#include "control/preload.h"
 #include "inputs/pipe_index.h"
 #include "os/identity.h"
 
@@ -38,8 +39,9 @@ struct children; /* opaque */
 struct children_options {
     char *const
         *environment; /* of the programs, as execve takes it; borrowed until children_close */
-    struct identity identity;   /* whom they run as */
-    const struct rlimit *files; /* their RLIMIT_NOFILE; borrowed; NULL: ours */
+    const struct preload *preload; /* of the one that inherits stdin; borrowed; NULL: none */
+    struct identity identity;      /* whom they run as */
+    const struct rlimit *files;    /* their RLIMIT_NOFILE; borrowed; NULL: ours */
     int stdin_fd; /* of a stdin input, and of programs that inherit it; borrowed, never closed */
 };
 

@@ -125,6 +125,7 @@ static int open_children(struct supervisor *supervisor)
 {
     const struct daemon_config *config = supervisor->current->config;
     const struct children_options options = {.environment = supervisor->options->environment,
+        .preload = supervisor->options->preload,
         .identity = supervisor->identity,
         .files = &supervisor->files_given,
         .stdin_fd = STDIN_FILENO};

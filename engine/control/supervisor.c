@@ -134,6 +134,10 @@ static void child_ended(struct supervisor *supervisor, const struct children_eve
     }
     if (supervisor->options->leave_with_child && event->final) {
         supervisor->exit_status = children_exit_status(supervisor->children, event->input);
+        bool is_the_one = config->inputs[event->input].program_stdin == INPUT_STDIN_INHERIT;
+        if (is_the_one && !config->until_end && supervisor->stop_ns == 0) {
+            begin_stop(supervisor); /* a ring has no end of its own */
+        }
     }
 }
 

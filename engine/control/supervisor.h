@@ -12,6 +12,7 @@
 #define YARDER_CONTROL_SUPERVISOR_H
 
 #include "control/config.h"
+#include "control/preload.h"
 
 struct supervisor_options {
     /*
@@ -20,8 +21,9 @@ struct supervisor_options {
      */
     int (*read_settings)(void *context, struct settings **settings, struct config_report *report);
     void *context;
-    char *const *environment; /* of exec children */
-    bool quiet;               /* no banner */
+    char *const *environment;      /* of exec children */
+    const struct preload *preload; /* of the exec child that inherits stdin; NULL: none */
+    bool quiet;                    /* no banner */
     /* exec with outputs of its own: leave when the child of the only exec input has ended. */
     bool leave_with_child;
 };

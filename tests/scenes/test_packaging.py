@@ -53,3 +53,23 @@ def test_install_keeps_a_configuration(folder):
         result = run(*install, env=environment)
         assert result.returncode == 0, result
         assert path.read_text() == written
+
+
+def test_what_is_installed_finds_its_library(folder):
+    """In any place: the folders move together."""
+    if shutil.which("meson") is None:
+        pytest.skip("no meson here")
+    result = run("meson", "install", "-C", BUILD, "--no-rebuild",
+                 env={**os.environ, "DESTDIR": str(folder)})
+    assert result.returncode == 0, result
+    libraries = list(folder.rglob("libyarder-preload.so"))
+    if not (BUILD / "engine/preload/libyarder-preload.so").exists():
+        assert not libraries
+        return
+    [library] = libraries
+    [installed] = folder.rglob("bin/yarder")
+    result = run(installed, "exec", "--preload", "--output", f"file:{folder}/out", "--", "sh", "-c",
+                 "echo $LD_PRELOAD; echo two")
+    assert result.returncode == 0, result
+    [where, two] = (folder / "out").read_text().splitlines()
+    assert (os.path.realpath(where), two) == (os.path.realpath(library), "two")

@@ -72,6 +72,7 @@ def test_as_a_filter(tmp_path):
     assert "one\ntwo\n" in result.stdout
     lines = (tmp_path / "yard" / "make.log").read_text().splitlines()
     assert sorted(lines) == ["built", "warning"]
+    assert (tmp_path / "yard" / "quick.log").read_text() == "one\ntwo\n"
 
 
 def test_commands_on_configurations(tmp_path):
