@@ -109,8 +109,9 @@ void io_resume(struct io *io, struct io_source *source);
 /*
  * Waits until a source has something or timeout_ns passed (0: only looks). Does not sleep while
  * something is left to take; may return early with nothing. `busy` lets the loop wait for several
- * events or 0.5 ms, which batches wake-ups (epoll: a nap of 0.5 ms after a round of few datagrams);
- * not while a unix datagram socket is armed, whose queue is short. false: the first event wakes.
+ * events or 0.5 ms, which batches wake-ups (epoll: a nap of 0.5 ms after a round of few datagrams,
+ * or of READY sources and no stream); not while a unix datagram socket is armed, whose queue is
+ * short, or after a unix stream that filled its chunk. false: the first event wakes.
  * 0, or -errno when the loop is broken (then the process cannot go on). EINTR counts as 0.
  */
 YARDER_MUST_USE int io_wait(struct io *io, uint64_t timeout_ns, bool busy);

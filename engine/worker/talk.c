@@ -140,6 +140,9 @@ static void stop(struct worker *worker, const struct channel_message *message)
         for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
             region_reader_announce(ring->reader, (uint64_t)getpid(), true);
         }
+        for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
+            worker->pipes[i].hungry = true; /* one that gave little may have got more since */
+        }
     }
     worker->stop_ns = deadline_ns;
 }
