@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reader over a region whose every byte comes from the input: for each of two rings a head,
- * then data, then names. What comes out must keep the reader's promises; then records that are
- * appended honestly behind it must come out unharmed.
+ * then data, then names; a few formats are there for deferred records. What comes out must keep the
+ * reader's promises; then records that are appended honestly behind it must come out unharmed.
  */
 #include <string.h>
 
@@ -24,6 +24,17 @@ static struct ring_clock fuzz_clock;
 static struct ring_record records[RECORDS];
 static _Alignas(64) char scratch[SCRATCH_BYTES];
 
+static void set_formats(struct region_formats *formats)
+{
+    static const char texts[][24] = {"%d of %s", "no argument", "%-9.3f%% %p", "%m%n"};
+    for (size_t i = 0; i < YARDER_COUNT_OF(texts); i++) {
+        uint8_t *unit = formats->units + i * REGION_FORMAT_UNIT;
+        uint32_t length = (uint32_t)strlen(texts[i]);
+        memcpy(unit, &length, sizeof(length));
+        memcpy(unit + sizeof(length), texts[i], length);
+    }
+}
+
 static void set_up(void)
 {
     struct region_shape shape = {
@@ -35,6 +46,7 @@ static void set_up(void)
     YARDER_ASSERT(result == 0);
     result = ring_producer_open(&producer, fd, &shape);
     YARDER_ASSERT(result == 0);
+    set_formats(producer->map.formats);
     (void)close(fd);
 }
 

@@ -21,7 +21,8 @@
 #define LOG_SOCKET_NAME                                                                            \
     "log.sock" /* SOCK_DGRAM, "<PRI>tag[pid]: text": where a refused client goes */
 
-enum { RING_HELLO_MAGIC = 0x79647268, RING_HELLO_VERSION = 1, RING_PROGRAM_BYTES = 64 };
+/* The version grows with REGION_VERSION too: who does not know a region's layout is told so. */
+enum { RING_HELLO_MAGIC = 0x79647268, RING_HELLO_VERSION = 2, RING_PROGRAM_BYTES = 64 };
 
 enum ring_hello_flag {
     RING_HELLO_HAND_BACK = 1 << 0, /* carries a region of an earlier supervisor */

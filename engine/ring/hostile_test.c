@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A producer that scribbles: one thread appends honestly, another writes random heads, tails,
- * counts, names, lengths and bytes at full speed while the reader takes. Whatever comes out must
+ * A producer that scribbles: one thread appends, half of it deferred records of any format with any
+ * arguments, another writes random heads, tails, counts, names, formats, lengths and bytes at full
+ * speed while the reader takes. Whatever comes out must
  * lie inside the caller's memory, within the limits, and the reader must survive or say
  * -EPROTO. Meant for a sanitizer build; it proves bounds in any.
  */
@@ -10,7 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-enum { RUN_MS = 1000 };
+enum { RUN_MS = 1000, UNITS = 20 };
 
 static bool stop;
 static uint64_t sum; /* keeps the reads below alive */
@@ -31,6 +32,24 @@ static uint64_t nasty(uint64_t *random, uint64_t head)
         return head - roll / 8 % 4096 * 8;
     default:
         return head + RING_BYTES_MIN - roll / 8 % 3 * 8;
+    }
+}
+
+/* A format's length, or some of its text, in one of the first units. */
+static void scribble_format(uint64_t *random, struct region_formats *formats)
+{
+    static const char pieces[][9] = {"%d %5.2f", "%s%-20sx", "%m %p %c", "%n%*d%hh", "%512.512"};
+    uint8_t *unit = formats->units + testing_random(random) % UNITS * REGION_FORMAT_UNIT;
+    uint32_t *length = (void *)unit;
+    uint64_t piece;
+    uint64_t roll = testing_random(random);
+    memcpy(&piece, pieces[roll % YARDER_COUNT_OF(pieces)], sizeof(piece));
+    if ((roll & 256) != 0) {
+        __atomic_store_n(length, (uint32_t)(roll >> 32) % 100, __ATOMIC_RELAXED);
+    } else {
+        uint32_t *text = (void *)(unit + 4 + (roll >> 32) % 10 * 4);
+        __atomic_store_n(text, (uint32_t)piece, __ATOMIC_RELAXED);
+        __atomic_store_n(text + 1, (uint32_t)(piece >> 32), __ATOMIC_RELAXED);
     }
 }
 
@@ -65,6 +84,11 @@ static void *scribble(void *argument)
             __atomic_store_n(
                 &map->names[random % REGION_LOGGERS_MAX].bytes, (uint8_t)random, __ATOMIC_RELAXED);
             break;
+        case 6:
+        case 7:
+        case 8:
+            scribble_format(&random, map->formats);
+            break;
         default: /* lengths where a header may be, and anything */
             __atomic_store_n(&words[0], (random & 1) != 0 ? random : random << 32 | random % 200,
                 __ATOMIC_RELAXED);
@@ -74,12 +98,34 @@ static void *scribble(void *argument)
     return NULL;
 }
 
+/* Any format there is or is not, with any arguments: now and then the right ones. */
+static void append_deferred(struct pair *pair, uint64_t *random)
+{
+    static const uint64_t types[] = {0, 0x31, 0x44, 0x156, 0x4444, 0x1111111111111111};
+    uint64_t payload[1 + 1 + 18] = {0};
+    uint64_t roll = testing_random(random);
+    size_t words = 2 + roll % 18;
+    payload[0] = (roll >> 8) % 8 == 0 ? roll >> 32 : (1 + (roll >> 8) % UNITS) * REGION_FORMAT_UNIT;
+    memcpy((char *)payload + 4, &types[(roll >> 16) % YARDER_COUNT_OF(types)], sizeof(*types));
+    for (size_t i = 2; i < words; i++) {
+        payload[i] = testing_random(random) >> testing_random(random) % 64;
+    }
+    struct ring_entry entry = {.text = payload, .text_bytes = words * 8 - 4, .tid = 5};
+    ring_entry_seal(&entry, RING_DEFERRED, YARDER_LEVEL_ERROR, 0);
+    (void)ring_append(pair->producer, &entry);
+}
+
 static void *append(void *argument)
 {
     struct pair *pair = argument;
     static char text[2048];
+    uint64_t random = testing_seed();
     for (uint64_t i = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++) {
-        (void)pair_append(pair, YARDER_LEVEL_ERROR, text, i % sizeof(text));
+        if ((i & 1) != 0) {
+            append_deferred(pair, &random);
+        } else {
+            (void)pair_append(pair, YARDER_LEVEL_ERROR, text, i % sizeof(text));
+        }
     }
     return NULL;
 }

@@ -10,6 +10,7 @@
  *          +384  producer line          which rings were ever used: a bit each   (producer writes)
  *   page 1       u8 levels[4096]        lowest level wanted of each logger id    (daemon writes)
  *   64 pages     struct region_name     id -> name, append-only                  (producer writes)
+ *   32 pages     struct region_formats  texts of printf formats, append-only     (producer writes)
  *   page each    struct ring_header     one for each ring
  *   ring_bytes each                     the rings' data, mapped twice in a row by both sides
  *
@@ -21,6 +22,8 @@
  *             u32 part number                     only if it is a part (RING_CONTINUES or
  * RING_MORE) fields: u8 type, u8 key bytes, u32 value bytes, key, value   none or up to 64,
  * unaligned (padding to 8, not counted in `bytes`)
+ *
+ * The text of a RING_DEFERRED record is a format's place and arguments instead: ring/deferred.h.
  *
  * All numbers in host order. A text over RING_APPEND_BYTES_MAX goes as parts: the first without
  * RING_CONTINUES, all but the last with RING_MORE, numbered from 0; fields come with the first.
@@ -42,11 +45,13 @@
 #define REGION_MAGIC UINT64_C(0x31726564726179ff) /* ff "yarder1" */
 
 enum {
-    REGION_VERSION = 1,
+    REGION_VERSION = 2,
     REGION_PAGE_BYTES = 4096,
     REGION_LOGGERS_MAX = 4096, /* logger id 0 is the root, without a name */
     REGION_NAME_BYTES = 64,
     REGION_RINGS_MAX = 512,
+    REGION_FORMATS_BYTES = 128 << 10,
+    REGION_FORMAT_UNIT = 64, /* a format's place is a multiple; its size is rounded up to it */
 
     /* An append must never need more than an eighth of a ring, hence the least size. */
     RING_BYTES_MIN = 256 << 10,
@@ -75,7 +80,7 @@ enum ring_kind {
     RING_CONTINUES = 1 << 3, /* a part, not the first */
     RING_MORE = 1 << 4,      /* a part, not the last */
     RING_NS = 1 << 5,        /* the stamp is CLOCK_MONOTONIC ns, whatever the region's clock is */
-    RING_DEFERRED = 1 << 6,  /* text is a format id and arguments; not in version 1 */
+    RING_DEFERRED = 1 << 6,  /* text is a format's place and arguments; never a part */
     RING_RESERVED = 1 << 7,
 };
 
@@ -102,6 +107,7 @@ struct region_header {
     uint64_t region_bytes;
     uint64_t generation;  /* of the region; no two of one supervisor are equal */
     uint64_t ticks_per_s; /* of the stamps' clock, about */
+    uint32_t formats_offset;
 
     _Alignas(128) uint32_t sleep;
     uint32_t shutdown; /* not 0: the daemon leaves, do not wait for room */
@@ -117,6 +123,16 @@ struct region_header {
 struct region_name {
     uint8_t bytes; /* 0: none yet; stored last, release */
     char at[REGION_NAME_BYTES - 1];
+};
+
+/*
+ * A format's room is reserved by adding to `used`; its text is written, then its length, release.
+ * Whoever dies between the two leaves a place that no record names.
+ */
+struct region_formats {
+    _Alignas(REGION_FORMAT_UNIT) uint64_t used; /* bytes behind this unit; may exceed the table */
+    _Alignas(REGION_FORMAT_UNIT)
+        uint8_t units[REGION_FORMATS_BYTES - REGION_FORMAT_UNIT]; /* u32 length, 0: none; text */
 };
 
 struct ring_header {
@@ -158,6 +174,8 @@ static_assert(offsetof(struct region_header, sleep) == 128, "daemon line");
 static_assert(offsetof(struct region_header, rung) == 256, "producer line");
 static_assert(offsetof(struct region_header, used) == 384, "own line");
 static_assert(sizeof(struct region_header) <= REGION_PAGE_BYTES, "one page");
+static_assert(sizeof(struct region_formats) == REGION_FORMATS_BYTES, "32 pages");
+static_assert(offsetof(struct region_formats, units) == REGION_FORMAT_UNIT, "the first place");
 static_assert(sizeof(struct region_name) == REGION_NAME_BYTES, "a name's slot");
 static_assert(offsetof(struct ring_header, records) == 8, "one 16-byte store with head");
 static_assert(offsetof(struct ring_header, tail_cache) == 16, "the assembly's");

@@ -71,6 +71,11 @@ int region_reader_open_on(struct region_reader **out, const struct region_map *m
     if (reader->names == NULL) {
         return -ENOMEM;
     }
+    int result = formats_open(&reader->formats);
+    if (result < 0) {
+        free(reader->names);
+        return result;
+    }
     reader->map = *map;
     reader->pid = options->pid;
     reader->input = options->input;
@@ -122,6 +127,7 @@ void region_reader_close(struct region_reader *reader)
     if (reader->owns_map) {
         region_unmap(&reader->map);
     }
+    formats_close(reader->formats);
     free(reader->names);
     free(reader);
 }

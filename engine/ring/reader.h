@@ -81,7 +81,8 @@ struct ring_record {
     uint32_t lost_before_it;
 };
 
-enum { RING_SCRATCH_BYTES_MIN = 64 << 10 };
+/* A deferred record of full size has its arguments and its text there. */
+enum { RING_SCRATCH_BYTES_MIN = 72 << 10 };
 
 struct ring_batch {
     struct ring_record *records; /* in: room for records_max */
@@ -95,10 +96,12 @@ struct ring_batch {
 };
 
 /*
- * Takes what is published, merged. Text and fields live in scratch until the caller uses it anew;
- * logger and tag until the reader is closed. A payload that contradicts its own length is skipped;
- * bad fields are left out and the record flagged YARDER_FLAG_UNPARSED; a head or length that cannot
- * be makes the ring resume at its head. Each counts as a strike; what is skipped or jumped over as
+ * Takes what is published, merged; a deferred record's text is made here. Text and fields live in
+ * scratch until the caller uses it anew; logger and tag until the reader is closed. A payload that
+ * contradicts its own length is skipped; bad fields are left out and the record flagged
+ * YARDER_FLAG_UNPARSED; a head or length that cannot be makes the ring resume at its head; deferred
+ * arguments that are not of their format bring the format's own text, flagged too. Each counts as a
+ * strike; what is skipped (also a deferred record whose format is not there) or jumped over as
  * refused. 0; -EPROTO once strikes_max was reached: the reader is dead and answers nothing else.
  *
  * lost_before is what the producers lost and no record has told: of this ring since its record

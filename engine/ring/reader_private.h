@@ -3,6 +3,7 @@
 #ifndef YARDER_RING_READER_PRIVATE_H
 #define YARDER_RING_READER_PRIVATE_H
 
+#include "ring/deferred.h"
 #include "ring/reader.h"
 
 /* Everything here is private memory: what a producer cannot change. cursor <= head, always. */
@@ -27,6 +28,8 @@ struct reader_ring {
     uint64_t next_need;  /* bytes with padding */
 };
 
+struct reader_formats;
+
 struct region_reader {
     struct region_map map;
     bool owns_map;
@@ -42,12 +45,25 @@ struct region_reader {
     uint32_t lost_seen; /* likewise, modulo 2^32: losses that a record taken could have told */
     uint32_t told;      /* of these, the ones that a record has told: the rest is the next one's */
     uint32_t epoch;
-    char (*names)[REGION_NAME_BYTES];     /* copies; [0] is the length */
+    char (*names)[REGION_NAME_BYTES]; /* copies; [0] is the length */
+    struct reader_formats *formats;
     uint64_t used[REGION_RINGS_MAX / 64]; /* a bit for each ring in the list */
     uint16_t *list;                       /* rings ever used */
     uint32_t list_count;
     struct reader_ring rings[];
 };
+
+/* A format of the region as we keep it, until the reader is closed. */
+struct reader_format {
+    struct yarder_text text;
+    const struct deferred_format *parsed; /* NULL: it is none that can be deferred */
+};
+
+YARDER_MUST_USE int formats_open(struct reader_formats **out);
+void formats_close(struct reader_formats *formats);
+/* False: there is no format at this place. */
+YARDER_MUST_USE bool formats_find(struct reader_formats *formats,
+    const struct region_formats *shared, uint32_t place, struct reader_format *out);
 
 /* The ring is looked at in each take from now on. */
 void reader_list(struct region_reader *reader, uint32_t index);

@@ -411,7 +411,13 @@ static void shapes(void **state)
     struct region_shape seen;
     assert_int_equal(region_inspect(fd, &seen, &id), 0);
     assert_memory_equal(&seen, &shape, sizeof(shape));
-    /* A header that contradicts the file, and files that are no regions. */
+    /* Another version, a header that contradicts the file, and files that are no regions. */
+    for (uint32_t version = REGION_VERSION + 1; version >= REGION_VERSION - 1; version--) {
+        assert_int_equal(pwrite(fd, &version, 4, offsetof(struct region_header, version)), 4);
+        assert_int_equal(region_inspect(fd, &seen, &id), version == REGION_VERSION ? 0 : -EPROTO);
+    }
+    const uint32_t version = REGION_VERSION;
+    assert_int_equal(pwrite(fd, &version, 4, offsetof(struct region_header, version)), 4);
     uint32_t rings = 3;
     assert_int_equal(pwrite(fd, &rings, 4, offsetof(struct region_header, rings)), 4);
     assert_int_equal(region_inspect(fd, &seen, &id), -EPROTO);

@@ -9,7 +9,8 @@
 enum {
     LEVELS_OFFSET = REGION_PAGE_BYTES,
     NAMES_OFFSET = LEVELS_OFFSET + REGION_LOGGERS_MAX,
-    RINGS_OFFSET = NAMES_OFFSET + REGION_LOGGERS_MAX * REGION_NAME_BYTES,
+    FORMATS_OFFSET = NAMES_OFFSET + REGION_LOGGERS_MAX * REGION_NAME_BYTES,
+    RINGS_OFFSET = FORMATS_OFFSET + REGION_FORMATS_BYTES,
 };
 
 static uint64_t data_offset(uint32_t rings)
@@ -66,6 +67,7 @@ static int write_header(int fd, const struct region_shape *shape)
         .region_bytes = shape->region_bytes,
         .generation = shape->generation,
         .ticks_per_s = shape->ticks_per_s,
+        .formats_offset = FORMATS_OFFSET,
     };
     ssize_t written = pwrite(fd, &header, sizeof(header), 0);
     if (written < 0) {
@@ -140,6 +142,7 @@ int region_map(struct region_map *out, int fd, const struct region_shape *shape)
     map.header = (void *)front;
     map.levels = front + LEVELS_OFFSET;
     map.names = (void *)(front + NAMES_OFFSET);
+    map.formats = (void *)(front + FORMATS_OFFSET);
     map.rings = front + RINGS_OFFSET;
     map.data =
         mmap(NULL, data_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -56,6 +56,7 @@ struct region_map {
     struct region_header *header;
     uint8_t *levels;
     struct region_name *names;
+    struct region_formats *formats;
     uint8_t *rings; /* ring headers, a page each */
     uint8_t *data;  /* each ring's bytes twice in a row */
 };

@@ -326,6 +326,60 @@ static enum give give_payload(struct take *take, uint32_t index, struct ring_rec
     return give_rest(take, out, text + text_bytes, bytes - text_bytes);
 }
 
+/* Instead of a payload's arguments their text, or that of the format when they are not of it. */
+static enum give give_deferred(struct take *take, struct ring_record *out)
+{
+    struct region_reader *reader = take->reader;
+    struct yarder_text payload = out->record.text;
+    struct reader_format format;
+    uint32_t format_at;
+    size_t left = (take->batch->scratch_bytes - take->scratch_used) & ~(size_t)7;
+    size_t room = yarder_min(RING_APPEND_BYTES_MAX, left);
+    char *at = take->batch->scratch + take->scratch_used;
+    size_t used = 0;
+    if (payload.length < DEFERRED_HEAD_BYTES || out->continues || out->more) {
+        return GIVE_SKIPPED;
+    }
+    memcpy(&format_at, payload.at, sizeof(format_at));
+    if (!formats_find(reader->formats, reader->map.formats, format_at, &format)) {
+        return GIVE_SKIPPED;
+    }
+    enum deferred_result result = DEFERRED_MISMATCH;
+    if (format.parsed != NULL) {
+        result = deferred_render(at, room, &used, format.parsed, format.text,
+            (struct yarder_text){
+                payload.at + sizeof(format_at), payload.length - sizeof(format_at)});
+    }
+    if (result == DEFERRED_MISMATCH) {
+        used = yarder_min(format.text.length, room);
+        memcpy(at, format.text.at, used);
+    }
+    bool cut = result == DEFERRED_MISMATCH ? used < format.text.length : result == DEFERRED_CUT;
+    if (cut && room < RING_APPEND_BYTES_MAX) {
+        return GIVE_NO_ROOM;
+    }
+    if (result == DEFERRED_MISMATCH) {
+        out->record.flags |= YARDER_FLAG_UNPARSED;
+        reader_strike(reader);
+    }
+    out->record.flags |= cut ? (uint32_t)YARDER_FLAG_TRUNCATED : 0u;
+    out->record.text = (struct yarder_text){at, used};
+    (void)reserve(take, used);
+    return GIVE_TAKEN;
+}
+
+/* A record whose payload is no text, or one that says what this version does not know. */
+static __attribute__((noinline)) enum give give_special(
+    struct take *take, uint8_t kind, struct ring_record *out)
+{
+    enum give given = (kind & RING_DEFERRED) != 0 ? give_deferred(take, out) : GIVE_TAKEN;
+    if (given == GIVE_TAKEN && (kind & RING_RESERVED) != 0) {
+        out->record.flags |= YARDER_FLAG_UNPARSED;
+        reader_strike(take->reader);
+    }
+    return given;
+}
+
 /* Gives the record at the ring's cursor to the caller and moves on. False: no room for it. */
 static bool give(struct take *take, uint32_t index)
 {
@@ -338,14 +392,17 @@ static bool give(struct take *take, uint32_t index)
     struct ring_record *out = &batch->records[batch->count];
     fill(take, index, out);
     enum give given = give_payload(take, index, out);
+    if (YARDER_UNLIKELY((ring->next.kind & (RING_DEFERRED | RING_RESERVED)) != 0) &&
+        given == GIVE_TAKEN) {
+        given = give_special(take, ring->next.kind, out);
+    }
     if (given != GIVE_TAKEN) {
         take->scratch_used = scratch_before;
     }
     if (given == GIVE_NO_ROOM) {
         return false;
     }
-    bool known = (ring->next.kind & (RING_DEFERRED | RING_RESERVED)) == 0;
-    if (given == GIVE_SKIPPED || !known) {
+    if (given == GIVE_SKIPPED) {
         out->record.flags |= YARDER_FLAG_UNPARSED;
         reader_strike(take->reader);
     }
