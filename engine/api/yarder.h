@@ -122,13 +122,45 @@ YARDER_API int yarder_request(const void *text, size_t text_bytes);
 YARDER_API int yarder_stream_line(int stream, int level, const void *text, size_t text_bytes);
 
 /*
- * Formats in the caller, on 4 KiB of stack (a longer text in pages mapped for the moment); nothing
- * is formatted when the level is not wanted. Also -EINVAL when the format itself fails, -ENOMEM.
+ * A printf format and its arguments. Where the compiler knows the format (a literal) this is a
+ * macro: the arguments travel as they are and the daemon formats, as the C locale does; the call
+ * costs what yarder_log_bytes costs. Formatted in the caller, as the program's locale says: what is
+ * no literal, the first record of a process, a record of over 1.9 KB of arguments, a format over
+ * 1000 bytes or with over 16 conversions, %n, *, 1$, ', wide characters, long double (man libyarder
+ * has the whole list); all before C99 and C++11, and where YARDER_NO_DEFER is defined before this
+ * file is included; (yarder_logf)(...). A C function that is inline and not static, or a constexpr
+ * function, may not contain the macro. 3 KiB of stack, formatted here 7 (a longer text: pages).
+ * Also -EINVAL: the format fails; -ENOMEM. Nothing is formatted when the level is not wanted.
  */
 YARDER_API int yarder_logf(int logger, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 YARDER_API int yarder_vlogf(int logger, int level, const char *format, va_list arguments)
     __attribute__((format(printf, 3, 0)));
+
+/* A call's own memory, zeroed at first; the library's from then on. NULL: no literal. */
+struct yarder_site {
+    uint64_t word, types;
+    uint16_t precisions[16];
+};
+YARDER_API int yarder_logf_site(struct yarder_site *site, int logger, int level, const char *format,
+    ...) __attribute__((format(printf, 4, 5)));
+
+#if defined(__GNUC__) && !defined(YARDER_NO_DEFER) &&                                              \
+    (defined(__cplusplus) ? __cplusplus >= 201103L : defined(__STDC_VERSION__))
+#define YARDER_FIRST(...)           YARDER_FIRST_OF(__VA_ARGS__, 0)
+#define YARDER_FIRST_OF(first, ...) first
+#ifdef __cplusplus /* decided before any inlining: a site has one format */
+#define YARDER_LITERAL(format) constexpr bool yarder_literal_ = __builtin_constant_p(format)
+#else
+#define YARDER_LITERAL(format) enum { yarder_literal_ = __builtin_constant_p(format) }
+#endif
+#define yarder_logf(logger, level, ...)                                                            \
+    (__extension__({                                                                               \
+        static struct yarder_site yarder_site_;                                                    \
+        YARDER_LITERAL(YARDER_FIRST(__VA_ARGS__));                                                 \
+        yarder_logf_site(yarder_literal_ ? &yarder_site_ : NULL, logger, level, __VA_ARGS__);      \
+    }))
+#endif
 
 /*
  * Waits until the daemon holds every record that this process appended before the call (it then

@@ -110,10 +110,33 @@ static inline uint32_t client_tid(const struct client_attachment *attachment)
                                                                      : client_tid_ask(attachment);
 }
 
+static inline bool client_level_is_valid(int level)
+{
+    return level >= 0 && level <= YARDER_LEVEL_MAX;
+}
+/* Whether the daemon wants this level of this logger, which are valid. */
+static inline bool client_wants(
+    const struct client_attachment *attachment, int logger, unsigned level)
+{
+    const uint8_t *levels = attachment->producer->map.levels;
+    return level >= __atomic_load_n(&levels[logger], __ATOMIC_RELAXED);
+}
+
 /* Attaches if the back-off allows it, or at once with `now`. 0 or as yarder_attach says. */
 int client_attach(struct client_page *page, bool now);
 /* Says in the region whether appends wait for room: the daemon then need not hurry. */
 void client_tell_waits(const struct client_attachment *attachment);
+/* The attachment, made if there is none and it is time to try. */
+static inline struct client_attachment *client_attachment_get(struct client_page *page)
+{
+    struct client_attachment *attachment = client_attached(page);
+    if (YARDER_UNLIKELY(attachment == NULL)) {
+        (void)client_attach(page, false);
+        attachment = client_attached(page);
+    }
+    return attachment;
+}
+
 /* The daemon sleeps: ring its doorbell. */
 void client_ring_bell(struct client_page *page);
 /* Looks whether the daemon is still there; if not, tries to hand the region back. True: it is

@@ -24,6 +24,11 @@ static void note_record(const struct ring_record *got)
     (void)snprintf(daemon_state.last, sizeof(daemon_state.last), "%.*s:%.*s",
         (int)record->logger.length, record->logger.at, (int)yarder_min(record->text.length, 100),
         record->text.at);
+    if (record->text.length >= 8) {
+        char digits[9] = "";
+        memcpy(digits, record->text.at + record->text.length - 8, 8);
+        daemon_state.numbers_sum += (uint32_t)strtoul(digits, NULL, 16);
+    }
     if (!got->continues) {
         daemon_state.joined_bytes = 0;
         daemon_state.joined_sum = 0;

@@ -49,6 +49,7 @@ struct fake_daemon {
     struct yarder_record last_record;
     uint32_t joined_bytes;
     uint32_t joined_sum;
+    uint32_t numbers_sum; /* of the last 8 bytes of each text, read as hexadecimal */
     uint64_t gaps;
 };
 extern struct fake_daemon daemon_state;

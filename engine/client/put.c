@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The public functions that log. The way of a record: checks, level, append, bell. */
+/* The public functions that log a ready text. The way of a record: checks, level, append, bell. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "client/client.h"
+#include "client/put.h"
 
 enum { BLOCK_SLICE_NS = 2000000 };
 
@@ -47,7 +45,7 @@ static int put_detached(struct client_page *page, const struct yarder_message *m
 }
 
 /* The ring is full and the process wants to wait: until there is room, the limit, or no daemon. */
-static enum ring_append_result append_blocking(
+enum ring_append_result client_append_blocking(
     struct client_page *page, struct client_attachment *attachment, struct ring_entry *entry)
 {
     enum ring_append_result result = RING_FULL;
@@ -69,26 +67,7 @@ static enum ring_append_result append_blocking(
     return result;
 }
 
-/* One append, with all that follows from it. */
-static inline enum ring_append_result append(
-    struct client_page *page, struct client_attachment *attachment, struct ring_entry *entry)
-{
-    struct ring_producer *producer = attachment->producer;
-    enum ring_append_result result = ring_append(producer, entry);
-    if (YARDER_UNLIKELY(result == RING_FULL && client_settings.block_ms > 0)) {
-        result = append_blocking(page, attachment, entry);
-    }
-    if (YARDER_UNLIKELY(ring_sleeping(producer)) && ring_must_ring(producer, entry->ring)) {
-        client_ring_bell(page);
-    }
-    uint64_t stamp = YARDER_LIKELY(result == RING_APPENDED) ? entry->stamp : ring_stamp(producer);
-    if (YARDER_UNLIKELY(stamp >= __atomic_load_n(&attachment->check_at, __ATOMIC_RELAXED))) {
-        (void)client_check(page, attachment);
-    }
-    return result;
-}
-
-static int lose_in_ring(struct client_page *page, struct client_attachment *attachment,
+int client_lose_in_ring(struct client_page *page, struct client_attachment *attachment,
     uint32_t ring, enum ring_append_result why, size_t bytes)
 {
     ring_lose(attachment->producer, ring, 1);
@@ -118,9 +97,9 @@ static int append_parts(struct client_page *page, struct client_attachment *atta
         unsigned kind =
             message_kind(message) | (part > 0 ? RING_CONTINUES : 0u) | (more ? RING_MORE : 0u);
         ring_entry_seal(&entry, (uint8_t)kind, message->level, (uint16_t)message->logger);
-        enum ring_append_result result = append(page, attachment, &entry);
+        enum ring_append_result result = client_append(page, attachment, &entry);
         if (result != RING_APPENDED) {
-            return lose_in_ring(page, attachment, entry.ring, result, message->text_bytes);
+            return client_lose_in_ring(page, attachment, entry.ring, result, message->text_bytes);
         }
         done += bytes;
     }
@@ -156,48 +135,10 @@ static __attribute__((noinline)) int put_long(struct client_page *page,
         .extra_bytes = fields_bytes,
         .tid = client_tid(attachment)};
     ring_entry_seal(&entry, message_kind(message), message->level, (uint16_t)message->logger);
-    enum ring_append_result result = append(page, attachment, &entry);
+    enum ring_append_result result = client_append(page, attachment, &entry);
     return result == RING_APPENDED
                ? YARDER_APPENDED
-               : lose_in_ring(page, attachment, entry.ring, result, message->text_bytes);
-}
-
-/* The attachment, made if there is none and it is time to try. */
-static struct client_attachment *attachment_get(struct client_page *page)
-{
-    struct client_attachment *attachment = client_attached(page);
-    if (YARDER_UNLIKELY(attachment == NULL)) {
-        (void)client_attach(page, false);
-        attachment = client_attached(page);
-    }
-    return attachment;
-}
-
-static bool is_wanted(const struct client_attachment *attachment, int logger, unsigned level)
-{
-    const uint8_t *levels = attachment->producer->map.levels;
-    return level >= __atomic_load_n(&levels[logger], __ATOMIC_RELAXED);
-}
-
-/*
- * The way of nearly all records: no fields, one append, checked by the caller. Inlined, and the
- * entry not zeroed (its other members are results): what lies in memory between a call and the ring
- * is most of a short record's price.
- */
-static inline __attribute__((always_inline)) int put_short(struct client_page *page,
-    struct client_attachment *attachment, const void *text, size_t text_bytes, int logger,
-    uint8_t level, uint8_t kind)
-{
-    struct ring_entry entry;
-    entry.text = text;
-    entry.text_bytes = text_bytes;
-    entry.extra_bytes = 0;
-    entry.tid = client_tid(attachment);
-    ring_entry_seal(&entry, kind, level, (uint16_t)logger);
-    enum ring_append_result result = append(page, attachment, &entry);
-    return YARDER_LIKELY(result == RING_APPENDED)
-               ? YARDER_APPENDED
-               : lose_in_ring(page, attachment, entry.ring, result, text_bytes);
+               : client_lose_in_ring(page, attachment, entry.ring, result, message->text_bytes);
 }
 
 int yarder_put(const struct yarder_message *message)
@@ -212,16 +153,16 @@ int yarder_put(const struct yarder_message *message)
     if (YARDER_UNLIKELY(message->text_bytes > YARDER_TEXT_BYTES_MAX)) {
         return -EMSGSIZE;
     }
-    struct client_attachment *attachment = attachment_get(page);
+    struct client_attachment *attachment = client_attachment_get(page);
     if (YARDER_LIKELY(attachment != NULL) &&
-        !is_wanted(attachment, message->logger, message->level)) {
+        !client_wants(attachment, message->logger, message->level)) {
         return YARDER_FILTERED;
     }
     if (message->fields_count > 0 || message->text_bytes > RING_APPEND_BYTES_MAX ||
         attachment == NULL) {
         return put_long(page, attachment, message);
     }
-    return put_short(page, attachment, message->text, message->text_bytes, message->logger,
+    return client_put_short(page, attachment, message->text, message->text_bytes, message->logger,
         message->level, message_kind(message));
 }
 
@@ -273,7 +214,7 @@ int client_piece_put(struct client_line *line, const struct yarder_message *mess
 {
     static uint16_t last_serial;
     struct client_page *page = client_page_get();
-    struct client_attachment *attachment = page == NULL ? NULL : attachment_get(page);
+    struct client_attachment *attachment = page == NULL ? NULL : client_attachment_get(page);
     if (attachment == NULL || !is_read(page, attachment)) {
         return -ENOTCONN;
     }
@@ -285,7 +226,7 @@ int client_piece_put(struct client_line *line, const struct yarder_message *mess
         *line = (struct client_line){.region = attachment->serial,
             .tid = client_tid(attachment),
             .serial = more ? __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED) : 0};
-        if (!is_wanted(attachment, message->logger, message->level)) {
+        if (!client_wants(attachment, message->logger, message->level)) {
             return 0;
         }
     }
@@ -295,17 +236,12 @@ int client_piece_put(struct client_line *line, const struct yarder_message *mess
         piece_entry(&entry, extra, line, message, more) < 0) {
         return -EMSGSIZE;
     }
-    enum ring_append_result result = append(page, attachment, &entry);
+    enum ring_append_result result = client_append(page, attachment, &entry);
     if (result != RING_APPENDED) {
         return result == RING_FULL ? -ENOBUFS : -ENOTCONN;
     }
     line->parts = more ? (uint16_t)(line->parts + 1) : 0;
     return 0;
-}
-
-static bool level_is_valid(int level)
-{
-    return level >= 0 && level <= YARDER_LEVEL_MAX;
 }
 
 int yarder_log(int level, const char *text)
@@ -315,15 +251,15 @@ int yarder_log(int level, const char *text)
 
 int yarder_log_bytes(int logger, int level, const void *text, size_t text_bytes)
 {
-    if (!level_is_valid(level)) {
+    if (!client_level_is_valid(level)) {
         return -EINVAL;
     }
     struct client_page *page = client_page_get();
     struct client_attachment *attachment = page == NULL ? NULL : client_attached(page);
     if (YARDER_LIKELY(attachment != NULL && text != NULL && text_bytes <= RING_APPEND_BYTES_MAX &&
                       logger >= 0 && logger < REGION_LOGGERS_MAX)) {
-        return is_wanted(attachment, logger, (unsigned)level)
-                   ? put_short(page, attachment, text, text_bytes, logger, (uint8_t)level, 0)
+        return client_wants(attachment, logger, (unsigned)level)
+                   ? client_put_short(page, attachment, text, text_bytes, logger, (uint8_t)level, 0)
                    : YARDER_FILTERED;
     }
     return yarder_put(&(struct yarder_message){
@@ -333,7 +269,7 @@ int yarder_log_bytes(int logger, int level, const void *text, size_t text_bytes)
 int yarder_log_fields(
     int logger, int level, const char *text, const struct yarder_field *fields, size_t fields_count)
 {
-    if (!level_is_valid(level) || text == NULL || fields_count > YARDER_FIELDS_MAX) {
+    if (!client_level_is_valid(level) || text == NULL || fields_count > YARDER_FIELDS_MAX) {
         return -EINVAL;
     }
     return yarder_put(&(struct yarder_message){.text = text,
@@ -354,7 +290,8 @@ int yarder_request(const void *text, size_t text_bytes)
 
 int yarder_stream_line(int stream, int level, const void *text, size_t text_bytes)
 {
-    if (!level_is_valid(level) || stream < YARDER_STREAM_NONE || stream > YARDER_STREAM_STDERR) {
+    if (!client_level_is_valid(level) || stream < YARDER_STREAM_NONE ||
+        stream > YARDER_STREAM_STDERR) {
         return -EINVAL;
     }
     return yarder_put(&(struct yarder_message){.text = text,
@@ -366,63 +303,10 @@ int yarder_stream_line(int stream, int level, const void *text, size_t text_byte
 int yarder_level_enabled(int logger, int level)
 {
     struct client_page *page = client_page_get();
-    if (page == NULL || logger < 0 || logger >= REGION_LOGGERS_MAX || !level_is_valid(level)) {
+    if (page == NULL || logger < 0 || logger >= REGION_LOGGERS_MAX ||
+        !client_level_is_valid(level)) {
         return 0;
     }
-    struct client_attachment *attachment = attachment_get(page);
-    return attachment == NULL || is_wanted(attachment, logger, (unsigned)level);
-}
-
-/* The text did not fit on the stack: formatted again into pages of its own. */
-static YARDER_PRINTF(3, 0) int vlogf_long(
-    int logger, int level, const char *format, va_list arguments, size_t text_bytes)
-{
-    if (text_bytes > YARDER_TEXT_BYTES_MAX) {
-        return -EMSGSIZE;
-    }
-    char *text =
-        mmap(NULL, text_bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (text == MAP_FAILED) {
-        return -ENOMEM;
-    }
-    int formatted = vsnprintf(text, text_bytes + 1, format, arguments);
-    int result = formatted < 0 ? -EINVAL
-                               : yarder_log_bytes(logger, level, text,
-                                     yarder_min((size_t)formatted, text_bytes));
-    (void)munmap(text, text_bytes + 1);
-    return result;
-}
-
-int yarder_vlogf(int logger, int level, const char *format, va_list arguments)
-{
-    if (format == NULL || !level_is_valid(level) || logger < 0 || logger >= REGION_LOGGERS_MAX) {
-        return -EINVAL;
-    }
-    if (yarder_level_enabled(logger, level) == 0) {
-        return YARDER_FILTERED;
-    }
-    char text[4096];
-    int error = errno; /* also what %m shows */
-    va_list again;
-    va_copy(again, arguments);
-    int formatted = vsnprintf(text, sizeof(text), format, arguments);
-    errno = error;
-    int result = -EINVAL;
-    if (formatted >= 0 && (size_t)formatted < sizeof(text)) {
-        result = yarder_log_bytes(logger, level, text, (size_t)formatted);
-    } else if (formatted >= 0) {
-        result = vlogf_long(logger, level, format, again, (size_t)formatted);
-    }
-    va_end(again);
-    errno = error;
-    return result;
-}
-
-int yarder_logf(int logger, int level, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int result = yarder_vlogf(logger, level, format, arguments);
-    va_end(arguments);
-    return result;
+    struct client_attachment *attachment = client_attachment_get(page);
+    return attachment == NULL || client_wants(attachment, logger, (unsigned)level);
 }
