@@ -61,6 +61,8 @@ struct Library {
     decltype(&yarder_log_bytes) log_bytes;
     decltype(&yarder_put) put;
     decltype(&yarder_logf) logf;
+    decltype(&yarder_logf_site) logf_site; // null: an older build
+    yarder_site sites[2] = {};             // a site is one library's
     ring_clock clock{};
     region_reader *reader = nullptr;
     size_t ring_bytes = 0;
@@ -80,6 +82,7 @@ struct Library {
         find(library, "yarder_log_bytes", log_bytes);
         find(library, "yarder_put", put);
         find(library, "yarder_logf", logf);
+        logf_site = reinterpret_cast<decltype(logf_site)>(dlsym(library, "yarder_logf_site"));
         ring_clock_open(&clock);
         char folder[] = "/tmp/yarder-bench-XXXXXX";
         need(mkdtemp(folder) != nullptr, "mkdtemp");
@@ -216,7 +219,7 @@ void put(benchmark::State &state, Library &library, uint32_t fields_count)
     calls(state, library, [&] { return library.put(&message); });
 }
 
-// A short line of three arguments, then as much text as makes the size.
+// A short line of three arguments, then as much text as makes the size; formatted by the caller.
 void logf(benchmark::State &state, Library &library)
 {
     std::string text(size_t(state.range(0)) - 30, 'x');
@@ -225,6 +228,75 @@ void logf(benchmark::State &state, Library &library)
         return library.logf(
             0, YARDER_LEVEL_ERROR, "request %08d took %06u us: %s", number++, 1234u, text.c_str());
     });
+}
+
+// The same, formatted by the daemon.
+int logf_text(Library &library, int number, const char *text)
+{
+    static yarder_site site;
+    return library.logf_site(
+        &site, 0, YARDER_LEVEL_ERROR, "request %08d took %06u us: %s", number, 1234u, text);
+}
+
+void logf_deferred(benchmark::State &state, Library &library)
+{
+    std::string text(size_t(state.range(0)) - 30, 'x');
+    int number = 0;
+    calls(state, library, [&] { return logf_text(library, number++, text.c_str()); });
+}
+
+// Three numbers, the daemon's quickest conversions.
+int logf_numbers(Library &library, uint32_t number)
+{
+    return library.logf_site(&library.sites[1], 0, YARDER_LEVEL_ERROR,
+        "request %u of client %llu took %d us and was answered from the cache of this node", number,
+        123456789012ull, -17);
+}
+
+void logf_deferred_numbers(benchmark::State &state, Library &library)
+{
+    uint32_t number = 0;
+    calls(state, library, [&] { return logf_numbers(library, number++); });
+}
+
+// What the daemon does to have the text of a record.
+template <typename Call> void taken(benchmark::State &state, Library &library, Call call)
+{
+    auto block = uint32_t(library.ring_bytes / 2 / (size_t(state.range(0)) + kRecordBytes));
+    block = std::min(block, kBlockMax);
+    int failed = 0;
+    library.drain();
+    for (auto _ : state) {
+        for (uint32_t i = 0; i < block; i++) {
+            failed |= call(i);
+        }
+        double begin = now_s();
+        uint64_t count = library.drain();
+        state.SetIterationTime(now_s() - begin);
+        if (failed != 0 || count != block) {
+            state.SkipWithError("a record was dropped");
+        }
+    }
+    state.SetItemsProcessed(state.iterations() * block);
+}
+
+void take_bytes(benchmark::State &state, Library &library)
+{
+    std::vector<char> text(size_t(state.range(0)), 'x');
+    taken(state, library, [&](uint32_t) {
+        return library.log_bytes(0, YARDER_LEVEL_ERROR, text.data(), text.size());
+    });
+}
+
+void take_deferred_numbers(benchmark::State &state, Library &library)
+{
+    taken(state, library, [&](uint32_t i) { return logf_numbers(library, i); });
+}
+
+void take_deferred(benchmark::State &state, Library &library)
+{
+    std::string text(size_t(state.range(0)) - 30, 'x');
+    taken(state, library, [&](uint32_t i) { return logf_text(library, int(i), text.c_str()); });
 }
 
 void copy(benchmark::State &state, size_t ring_bytes, size_t room_bytes)
@@ -247,6 +319,11 @@ void sizes(benchmark::internal::Benchmark *bench)
     bench->UseManualTime()->ArgName("bytes")->Arg(50)->Arg(200)->Arg(1024)->Arg(16384);
 }
 
+void one_size(benchmark::internal::Benchmark *bench)
+{
+    bench->UseManualTime()->ArgName("bytes")->Arg(200);
+}
+
 void add(const std::string &suffix, Library *library)
 {
     using benchmark::RegisterBenchmark;
@@ -255,6 +332,20 @@ void add(const std::string &suffix, Library *library)
     RegisterBenchmark(name("put").c_str(), put, std::ref(*library), 0)->Apply(sizes);
     RegisterBenchmark(name("put_fields").c_str(), put, std::ref(*library), 2)->Apply(sizes);
     RegisterBenchmark(name("logf").c_str(), logf, std::ref(*library))->Apply(sizes);
+    if (library->logf_site == nullptr) {
+        return;
+    }
+    RegisterBenchmark(name("logf_deferred").c_str(), logf_deferred, std::ref(*library))
+        ->Apply(sizes);
+    RegisterBenchmark(
+        name("logf_deferred_numbers").c_str(), logf_deferred_numbers, std::ref(*library))
+        ->Apply(one_size);
+    RegisterBenchmark(name("take_bytes").c_str(), take_bytes, std::ref(*library))->Apply(one_size);
+    RegisterBenchmark(name("take_deferred").c_str(), take_deferred, std::ref(*library))
+        ->Apply(one_size);
+    RegisterBenchmark(
+        name("take_deferred_numbers").c_str(), take_deferred_numbers, std::ref(*library))
+        ->Apply(one_size);
 }
 } // namespace
 

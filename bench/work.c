@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "client/site.h"
 #include "codec/encode.h"
 #include "codec/frame.h"
 #include "codec/syslog.h"
@@ -97,6 +98,37 @@ static void append(struct work *work)
         ring_entry_seal(&entry, 0, YARDER_LEVEL_ERROR, 0);
         need(ring_append(work->producer, &entry) == RING_APPENDED, "append");
     }
+}
+
+/* What yarder_logf does for a record, from its site to the ring. */
+static int defer(struct work *work, const char *format, ...)
+{
+    static struct yarder_site site;
+    uint8_t payload[SITE_PAYLOAD_BYTES_MAX];
+    struct client_attachment attachment = {.producer = work->producer, .serial = 1};
+    struct ring_entry entry = {.text = payload, .tid = 1};
+    va_list arguments;
+    va_start(arguments, format);
+    entry.text_bytes =
+        site_encode(payload, &site, site_place(&site, &attachment, format), arguments);
+    va_end(arguments);
+    ring_entry_seal(&entry, RING_DEFERRED, YARDER_LEVEL_ERROR, 0);
+    return ring_append(work->producer, &entry);
+}
+
+static void append_deferred(struct work *work)
+{
+    for (size_t i = 0; i < RECORDS; i++) {
+        int result = defer(work, "request %zu of %s took %d us", i, "client.example.net", 1200);
+        need(result == RING_APPENDED, "append");
+    }
+}
+
+static void drain_deferred_ready(struct work *work)
+{
+    ring_ready(work);
+    append_deferred(work);
+    ring_clock_refresh(&work->clock);
 }
 
 static void drain_ready(struct work *work)
@@ -239,7 +271,9 @@ static const struct leaf {
 } leaves[] = {
     {"append", "", ring_ready, append},
     {"append-rseq", "", sequence_ready, append},
+    {"append-deferred", "", ring_ready, append_deferred},
     {"drain", "", drain_ready, drain},
+    {"drain-deferred", "", drain_deferred_ready, drain},
     {"frame", "", frame_ready, frame},
     {"parse-rfc3164", "<30>Nov 21 01:14:07 web01 nginx[71]: ", NULL, parse},
     {"parse-rfc5424", "<30>1 2026-11-21T01:14:07.123456+01:00 web01 nginx 71 - [a@1 b=\"c\"] ",
