@@ -11,7 +11,7 @@
  *   page 1       u8 levels[4096]        lowest level wanted of each logger id    (daemon writes)
  *   64 pages     struct region_name     id -> name, append-only                  (producer writes)
  *   32 pages     struct region_formats  texts of printf formats, append-only     (producer writes)
- *   page each    struct ring_header     one for each ring
+ *   page each    struct ring_header     one for each ring; then up to a multiple of 64 KiB
  *   ring_bytes each                     the rings' data, mapped twice in a row by both sides
  *
  * A ring holds records one after another, each at a multiple of 8 bytes; positions only grow, the

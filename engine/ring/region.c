@@ -11,11 +11,12 @@ enum {
     NAMES_OFFSET = LEVELS_OFFSET + REGION_LOGGERS_MAX,
     FORMATS_OFFSET = NAMES_OFFSET + REGION_LOGGERS_MAX * REGION_NAME_BYTES,
     RINGS_OFFSET = FORMATS_OFFSET + REGION_FORMATS_BYTES,
+    LARGEST_PAGE_BYTES = 64 << 10, /* of any kernel: data is mapped by itself, from there on */
 };
 
 static uint64_t data_offset(uint32_t rings)
 {
-    return RINGS_OFFSET + (uint64_t)rings * REGION_PAGE_BYTES;
+    return yarder_align_up(RINGS_OFFSET + (uint64_t)rings * REGION_PAGE_BYTES, LARGEST_PAGE_BYTES);
 }
 
 static uint64_t region_size(uint32_t rings, uint32_t ring_bytes)
