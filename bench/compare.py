@@ -47,6 +47,8 @@ WORKS = {
         ("sevens.log", "rest.log"), ("^a [0-9]*7 ", "^a [0-9]*[^7] ")),
     "udp-paced": Work("udp at 200 000 records/s -> file", 600_000,
                       ("--udp", "127.0.0.1:{port}", "--rate", "200000"), may_lose=True),
+    "udp-full": Work("udp as fast as the sender can -> file", 1_000_000,
+                     ("--udp", "127.0.0.1:{port}"), may_lose=True),
     "unix-datagrams": Work("unix datagrams -> file", 500_000, ("--socket", "{folder}/in")),
     "stdout": Work("a program's stdout, a write(2) for each record -> file", 1_000_000),
     "ring": Work("a program's own call for each record -> file", 3_000_000,
