@@ -48,7 +48,7 @@ def run(program, options):
             print(f"left out: {program.name} {name}: {one['error_message']}", file=sys.stderr)
         else:
             rate = one["items_per_second"]
-            figures[name] = (1e9 / rate, round(one["bytes_per_second"] / rate))
+            figures[name] = (1e9 / rate, round(one.get("bytes_per_second", 0) / rate))
     return figures
 
 
@@ -78,7 +78,7 @@ def leaves(options):
 
 def table(found, markdown):
     rows = [[f"{one['program']} {one['leaf']}", f"{one['ns']:.1f}", f"{1e3 / one['ns']:.2f}",
-             f"{one['bytes'] / one['ns']:.2f}",
+             f"{one['bytes'] / one['ns']:.2f}" if one["bytes"] else "-",
              f"{one['x_memcpy']:.1f}" if one["x_memcpy"] else "-"] for one in found]
     if markdown:
         return "\n".join("| " + " | ".join(line) + " |"
