@@ -233,9 +233,8 @@ void logf(benchmark::State &state, Library &library)
 // The same, formatted by the daemon.
 int logf_text(Library &library, int number, const char *text)
 {
-    static yarder_site site;
-    return library.logf_site(
-        &site, 0, YARDER_LEVEL_ERROR, "request %08d took %06u us: %s", number, 1234u, text);
+    return library.logf_site(&library.sites[0], 0, YARDER_LEVEL_ERROR,
+        "request %08d took %06u us: %s", number, 1234u, text);
 }
 
 void logf_deferred(benchmark::State &state, Library &library)

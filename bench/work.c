@@ -113,7 +113,7 @@ static int defer(struct work *work, const char *format, ...)
         site_encode(payload, &site, site_place(&site, &attachment, format), arguments);
     va_end(arguments);
     ring_entry_seal(&entry, RING_DEFERRED, YARDER_LEVEL_ERROR, 0);
-    return ring_append(work->producer, &entry);
+    return (int)ring_append(work->producer, &entry);
 }
 
 static void append_deferred(struct work *work)

@@ -4,7 +4,6 @@
  * record. Link with -lyarder; needs libc alone; C and C++.
  *
  *     #include <yarder/yarder.h>
- *
  *     int db = yarder_logger("app.db");
  *     yarder_logf(db, YARDER_LEVEL_WARNING, "slow query: %d ms", elapsed);
  *
@@ -62,11 +61,9 @@ enum {
 struct yarder_options {
     uint32_t options_bytes; /* sizeof(struct yarder_options) in the caller's build */
     uint32_t block_ms; /* a full ring: wait this long at most for room; 0: drop at once (default) */
-    uint64_t
-        ring_bytes; /* for all rings of this process; 0: what the daemon gives; it may give less */
+    uint64_t ring_bytes; /* of all rings; 0: what the daemon gives; it may give less */
     const char *run_dir; /* copied; at most 95 bytes; NULL: as said above */
-    const char
-        *program; /* what the daemon shows as tag; copied, cut to 63 bytes; NULL: argv[0]'s name */
+    const char *program; /* the daemon's tag; copied, cut to 63 bytes; NULL: argv[0]'s name */
 };
 
 /*
@@ -108,29 +105,28 @@ struct yarder_message {
     uint8_t kind;                      /* enum yarder_record_kind */
     uint8_t stream; /* enum yarder_stream: says it was a line of stdout or stderr */
 };
-YARDER_API int yarder_put(
-    const struct yarder_message *message); /* 1 KiB of stack; 7 KiB with fields */
+YARDER_API int yarder_put(const struct yarder_message *message); /* 7 KiB of stack with fields */
 
 /* The common cases of yarder_put, with its results. `text` is terminated. */
 YARDER_API int yarder_log(int level, const char *text);
 YARDER_API int yarder_log_bytes(int logger, int level, const void *text, size_t text_bytes);
 YARDER_API int yarder_log_fields(int logger, int level, const char *text,
     const struct yarder_field *fields, size_t fields_count);
-/* A line of a request log (kind request, level info). */
-YARDER_API int yarder_request(const void *text, size_t text_bytes);
+YARDER_API int yarder_request(const void *text, size_t text_bytes); /* kind request, info */
 /* A line that a program wrote to stdout or stderr, without its newline. */
 YARDER_API int yarder_stream_line(int stream, int level, const void *text, size_t text_bytes);
 
 /*
  * A printf format and its arguments. Where the compiler knows the format (a literal) this is a
- * macro: the arguments travel as they are and the daemon formats, as the C locale does; the call
- * costs what yarder_log_bytes costs. Formatted in the caller, as the program's locale says: what is
- * no literal, the first record of a process, a record of over 1.9 KB of arguments, a format over
- * 1000 bytes or with over 16 conversions, %n, *, 1$, ', wide characters, long double (man libyarder
- * has the whole list); all before C99 and C++11, and where YARDER_NO_DEFER is defined before this
- * file is included; (yarder_logf)(...). A C function that is inline and not static, or a constexpr
- * function, may not contain the macro. 3 KiB of stack, formatted here 7 (a longer text: pages).
- * Also -EINVAL: the format fails; -ENOMEM. Nothing is formatted when the level is not wanted.
+ * macro: the arguments travel as they are, the daemon formats, as its libc does in the C locale; a
+ * call with numbers costs what yarder_log_bytes costs. Formatted in the caller: what is no literal,
+ * the first record of a process, over 1.9 KB of arguments, a format over 1000 bytes or with over 16
+ * conversions, %n, *, 1$, ', wide characters, long double (man libyarder has the whole list); all
+ * before C99 and C++11, and where YARDER_NO_DEFER is defined before this file is included. Where a
+ * macro cannot stand (::yarder_logf, a C++ pack, outside a function, a C function that is inline
+ * and not static, constexpr) write (yarder_logf)(...). 3 KiB of stack, formatted here 7 (a longer
+ * text: pages). Also -EINVAL: the format fails; -ENOMEM. Nothing is formatted if the level is not
+ * wanted.
  */
 YARDER_API int yarder_logf(int logger, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -140,19 +136,24 @@ YARDER_API int yarder_vlogf(int logger, int level, const char *format, va_list a
 /* A call's own memory, zeroed at first; the library's from then on. NULL: no literal. */
 struct yarder_site {
     uint64_t word, types;
+    const char
+        *format; /* the only one this site defers: two plugins may share it (unique symbols) */
     uint16_t precisions[16];
 };
 YARDER_API int yarder_logf_site(struct yarder_site *site, int logger, int level, const char *format,
     ...) __attribute__((format(printf, 4, 5)));
 
 #if defined(__GNUC__) && !defined(YARDER_NO_DEFER) &&                                              \
-    (defined(__cplusplus) ? __cplusplus >= 201103L : defined(__STDC_VERSION__))
+    (defined(__cplusplus) ? __cplusplus >= 201103L                                                 \
+                          : defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L)
 #define YARDER_FIRST(...)           YARDER_FIRST_OF(__VA_ARGS__, 0)
 #define YARDER_FIRST_OF(first, ...) first
-#ifdef __cplusplus /* decided before any inlining: a site has one format */
-#define YARDER_LITERAL(format) constexpr bool yarder_literal_ = __builtin_constant_p(format)
+/* Decided before any inlining; sizeof refuses what is no format: a comma had split an argument. */
+#define YARDER_IS_LITERAL(format) (sizeof(*(format)) == 1 && __builtin_constant_p(format))
+#ifdef __cplusplus
+#define YARDER_LITERAL(format) constexpr bool yarder_literal_ = YARDER_IS_LITERAL(format)
 #else
-#define YARDER_LITERAL(format) enum { yarder_literal_ = __builtin_constant_p(format) }
+#define YARDER_LITERAL(format) enum { yarder_literal_ = YARDER_IS_LITERAL(format) }
 #endif
 #define yarder_logf(logger, level, ...)                                                            \
     (__extension__({                                                                               \
@@ -196,5 +197,4 @@ YARDER_API void yarder_close(void);
 #ifdef __cplusplus
 }
 #endif
-
 #endif

@@ -241,6 +241,9 @@ static int attach_region(struct client_page *page, int fd)
         return -ENOMEM;
     }
     attachment->producer = producer;
+    if (last_serial == 0) { /* of this copy of the library, should a process hold two */
+        last_serial = (uintptr_t)&last_serial >> 4 & ((UINT64_C(1) << 39) - 1);
+    }
     attachment->serial = ++last_serial;
     attachment->check_every = shape.ticks_per_s == 0 ? 1000000000 : shape.ticks_per_s;
     attachment->generation = shape.generation;

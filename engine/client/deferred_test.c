@@ -28,8 +28,19 @@ static uint64_t table_used(void)
 static void assert_last(const char *wanted)
 {
     flushed();
+    (void)pthread_mutex_lock(&daemon_state.lock);
     assert_string_equal(daemon_state.last, wanted);
     assert_int_equal(daemon_state.last_record.flags, 0);
+    (void)pthread_mutex_unlock(&daemon_state.lock);
+}
+
+static uint64_t records_seen(void)
+{
+    flushed();
+    (void)pthread_mutex_lock(&daemon_state.lock);
+    uint64_t count = daemon_state.records_count;
+    (void)pthread_mutex_unlock(&daemon_state.lock);
+    return count;
 }
 
 /* The same call twice, deferred, and once by snprintf; the table must have grown by one format. */
@@ -103,7 +114,9 @@ static void formatted_here(void **state)
         assert_int_equal(
             yarder_logf(0, YARDER_LEVEL_ERROR, "%s", i == 1 ? longest : "short"), YARDER_APPENDED);
         flushed();
+        (void)pthread_mutex_lock(&daemon_state.lock);
         assert_int_equal(daemon_state.joined_bytes, i == 1 ? sizeof(longest) - 1 : 5);
+        (void)pthread_mutex_unlock(&daemon_state.lock);
     }
     assert_int_equal(counters().appended, appended + 3);
     assert_int_equal(table_used(), before + REGION_FORMAT_UNIT);
@@ -182,6 +195,29 @@ static void handed_back(void **state)
     assert_int_equal(table_used(), REGION_FORMAT_UNIT);
 }
 
+/* Statics of a C++ inline function are one in a process, of whatever plugin. */
+static void a_site_of_two_plugins(void **state)
+{
+    (void)state;
+    static struct yarder_site site;
+    attached();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(yarder_logf_site(&site, 0, YARDER_LEVEL_ERROR, "text %s of %d", "a", i),
+            YARDER_APPENDED);
+        assert_int_equal(yarder_logf_site(&site, 0, YARDER_LEVEL_ERROR, "number %d of %s", i, "b"),
+            YARDER_APPENDED);
+    }
+    assert_last(":number 2 of b");
+    assert_int_equal(records_seen(), 6);
+    assert_int_equal(table_used(), REGION_FORMAT_UNIT);
+    yarder_close(); /* the other one may come first to a new attachment, and changes nothing */
+    attached();
+    assert_int_equal(
+        yarder_logf_site(&site, 0, YARDER_LEVEL_ERROR, "number %d of %s", 7, "b"), YARDER_APPENDED);
+    assert_last(":number 7 of b");
+    assert_int_equal(table_used(), 0);
+}
+
 static int log_at(struct yarder_site *site, int number)
 {
     return yarder_logf_site(site, 0, YARDER_LEVEL_ERROR, "site %d of a full table", number);
@@ -197,8 +233,7 @@ static void full_table(void **state)
         for (int i = 0; i < SITES; i++) {
             assert_int_equal(log_at(&sites[i], i), YARDER_APPENDED);
         }
-        flushed();
-        assert_int_equal(daemon_state.records_count, (round + 1) * SITES);
+        assert_int_equal(records_seen(), (round + 1) * SITES);
         assert_int_equal(table_used(), sizeof(formats()->units));
         assert_int_equal(sites[SITES - 1].word & 0xff, SITE_CALLER);
     }
@@ -245,8 +280,7 @@ static void no_room(void **state)
     __atomic_store_n(&daemon_state.frozen, false, __ATOMIC_RELAXED);
     flushed();
     assert_int_equal(yarder_logf(0, YARDER_LEVEL_ERROR, "%d", 1), YARDER_APPENDED);
-    flushed();
-    assert_int_equal(daemon_state.records_count, counters().appended);
+    assert_int_equal(records_seen(), counters().appended);
     assert_int_equal(daemon_lost(), dropped);
 }
 
@@ -300,8 +334,7 @@ static void shared_site(void **state)
         for (unsigned i = 0; i < YARDER_COUNT_OF(threads); i++) {
             assert_int_equal(pthread_join(threads[i], NULL), 0);
         }
-        flushed();
-        assert_int_equal(daemon_state.records_count, counters().appended);
+        assert_int_equal(records_seen(), counters().appended);
         assert_int_equal(daemon_state.numbers_sum, numbers_sum);
         assert_int_equal(table_used(), REGION_FORMAT_UNIT);
     }
@@ -318,6 +351,7 @@ int main(void)
         SCENE(attachments),
         SCENE(child_attaches),
         SCENE(handed_back),
+        SCENE(a_site_of_two_plugins),
         SCENE(full_table),
         SCENE(filtered),
         SCENE(no_room),

@@ -61,6 +61,12 @@ uint32_t site_register(
 {
     uint64_t serial = attachment->serial << SITE_PLACE_BITS;
     uint64_t word = __atomic_load_n(&site->word, __ATOMIC_RELAXED);
+    const char *owner = NULL; /* set once, before any word: types are always of this format */
+    if (!__atomic_compare_exchange_n(
+            &site->format, &owner, format, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) &&
+        owner != format) {
+        return 0;
+    }
     if (word >> SITE_PLACE_BITS == attachment->serial) {
         return 0; /* busy, or the caller's; a place that another stored since serves the next */
     }

@@ -8,7 +8,9 @@
  *                                               \--no room there, or none of ours--> SITE_CALLER
  *
  * Who meets SITE_BUSY, another thread or a signal handler inside the claimer, formats its record
- * itself. A site belongs to one literal; what lies at the address of a format is no key.
+ * itself. A site defers the first format that it was called with and no other: one site may be
+ * several plugins' (a C++ inline function's statics are unique in the process). That is a guard;
+ * what lies at the address of a format is no key.
  */
 #ifndef YARDER_CLIENT_SITE_H
 #define YARDER_CLIENT_SITE_H
@@ -39,7 +41,8 @@ static inline uint32_t site_place(
     /* acquire: with the place come the types; pairs with site_register */
     uint64_t word = __atomic_load_n(&site->word, __ATOMIC_ACQUIRE);
     uint64_t place = word - (attachment->serial << SITE_PLACE_BITS);
-    if (YARDER_LIKELY(place - REGION_FORMAT_UNIT < REGION_FORMATS_BYTES - REGION_FORMAT_UNIT)) {
+    if (YARDER_LIKELY(place - REGION_FORMAT_UNIT < REGION_FORMATS_BYTES - REGION_FORMAT_UNIT &&
+                      __atomic_load_n(&site->format, __ATOMIC_RELAXED) == format)) {
         return (uint32_t)place;
     }
     return site_register(site, attachment, format);

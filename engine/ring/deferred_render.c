@@ -200,7 +200,12 @@ static __attribute__((noinline)) void put_printed(
 
 static void put_errno(struct out *out, const struct deferred_piece *piece, uint64_t value)
 {
-    const char *text = strerror((int)value);
+    char unknown[sizeof("Unknown error -2147483648")];
+    const char *text = strerrordesc_np((int)value); /* strerror would lock, translate, allocate */
+    if (text == NULL) {
+        (void)snprintf(unknown, sizeof(unknown), "Unknown error %d", (int)value);
+        text = unknown;
+    }
     size_t bytes = strlen(text);
     put_aligned(out, piece, text,
         piece->precision < 0 ? bytes : yarder_min(bytes, (size_t)piece->precision));

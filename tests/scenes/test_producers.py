@@ -91,6 +91,7 @@ def test_producer_stopped(yarder, folder):
             producers.Producer(one, "stopped", threads=3, size=60, rate=100_000) as stopped, \
             producers.Producer(one, "other", rate=20_000) as other:
         stopped.wait_numbered(1000)
+        other.wait_numbered(1)
         longest = 0
         for _ in range(50):
             time.sleep(numbers.uniform(0, 0.01))
