@@ -117,7 +117,7 @@ def main():
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         results.append(one)
-    print(table(results, False))
+    print(f"{report.machine()}; {options.seconds:g} s\n\n{table(results, False)}")
     if options.json:
         report.write_json(options.json, {"rest": table(results, True)}, runs=results)
 

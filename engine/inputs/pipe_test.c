@@ -155,7 +155,7 @@ static void program_writes(struct scene *scene, uint32_t lines)
 
 static void check_line(struct scene *scene, const struct yarder_record *record)
 {
-    char line[2 * RECORD_MAX];
+    static char line[2 * RECORD_MAX];
     size_t bytes = line_of(scene->placed, line) - 1;
     size_t kept = yarder_min(bytes, RECORD_MAX);
     assert_int_equal(record->text.length, kept);
