@@ -251,6 +251,19 @@ void region_reader_losses(const struct region_reader *reader, struct ring_losses
     *out = (struct ring_losses){.lost = reader->lost, .refused = reader->refused};
 }
 
+bool region_reader_look_at_losses(struct region_reader *reader)
+{
+    uint64_t before = reader->lost;
+    for (uint32_t i = 0; i < reader->list_count; i++) {
+        struct reader_ring *ring = &reader->rings[reader->list[i]];
+        const struct ring_header *shared = region_ring(&reader->map, reader->list[i]);
+        uint64_t lost = __atomic_load_n(&shared->lost, __ATOMIC_RELAXED);
+        reader->lost += lost - ring->lost;
+        ring->lost = lost;
+    }
+    return reader->lost != before;
+}
+
 void region_reader_sleep(struct region_reader *reader, enum ring_sleep state)
 {
     YARDER_ASSERT(state <= RING_DEEP);

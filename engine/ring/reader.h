@@ -137,6 +137,8 @@ struct ring_losses {
                          as the producer's count of its records tells; else one for each jump */
 };
 void region_reader_losses(const struct region_reader *reader, struct ring_losses *out);
+/* Brings `lost` up to date without a take. True: it has grown. */
+bool region_reader_look_at_losses(struct region_reader *reader);
 
 /* Stores the sleep word (see above). Each sleep is a new epoch, answered by one doorbell at most.
  */

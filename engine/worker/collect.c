@@ -424,6 +424,17 @@ static bool inputs_press(const struct worker *worker)
     return false;
 }
 
+/* Rings are not taken from while a record waits, but what is lost in them meanwhile is counted. */
+static void look_at_losses(struct worker *worker)
+{
+    for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
+        if (!ring->dead && region_reader_look_at_losses(ring->reader)) {
+            ring->taken = true; /* the commit stores it */
+            worker->dirty = true;
+        }
+    }
+}
+
 void collect(struct worker *worker)
 {
     worker->more = false;
@@ -444,6 +455,7 @@ void collect(struct worker *worker)
         worker->sink.waiting_hurts = inputs_press(worker);
     }
     if (!room) {
+        look_at_losses(worker);
         worker_listen(worker);
     }
 }

@@ -169,6 +169,20 @@ def test_a_loss_is_told_for_a_minute(yarder, folder):
     one.end(signal.SIGTERM, code=1)  # what it still held is lost
 
 
+def test_losses_are_told_while_everything_waits(yarder, folder):
+    """One output that takes nothing: its ring is not read, and still it is known what it lost."""
+    one = yarder("drain-timeout = 1s\ninput = ring\n"
+                 "output = all file:/dev/full,queue=memory:1M\n")
+    sent = one.cli("send", "--count", "60000", "--size", "200", check=False)
+    failed = int(sent.stderr.split(" lost ")[1].split()[0])
+    assert sent.returncode != 0 and failed > 0
+    status = ledger.wait_for(one, lambda says: says["losses"] >= failed, SECONDS)
+    (ring,) = status["inputs"]
+    assert ring["lost"]["ring"] == failed and status["state"] == "losing"
+    assert one.cli("status", check=False).stdout.startswith("LOSING: input ring lost")
+    one.end(signal.SIGTERM, code=1)  # what it still held is lost
+
+
 def test_patterns_that_cannot_be_decided_are_named(yarder, folder):
     one = yarder("input = in unix:{folder}/in,socket=stream\ndrop = ^(a+)+$\n"
                  "output = all file:{folder}/all\n")
