@@ -44,6 +44,12 @@ static int put_detached(struct client_page *page, const struct yarder_message *m
     return YARDER_DROPPED;
 }
 
+/* The daemon that reads it takes what is there, and goes. */
+static bool is_left(const struct client_attachment *attachment)
+{
+    return __atomic_load_n(&attachment->producer->map.header->shutdown, __ATOMIC_RELAXED) != 0;
+}
+
 /* The ring is full and the process wants to wait: until there is room, the limit, or no daemon. */
 enum ring_append_result client_append_blocking(
     struct client_page *page, struct client_attachment *attachment, struct ring_entry *entry)
@@ -52,8 +58,7 @@ enum ring_append_result client_append_blocking(
     int error = errno;
     int64_t deadline_ns = os_monotonic_ns() + (int64_t)client_settings.block_ms * 1000000;
     int64_t left_ns = deadline_ns;
-    const struct region_header *shared = attachment->producer->map.header;
-    while (result == RING_FULL && __atomic_load_n(&shared->shutdown, __ATOMIC_RELAXED) == 0) {
+    while (result == RING_FULL && !is_left(attachment)) {
         client_ring_bell(page);
         left_ns = deadline_ns - os_monotonic_ns();
         if (left_ns <= 0 || !client_check(page, attachment)) {
@@ -166,18 +171,21 @@ int yarder_put(const struct yarder_message *message)
         message->level, message_kind(message));
 }
 
-/* Looked at before the append: what is in a ring that nobody reads cannot take another road. */
+/*
+ * Looked at before the append: what is in a ring that nobody reads, or soon nobody, cannot take
+ * another road.
+ */
 static bool is_read(struct client_page *page, struct client_attachment *attachment)
 {
     uint64_t stamp = ring_stamp(attachment->producer);
-    if (stamp < __atomic_load_n(&attachment->check_at, __ATOMIC_RELAXED)) {
+    if (stamp < __atomic_load_n(&attachment->check_at, __ATOMIC_RELAXED) && !is_left(attachment)) {
         return true;
     }
-    bool lives = client_check(page, attachment);
-    if (!lives) { /* and the next one looks again */
+    bool read = client_check(page, attachment) && !is_left(attachment);
+    if (!read) { /* and the next one looks again */
         __atomic_store_n(&attachment->check_at, 0, __ATOMIC_RELAXED);
     }
-    return lives && attachment == client_attached(page);
+    return read && attachment == client_attached(page);
 }
 
 /* Makes an entry of a message, and its kind: a part or whole. -EMSGSIZE. */

@@ -299,6 +299,22 @@ def test_the_daemon_goes_and_comes_back(yarder, folder):
     assert last["pid"] == records[0]["pid"], "the ring is used again"
 
 
+def test_a_daemon_that_ends_leaves_no_line_in_the_ring(yarder, folder):
+    """Every line is in the file or shown, though nobody reads the ring any more."""
+    code = "for i in $(seq 200); do echo line $i; sleep 0.01; done"
+    daemon = yarder(CONFIG)
+    path = folder / "all"
+    with subprocess.Popen(daemon.cli_command("exec", "--preload", "-q", "--", peers.need("bash"),
+                                             "-c", code), stdout=subprocess.PIPE) as wrapped:
+        wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") > 50, SECONDS, "lines")
+        daemon.stop()
+        shown = wrapped.stdout.read().decode().splitlines()
+        assert wrapped.wait(SECONDS) == 0
+    filed = [json.loads(line)["message"] for line in path.read_text().splitlines()]
+    assert sorted({*filed, *shown}) == sorted(f"line {number}" for number in range(1, 201))
+    assert "line 200" in shown and "line 1" not in shown
+
+
 def test_a_daemon_that_ends_delivers_what_has_no_end(yarder, folder):
     daemon = yarder(CONFIG)
     path = folder / "all"
