@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -62,11 +63,19 @@ static uint32_t own_tid(struct client_page *page)
     return attachment != NULL ? client_tid(attachment) : (uint32_t)syscall(SYS_gettid);
 }
 
+/* A thread that is cancelled would leave the lock behind: it is not while it has it. */
 static bool try_lock(struct client_page *page)
 {
     uint32_t free_word = 0;
-    return __atomic_compare_exchange_n(
-        &page->lock, &free_word, own_tid(page), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    int cancel_state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    if (__atomic_compare_exchange_n(
+            &page->lock, &free_word, own_tid(page), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        page->cancel_state = cancel_state;
+        return true;
+    }
+    (void)pthread_setcancelstate(cancel_state, NULL);
+    return false;
 }
 
 static void send_bell(struct client_page *page)
@@ -88,8 +97,10 @@ static void unlock(struct client_page *page)
 {
     do {
         send_bell(page);
+        int cancel_state = page->cancel_state;
         __atomic_store_n(&page->lock, 0,
             __ATOMIC_SEQ_CST); /* before the look at the note: pairs with client_ring_bell */
+        (void)pthread_setcancelstate(cancel_state, NULL);
     } while (__atomic_load_n(&page->bell_wanted, __ATOMIC_SEQ_CST) != 0 && try_lock(page));
 }
 
@@ -371,6 +382,8 @@ static bool is_time(const struct client_page *page)
 static int await_other(struct client_page *page)
 {
     uint32_t self_tid = own_tid(page);
+    int cancel_state; /* what calls us may have a lock, too */
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     for (int waited_ms = 0; waited_ms < CLIENT_ATTACH_NS_MAX / 1000000; waited_ms++) {
         uint32_t holder = __atomic_load_n(&page->lock, __ATOMIC_ACQUIRE); /* pairs with unlock */
         if (holder == 0 || holder == self_tid) {
@@ -378,6 +391,7 @@ static int await_other(struct client_page *page)
         }
         (void)poll(NULL, 0, 1);
     }
+    (void)pthread_setcancelstate(cancel_state, NULL);
     return client_attached(page) != NULL ? 0 : -EBUSY;
 }
 

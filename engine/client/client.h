@@ -53,7 +53,8 @@ struct client_page {
     struct client_attachment *attachment; /* what is appended to; NULL: nothing */
     struct client_attachment *parked;
     struct client_attachment *newest;
-    uint32_t lock; /* tid of the holder */
+    uint32_t lock;    /* tid of the holder */
+    int cancel_state; /* of the holder, before */
     uint32_t names_lock;
     uint32_t bell_wanted;
     uint32_t begun; /* descriptors of a parent were closed */

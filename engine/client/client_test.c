@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "client/client.h"
 #include "client/testing.h"
 
 static void ways_to_log(void **state)
@@ -242,6 +243,37 @@ static void racing_threads(void **state)
     assert_int_equal(daemon_state.records_count, after.appended);
 }
 
+static void *log_first(void *wait)
+{
+    (void)pthread_barrier_wait(wait);
+    for (unsigned i = 0; i < 100; i++) {
+        (void)yarder_log(YARDER_LEVEL_ERROR, "of the thread");
+    }
+    pthread_testcancel();
+    return NULL;
+}
+
+/* A thread that is cancelled gives the lock back before it goes: others attach, and are heard. */
+static void cancelled_thread(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    pthread_barrier_t wait;
+    void *result;
+    assert_int_equal(pthread_barrier_init(&wait, NULL, 2), 0);
+    assert_int_equal(pthread_create(&thread, NULL, log_first, &wait), 0);
+    assert_int_equal(pthread_cancel(thread), 0); /* a barrier is no cancellation point */
+    (void)pthread_barrier_wait(&wait);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+    attached();
+    assert_int_equal(client_page->lock, 0);
+    assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "after"), YARDER_APPENDED);
+    flushed();
+    struct yarder_counts after = counters();
+    assert_int_equal(after.appended + after.lost, 101);
+}
+
 static void on_timer(int number)
 {
     (void)number;
@@ -290,6 +322,7 @@ int main(void)
         SCENE(doorbell),
         SCENE(child_attaches),
         SCENE(racing_threads),
+        SCENE(cancelled_thread),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     run_dir_remove();
