@@ -197,21 +197,6 @@ static int ask(struct client_fd *socket_out, const struct client_attachment *bac
     return 0;
 }
 
-/* Descriptors 0 to 2 belong to the application even while they are closed. */
-static int move_up(int *fd)
-{
-    if (*fd > STDERR_FILENO) {
-        return 0;
-    }
-    int moved = fcntl(*fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (moved < 0) {
-        return -errno;
-    }
-    (void)close(*fd);
-    *fd = moved;
-    return 0;
-}
-
 void client_tell_waits(const struct client_attachment *attachment)
 {
     __atomic_store_n(
@@ -239,7 +224,7 @@ static int attach_region(struct client_page *page, int fd)
     struct region_shape shape;
     struct os_file_id id;
     int result = region_fd < 0 ? -EPROTO : region_inspect(region_fd, &shape, &id);
-    result = result < 0 ? result : move_up(&region_fd);
+    result = result < 0 ? result : client_fd_move_up(&region_fd);
     struct ring_producer *producer = NULL;
     result = result < 0 ? result : ring_producer_open(&producer, region_fd, &shape);
     if (result < 0) {

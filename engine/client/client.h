@@ -27,6 +27,7 @@ enum {
     CLIENT_BACKOFF_NS_MIN = 10000000,
     CLIENT_ATTACHMENTS_MAX = 16, /* of one process, replaced ones included */
     CLIENT_RUN_DIR_BYTES = 96,   /* with the NUL; the socket's path must fit in sockaddr_un */
+    CLIENT_FD_MIN = 100,         /* of our descriptors: the application's low ones stay as known */
 };
 #define CLIENT_BACKOFF_NS_MAX INT64_C(5000000000)
 
@@ -186,7 +187,9 @@ struct client_unread client_unread_left(const struct client_page *page);
 /* Every name that the region does not have yet. */
 void client_names_copy(struct client_attachment *attachment);
 
-/* A connected socket, close-on-exec, not 0 to 2: 0 or -errno. */
+/* Not 0 to 2, which are the application's even while closed; if possible from CLIENT_FD_MIN on. */
+YARDER_MUST_USE int client_fd_move_up(int *fd);
+/* A connected socket, close-on-exec, moved up: 0 or -errno. */
 YARDER_MUST_USE int client_connect(struct client_fd *out, const char *name, int type);
 /* A datagram socket anew, under the same number: other threads may be about to send by it. */
 YARDER_MUST_USE int client_reconnect(const struct client_fd *kept, const char *name);

@@ -103,6 +103,19 @@ static int connect_to(int fd, const char *name)
     return result;
 }
 
+int client_fd_move_up(int *fd)
+{
+    int moved = fcntl(*fd, F_DUPFD_CLOEXEC, CLIENT_FD_MIN);
+    if (moved < 0 && *fd <= STDERR_FILENO) {
+        moved = fcntl(*fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    }
+    if (moved >= 0) {
+        (void)close(*fd);
+        *fd = moved;
+    }
+    return *fd <= STDERR_FILENO ? -errno : 0;
+}
+
 int client_reconnect(const struct client_fd *kept, const char *name)
 {
     return client_fd_valid(kept) ? connect_to(kept->fd, name) : -EBADF;
@@ -110,18 +123,10 @@ int client_reconnect(const struct client_fd *kept, const char *name)
 
 int client_connect(struct client_fd *out, const char *name, int type)
 {
-    YARDER_OWN_FD int low_fd = -1;
     YARDER_OWN_FD int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && fd <= STDERR_FILENO) {
-        /* 0 to 2 belong to the application even while they are closed. */
-        low_fd = yarder_fd_take(&fd);
-        fd = fcntl(low_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    }
-    if (fd < 0) {
-        return -errno;
-    }
+    int result = fd < 0 ? -errno : client_fd_move_up(&fd);
     struct os_file_id id;
-    int result = connect_to(fd, name);
+    result = result < 0 ? result : connect_to(fd, name);
     result = result < 0 ? result : os_file_id(fd, &id);
     if (result < 0) {
         return result;

@@ -60,13 +60,14 @@ static void closed_under_us(void **state)
     assert_int_equal(yarder_log(YARDER_LEVEL_ERROR, "one"), YARDER_APPENDED);
     flushed();
     /* A daemonizing application closes everything and opens files of its own. */
-    int mine[64];
+    enum { FDS = CLIENT_FD_MIN + 64 };
+    int mine[FDS];
     unsigned mine_count = 0;
     char path[96];
     (void)snprintf(path, sizeof(path), "%s/mine", run_dir);
     struct stat found;
     (void)pthread_mutex_lock(&daemon_state.lock); /* accept() takes a number even when it fails */
-    for (int fd = 3; fd < 64; fd++) {
+    for (int fd = 3; fd < FDS; fd++) {
         bool is_daemons = fd == daemon_state.listener || fd == daemon_state.log_socket;
         for (unsigned i = 0; i < daemon_state.connections_count; i++) {
             is_daemons = is_daemons || fd == daemon_state.connections[i];
@@ -75,9 +76,10 @@ static void closed_under_us(void **state)
             is_daemons = is_daemons || fd == daemon_state.regions[i].fd;
         }
         if (!is_daemons && fstat(fd, &found) == 0) {
-            (void)close(fd);
-            mine[mine_count] = open(path, O_CREAT | O_RDWR, 0600);
-            assert_true(mine[mine_count++] >= 0);
+            int file = open(path, O_CREAT | O_RDWR, 0600);
+            assert_int_equal(dup2(file, fd), fd);
+            (void)close(file);
+            mine[mine_count++] = fd;
         }
     }
     (void)pthread_mutex_unlock(&daemon_state.lock);
