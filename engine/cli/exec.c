@@ -4,6 +4,7 @@
  * with them, it is a daemon itself, whose one exec input is the command.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -12,6 +13,7 @@
 #include "cli/quote.h"
 #include "cli/sources.h"
 #include "cli/wrap.h"
+#include "client/client.h"
 #include "control/supervisor.h"
 
 struct exec_options {
@@ -157,6 +159,19 @@ static int run_own(struct cli *cli, const struct exec_options *options, const ch
     return status;
 }
 
+/*
+ * Said to all, since who they are, or what they have in their environment, may change until they
+ * look. NULL: a place under /tmp that nobody named; libyarder looks whose that is.
+ */
+static const char *run_dir_of(const struct configuration *base)
+{
+    char path[PATH_MAX];
+    bool guessable = false;
+    (void)!client_path(path, sizeof(path), "", &guessable);
+    bool named = sources_have_key(base->settings, "run-dir");
+    return named || !guessable ? base->config->run_dir : NULL;
+}
+
 static int run_wrapped(
     struct cli *cli, const struct exec_options *options, const char *tag, const char *run_dir)
 {
@@ -196,8 +211,7 @@ static int run_exec(struct cli *cli)
     if (status == CLI_GO_ON && is_own(&sources, base->settings)) {
         status = run_own(cli, &options, tag, base, &sources);
     } else if (status == CLI_GO_ON) {
-        bool named = sources_have_key(base->settings, "run-dir");
-        status = run_wrapped(cli, &options, tag, named ? base->config->run_dir : NULL);
+        status = run_wrapped(cli, &options, tag, run_dir_of(base));
     }
     configuration_close(base);
     return status;
