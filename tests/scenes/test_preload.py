@@ -257,6 +257,41 @@ def test_cplusplus_streams(yarder, folder):
     assert_same(log.texts("stdout"), numbered("line", 1000))
 
 
+CHANGED = """\
+import os, sys
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setuid(33)
+print("changed", os.getpid(), flush=True)
+"""
+
+
+def test_a_program_that_changes_its_user_finds_the_daemon(yarder, folder):
+    """And its environment; only `exec` is told where the daemon is."""
+    daemon = yarder(CONFIG)
+    folder.chmod(0o755)
+    subprocess.run([program(), "exec", "--preload", "--no-tee", "--", "env", "-u", "YARDER_RUN_DIR",
+                    PYTHON, "-c", CHANGED], timeout=SECONDS, check=True,
+                   env={**os.environ, "YARDER_RUN_DIR": str(daemon.run_dir)})
+    [record] = settled(daemon, folder / "all")
+    assert record["message"] == f"changed {record['pid']}"
+
+
+DESCRIPTORS = """\
+import os
+print("pid", os.getpid(), flush=True)
+print(*[fd for fd in range(3, 1000) if os.path.exists(f"/proc/self/fd/{fd}")])
+"""
+
+
+@pytest.mark.parametrize("limit", [1000, 30])
+def test_low_descriptors_are_the_programs(yarder, folder, limit):
+    log = Log(yarder(CONFIG), folder, ["prlimit", f"--nofile={limit}", PYTHON, "-c", DESCRIPTORS])
+    [ours] = log.by_ring()[1:]
+    assert len(ours.split()) == 2
+    assert limit < 100 or min(int(fd) for fd in ours.split()) >= 100
+
+
 def test_with_outputs_of_its_own(folder):
     result = subprocess.run(
         [str(program()), "exec", "--preload", "--tag", "mine", "--level", "error", "--output",
