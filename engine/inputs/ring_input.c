@@ -125,7 +125,8 @@ uint32_t ring_input_take(struct ring_input *ring, const struct ring_clock *clock
     struct ring_batch batch = {.records = take->records,
         .records_max = records_max,
         .scratch = take->scratch,
-        .scratch_bytes = sizeof(take->scratch)};
+        .scratch_bytes = sizeof(take->scratch),
+        .verbatim = take->verbatim};
     *more = false;
     if (ring->dead) {
         return 0;

@@ -32,6 +32,7 @@ struct ring_input {
 struct ring_take {
     struct ring_record records[YARDER_BATCH_RECORDS];
     char scratch[256 << 10];
+    bool verbatim; /* in: see struct ring_batch */
 };
 
 /* The process behind a region; the descriptors go over to ring_input_open. */

@@ -90,6 +90,7 @@ struct ring_batch {
     char
         *scratch; /* in: owns copied texts and fields; at least RING_SCRATCH_BYTES_MIN; 8-aligned */
     size_t scratch_bytes; /* 256 KiB suits */
+    bool verbatim;        /* in: a deferred record's payload as its text, flagged UNPARSED */
     uint32_t count;       /* out */
     bool more;            /* out: the records or the scratch ran out before the rings did */
     bool skipped;         /* out: a cursor moved over what is no record */

@@ -372,7 +372,9 @@ static enum give give_deferred(struct take *take, struct ring_record *out)
 static __attribute__((noinline)) enum give give_special(
     struct take *take, uint8_t kind, struct ring_record *out)
 {
-    enum give given = (kind & RING_DEFERRED) != 0 ? give_deferred(take, out) : GIVE_TAKEN;
+    bool render = (kind & RING_DEFERRED) != 0 && !take->batch->verbatim;
+    enum give given = render ? give_deferred(take, out) : GIVE_TAKEN;
+    out->record.flags |= (kind & RING_DEFERRED) != 0 && !render ? YARDER_FLAG_UNPARSED : 0u;
     if (given == GIVE_TAKEN && (kind & RING_RESERVED) != 0) {
         out->record.flags |= YARDER_FLAG_UNPARSED;
         reader_strike(take->reader);

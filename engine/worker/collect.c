@@ -156,20 +156,33 @@ static bool set_aside(struct worker *worker, struct ring_input *ring, uint64_t s
     return aside;
 }
 
+/* Deferred texts are made here: what kills in that is named before, and set aside without one. */
+static uint32_t take_ring(
+    struct worker *worker, struct ring_input *ring, uint32_t limit, bool *more)
+{
+    const struct careful *careful = &worker->careful;
+    uint64_t suspect = suspect_of(SUSPECT_RING, ring->id);
+    worker->take->verbatim = careful->set_aside && careful->suspect == suspect;
+    careful_before(worker, suspect);
+    uint32_t count = ring_input_take(ring, &worker->clock, worker->take, limit, more);
+    if (count == 0) {
+        careful_before(worker, 0);
+    }
+    return count;
+}
+
 static bool collect_ring(struct worker *worker, struct ring_input *ring)
 {
     uint64_t suspect = suspect_of(SUSPECT_RING, ring->id);
     for (unsigned takes = 0; takes < TAKES_EACH; takes++) {
         bool more = false;
         uint32_t limit = careful_limit(worker, YARDER_BATCH_RECORDS);
-        uint32_t count =
-            limit == 0 ? 0 : ring_input_take(ring, &worker->clock, worker->take, limit, &more);
+        uint32_t count = limit == 0 ? 0 : take_ring(worker, ring, limit, &more);
         if (count == 0) {
             worker->more |= more;
             worker->dirty |= ring->taken; /* over what is no record: its room is given back */
             return true;
         }
-        careful_before(worker, suspect);
         if (set_aside(worker, ring, suspect)) {
             worker->dirty = true;
             continue;

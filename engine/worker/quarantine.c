@@ -30,7 +30,7 @@ void careful_before(struct worker *worker, uint64_t suspect)
     }
     struct hold_header *header = worker->hold->header;
     __atomic_store_n(&header->suspect_input, suspect, __ATOMIC_RELEASE);
-    __atomic_store_n(&header->suspect, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&header->suspect, suspect != 0, __ATOMIC_RELEASE);
 }
 
 static int quarantine_write(const struct worker *worker, const struct yarder_record *record)

@@ -190,7 +190,7 @@ int worker_forget_file(void *worker, uint32_t queue);
 /* handover.c */
 void handover_give(struct worker *worker, uint64_t busy);
 
-/* quarantine.c */
+/* quarantine.c; careful_before: of this record's source; 0: there was none after all */
 uint32_t careful_limit(const struct worker *worker, uint32_t records);
 void careful_before(struct worker *worker, uint64_t suspect);
 bool careful_is_killer(struct worker *worker, uint64_t suspect, const struct yarder_record *record);

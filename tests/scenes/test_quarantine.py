@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A record that kills the worker each time it is touched is set aside; everything else arrives."""
+import errno
+import os
+import subprocess
 import threading
 
 import pytest
 
 from harness import ledger, senders
 from harness.audit import audit, make
+from harness.daemon import program
 from harness.wait import wait_until
 
 PLANT = {"YARDER_CRASH_RECORD": "POISON"}
@@ -74,6 +78,26 @@ def test_a_long_killer_goes_whole(planted, folder):
     ledger.wait_settled(one, 3, SETTLE_SECONDS)
     assert quarantined(folder) == [killer]
     audit([folder / "all"], {"a": 2}).assert_clean()
+
+
+@pytest.mark.parametrize("killers", [[1000], [0, 1, 1999]], ids=["one", "three"])
+def test_killers_of_the_renderer_are_set_aside(yarder, folder, killers):
+    """They die in making a deferred text: what is kept of such a record is its payload."""
+    apps = program().parent / "tests"
+    one = yarder("input = in ring\noutput = all file:{folder}/all,format=${msg}\n",
+                 environment={"LD_PRELOAD": str(apps / "killer.so")})
+    count = 2000
+    subprocess.run([apps / "errors", str(count), *map(str, killers)], check=True, timeout=60,
+                   env={**os.environ, "YARDER_RUN_DIR": str(one.run_dir)})
+    status = ledger.wait_settled(one, count, SETTLE_SECONDS)
+    assert ledger.named(status, "in")["refused"]["quarantine"] == len(killers)
+    assert 3 <= status["workers_crashed"] <= 5 * len(killers)
+    kept = quarantined(folder)
+    assert sorted(int.from_bytes(payload[12:20], "little") for payload in kept) == killers
+    assert {int.from_bytes(payload[20:28], "little") for payload in kept} == {errno.EUCLEAN}
+    assert (folder / "all").read_text().splitlines() == [
+        f"{number}: {os.strerror(errno.ENOENT)}" for number in range(count)
+        if number not in killers]
 
 
 def test_two_processes_one_killer(planted, folder):
