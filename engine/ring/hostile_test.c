@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "ring/deferred.h"
+
 enum { RUN_MS = 1000, UNITS = 20 };
 
 static bool stop;
@@ -227,6 +229,92 @@ static void strikes_out(void **state)
     pair_close(pair);
 }
 
+/* At the first place. */
+static void format_write(struct pair *pair, const char *format)
+{
+    uint32_t *length_at = (void *)pair->producer->map.formats->units;
+    *length_at = (uint32_t)strlen(format);
+    memcpy(length_at + 1, format, *length_at);
+}
+
+/* Its payload is not of its format. */
+static void append_mismatch(struct pair *pair)
+{
+    char payload[DEFERRED_HEAD_BYTES] = {REGION_FORMAT_UNIT};
+    struct ring_entry entry = {.text = payload, .text_bytes = sizeof(payload), .tid = 5};
+    ring_entry_seal(&entry, RING_DEFERRED, YARDER_LEVEL_ERROR, 0);
+    assert_int_equal(ring_append(pair->producer, &entry), RING_APPENDED);
+}
+
+/* What is taken again each time that an output has no room strikes once. */
+static void rewound_strikes(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_open(REGION_LOCKED, 1);
+    format_write(pair, "%d");
+    append_mismatch(pair);
+    assert_int_equal(pair_append(pair, YARDER_LEVEL_ERROR, "plain", 5), RING_APPENDED);
+    for (unsigned i = 0; i <= 5000; i++) {
+        if (i > 0) {
+            region_reader_rewind(pair->reader, &pair->records[1]);
+            region_reader_rewind(pair->reader, &pair->records[0]);
+        }
+        pair_take(pair);
+        assert_int_equal(pair->batch.count, 2);
+        assert_int_equal(pair->records[0].record.flags, YARDER_FLAG_UNPARSED);
+        assert_int_equal(pair->records[1].record.text.length, 5);
+    }
+    /* Each further one strikes: 999 of them are one too many. */
+    for (unsigned i = 0; i < 999; i++) {
+        append_mismatch(pair);
+        pair_take(pair);
+        assert_int_equal(pair->batch.count, 1);
+    }
+    assert_int_equal(region_reader_take(pair->reader, &pair->clock, &pair->batch), -EPROTO);
+    /* Given back, the last one is delivered again. */
+    region_reader_rewind(pair->reader, &pair->records[0]);
+    pair_take(pair);
+    assert_int_equal(pair->batch.count, 1);
+    pair_close(pair);
+}
+
+/* Its fields strike, then its text finds no room in the scratch: it strikes once, when taken. */
+static void strikes_without_room(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_open(REGION_LOCKED, 1);
+    region_reader_close(pair->reader);
+    struct region_reader_options options = {.strikes_max = 2};
+    assert_int_equal(region_reader_open(&pair->reader, pair->fd, &options), 0);
+    enum { TEXT_BYTES = 20800 };
+    static char payload[DEFERRED_HEAD_BYTES + 4 + TEXT_BYTES];
+    const uint32_t bytes = TEXT_BYTES;
+    const uint64_t types = DEFERRED_TEXT;
+    format_write(pair, "%s");
+    payload[0] = REGION_FORMAT_UNIT;
+    memcpy(payload + 4, &types, sizeof(types));
+    memcpy(payload + DEFERRED_HEAD_BYTES, &bytes, sizeof(bytes));
+    struct ring_entry entry = {.text = payload,
+        .text_bytes = sizeof(payload),
+        .extra = "no field",
+        .extra_bytes = 8,
+        .tid = 5};
+    static const char large[RING_APPEND_BYTES_MAX];
+    assert_int_equal(pair_append(pair, YARDER_LEVEL_ERROR, large, sizeof(large)), RING_APPENDED);
+    ring_entry_seal(&entry, RING_DEFERRED, YARDER_LEVEL_ERROR, 0);
+    assert_int_equal(ring_append(pair->producer, &entry), RING_APPENDED);
+    pair->batch.scratch_bytes = RING_SCRATCH_BYTES_MIN;
+    pair_take(pair);
+    assert_int_equal(pair->batch.count, 1);
+    assert_true(pair->batch.more);
+    pair_take(pair);
+    assert_int_equal(pair->batch.count, 1);
+    assert_int_equal(pair->records[0].record.flags, YARDER_FLAG_UNPARSED);
+    assert_int_equal(pair->records[0].record.text.length, TEXT_BYTES);
+    pair_take(pair);
+    pair_close(pair);
+}
+
 /* A stamp from the future is believed to be now at the second look, one from the past to be its
  * predecessor's. */
 static void lying_stamps(void **state)
@@ -269,7 +357,8 @@ int main(void)
     if (SKIPPED_HERE != 0) {
         return SKIPPED_HERE;
     }
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(survives), cmocka_unit_test(strikes_out), cmocka_unit_test(lying_stamps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(survives), cmocka_unit_test(strikes_out),
+        cmocka_unit_test(rewound_strikes), cmocka_unit_test(strikes_without_room),
+        cmocka_unit_test(lying_stamps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,6 +190,7 @@ void region_reader_rewind(struct region_reader *reader, const struct ring_record
     ring->given--;
     reader->refused -= ring->refused - record->refused_before_it;
     ring->refused = record->refused_before_it;
+    reader_strikes_set(reader, ring, record->strikes_before_it);
     reader_lost_set(reader, ring, record->lost_before_it);
     reader->told -= record->record.lost_before;
 }

@@ -76,9 +76,10 @@ struct ring_record {
     uint16_t serial; /* the same for all parts of a record; tells apart those of one thread */
     bool continues;  /* a part, not the first */
     bool more;       /* a part, not the last */
-    uint64_t before; /* this and the next two: the state right before it, for a rewind */
+    uint64_t before; /* this and the next three: the state right before it, for a rewind */
     uint64_t refused_before_it;
     uint32_t lost_before_it;
+    uint32_t strikes_before_it;
 };
 
 /* A deferred record of full size has its arguments and its text there. */
@@ -113,9 +114,9 @@ YARDER_MUST_USE int region_reader_take(
 
 /*
  * Takes records back that were taken since the last publish: the ring of `record` goes on right
- * before it. Of several records of one ring, the oldest last. One whose ring was resynced since
- * stays taken: its place is gone. A gap that the caller has told, and says so by lost_before = 0,
- * is not told again.
+ * before it, and strikes since count no more. Of several records of one ring, the oldest last. One
+ * whose ring was resynced since stays taken: its place is gone. A gap that the caller has told, and
+ * says so by lost_before = 0, is not told again.
  */
 void region_reader_rewind(struct region_reader *reader, const struct ring_record *record);
 

@@ -17,6 +17,7 @@ struct reader_ring {
     uint64_t lost;           /* the producer's count, as of the last snapshot */
     uint32_t lost_seen;      /* low half of it, as of the last record taken */
     uint32_t lost_published; /* lost_seen as we stored it */
+    uint32_t strikes;
     uint64_t given;          /* records, by this reader */
     uint64_t refused;        /* records skipped or jumped over, by this reader */
     uint64_t records_before; /* the producer's count of records, less these two: while known */
@@ -38,7 +39,7 @@ struct region_reader {
     uint16_t input;
     uint8_t tag_bytes;
     char tag[REGION_NAME_BYTES];
-    uint64_t strikes;
+    uint64_t strikes; /* sum over the rings */
     uint64_t strikes_max;
     uint64_t lost; /* sums over the rings */
     uint64_t refused;
@@ -68,10 +69,17 @@ YARDER_MUST_USE bool formats_find(struct reader_formats *formats,
 /* The ring is looked at in each take from now on. */
 void reader_list(struct region_reader *reader, uint32_t index);
 
-static inline void reader_strike(struct region_reader *reader)
+static inline void reader_strikes_set(
+    struct region_reader *reader, struct reader_ring *ring, uint32_t strikes)
 {
-    reader->strikes++;
+    reader->strikes += (uint64_t)strikes - ring->strikes;
+    ring->strikes = strikes;
     reader->dead = reader->strikes >= reader->strikes_max;
+}
+
+static inline void reader_strike(struct region_reader *reader, struct reader_ring *ring)
+{
+    reader_strikes_set(reader, ring, ring->strikes + 1);
 }
 
 /* Whether a head can be where it is: within a ring of the cursor, on a record's boundary. */
@@ -123,7 +131,7 @@ static inline void reader_resync(
     ring->cursor = head & ~UINT64_C(7);
     ring->head = ring->cursor;
     ring->settled = ring->cursor;
-    reader_strike(reader);
+    reader_strike(reader, ring);
 }
 
 #endif

@@ -242,6 +242,7 @@ static void fill(const struct take *take, uint32_t index, struct ring_record *ou
         .before = ring->cursor,
         .refused_before_it = ring->refused,
         .lost_before_it = ring->lost_seen,
+        .strikes_before_it = ring->strikes,
         .continues = (header->kind & RING_CONTINUES) != 0,
         .more = (header->kind & RING_MORE) != 0,
         .record =
@@ -261,6 +262,12 @@ static void fill(const struct take *take, uint32_t index, struct ring_record *ou
                 .facility = YARDER_FACILITY_NONE,
             },
     };
+}
+
+static void strike(const struct take *take, struct ring_record *out)
+{
+    out->record.flags |= YARDER_FLAG_UNPARSED;
+    reader_strike(take->reader, &take->reader->rings[out->ring]);
 }
 
 /* A place in the scratch, or NULL when it is used up. */
@@ -299,8 +306,7 @@ static enum give give_rest(
         return GIVE_NO_ROOM;
     }
     if (!parse_fields(&out->record, fields, rest, rest_bytes)) {
-        out->record.flags |= YARDER_FLAG_UNPARSED;
-        reader_strike(take->reader);
+        strike(take, out);
     }
     return GIVE_TAKEN;
 }
@@ -359,8 +365,7 @@ static enum give give_deferred(struct take *take, struct ring_record *out)
         return GIVE_NO_ROOM;
     }
     if (result == DEFERRED_MISMATCH) {
-        out->record.flags |= YARDER_FLAG_UNPARSED;
-        reader_strike(reader);
+        strike(take, out);
     }
     out->record.flags |= cut ? (uint32_t)YARDER_FLAG_TRUNCATED : 0u;
     out->record.text = (struct yarder_text){at, used};
@@ -376,8 +381,7 @@ static __attribute__((noinline)) enum give give_special(
     enum give given = render ? give_deferred(take, out) : GIVE_TAKEN;
     out->record.flags |= (kind & RING_DEFERRED) != 0 && !render ? YARDER_FLAG_UNPARSED : 0u;
     if (given == GIVE_TAKEN && (kind & RING_RESERVED) != 0) {
-        out->record.flags |= YARDER_FLAG_UNPARSED;
-        reader_strike(take->reader);
+        strike(take, out);
     }
     return given;
 }
@@ -402,11 +406,11 @@ static bool give(struct take *take, uint32_t index)
         take->scratch_used = scratch_before;
     }
     if (given == GIVE_NO_ROOM) {
+        reader_strikes_set(take->reader, ring, out->strikes_before_it);
         return false;
     }
     if (given == GIVE_SKIPPED) {
-        out->record.flags |= YARDER_FLAG_UNPARSED;
-        reader_strike(take->reader);
+        strike(take, out);
     }
     if (given == GIVE_TAKEN) {
         take->reader->told += out->record.lost_before;
