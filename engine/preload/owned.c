@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which descriptors are the log's: those that are one of its two pipes, whatever their number
- * (/dev/stdout opened anew is one). The answer is kept until a call that closes or replaces the
- * descriptor passes through us, and asked for again after a fork and every 10 ms at least: so long
- * a system call made past libc, or deep inside it, can deceive us.
+ * (/dev/stdout opened anew is one). That one is not the log's is kept until a call that closes or
+ * replaces the descriptor passes through us, or a fork. That one is the log's is kept so, too, for
+ * 1 and 2, and asked for again after 10 ms: so long a system call made past libc, or deep inside
+ * it, can deceive us. Any other number is asked for at each write, for files get it as well.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "preload/preload.h"
 
@@ -69,7 +71,7 @@ static uint32_t now(void)
     return (uint32_t)(os_monotonic_coarse_ns() >> TIME_SHIFT);
 }
 
-static unsigned state_of(int fd)
+static unsigned state_of(int fd, unsigned known)
 {
     struct stat facts;
     if (fstat(fd, &facts) < 0 || !S_ISFIFO(facts.st_mode)) {
@@ -77,6 +79,9 @@ static unsigned state_of(int fd)
     }
     for (unsigned i = 0; i < 2; i++) {
         if (facts.st_dev == pipes.device[i] && facts.st_ino == pipes.inode[i]) {
+            if (known == YARDER_STREAM_STDOUT + i) {
+                return known;
+            }
             int flags = fcntl(fd, F_GETFL);
             bool writes = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
             return writes ? YARDER_STREAM_STDOUT + i : STATE_OTHER;
@@ -90,7 +95,7 @@ static unsigned look(struct descriptor *descriptor, int fd)
 {
     int error = errno;
     uint32_t before = __atomic_load_n(&descriptor->word, __ATOMIC_ACQUIRE);
-    unsigned state = state_of(fd);
+    unsigned state = state_of(fd, before & STATE_MASK);
     errno = error;
     __atomic_store_n(&descriptor->looked, now(), __ATOMIC_RELAXED);
     (void)__atomic_compare_exchange_n(&descriptor->word, &before,
@@ -109,7 +114,7 @@ enum yarder_stream owned_stream(int fd)
         return YARDER_STREAM_NONE;
     }
     uint32_t age = now() - __atomic_load_n(&descriptor->looked, __ATOMIC_RELAXED);
-    if (YARDER_UNLIKELY(state == STATE_UNKNOWN || age >= LOOK_EVERY)) {
+    if (state == STATE_UNKNOWN || age >= LOOK_EVERY || fd > STDERR_FILENO) {
         state = look(descriptor, fd);
     }
     return state == STATE_OTHER ? YARDER_STREAM_NONE : (enum yarder_stream)state;

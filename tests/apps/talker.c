@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -128,6 +129,22 @@ static void by_moved(void)
     put("to the file\n");
 }
 
+/* As libuv closes: past libc. */
+static void by_unseen(void)
+{
+    for (int i = 0; i < rounds; i++) {
+        int log = open("/dev/stdout", O_WRONLY);
+        (void)!write(log, "to the log\n", 11);
+        (void)syscall(SYS_close, log);
+        int file = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        if (file != log) {
+            _exit(8);
+        }
+        (void)!write(file, "to the file\n", 12);
+        (void)close(file);
+    }
+}
+
 static void by_reopened(void)
 {
     put("before\n");
@@ -206,9 +223,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } ways[] = {{"printf", by_printf}, {"killed", by_killed}, {"pieces", by_pieces}, {"long", by_long},
-    {"fork", by_fork}, {"vfork", by_vfork}, {"moved", by_moved}, {"reopened", by_reopened},
-    {"threads", by_threads}, {"wide", by_wide}, {"syslog", by_syslog}, {"steady", by_steady},
-    {"prompt", by_prompt}};
+    {"fork", by_fork}, {"vfork", by_vfork}, {"moved", by_moved}, {"unseen", by_unseen},
+    {"reopened", by_reopened}, {"threads", by_threads}, {"wide", by_wide}, {"syslog", by_syslog},
+    {"steady", by_steady}, {"prompt", by_prompt}};
 
 int main(int count, char **arguments)
 {

@@ -129,6 +129,13 @@ def test_what_is_meant_for_a_file_goes_there(yarder, folder):
     assert len(log.by_ring()) == 202
 
 
+def test_a_file_under_the_number_of_the_log(yarder, folder):
+    log = talk(yarder(CONFIG), folder, "unseen")
+    assert log.texts() == ["to the log"] * 100
+    assert (folder / "file").read_text() == "to the file\n" * 100
+    assert len(log.by_ring()) == 101
+
+
 def test_streams_opened_anew_and_closed(yarder, folder):
     (folder / "file").touch()
     log = talk(yarder(CONFIG), folder, "reopened")
