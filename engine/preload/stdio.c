@@ -17,7 +17,7 @@ static struct place {
     FILE **variable; /* stdout or stderr itself */
     FILE *plain;     /* libc's own */
     FILE *ours;      /* NULL: it did not come to that, or is given up */
-    int fd;
+    int fd;          /* -1: closed */
 } places[2];
 
 /* As libc's: until all is written or an error came; what was written by then. */
@@ -96,7 +96,10 @@ FILE *stdio_plain(FILE *stream)
     return place->plain;
 }
 
-/* libc's own is closed, too: what is written to it from now on must reach no later file. */
+/*
+ * libc's own is closed, too: what is written to it from now on must reach no later file. Ours is
+ * not freed, for std::cout keeps it: it has no buffer now, and each write to it fails with EBADF.
+ */
 static int close_place(struct place *place)
 {
     FILE *ours = place->ours;
@@ -107,8 +110,10 @@ static int close_place(struct place *place)
     owned_forget(place->fd);
     int closed = real()->fclose(plain);
     error = closed != 0 ? errno : error;
-    (void)real()->fclose(ours);
     owned_forget(place->fd);
+    place->fd = -1;
+    ours->_fileno = -1;
+    (void)setvbuf(ours, NULL, _IONBF, 0);
     errno = error;
     return flushed != 0 ? flushed : closed;
 }

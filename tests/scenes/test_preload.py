@@ -70,6 +70,14 @@ def numbered(name, count):
     return [f"{name} {number}" for number in range(count)]
 
 
+def compiled(folder, name, text, *options):
+    source = folder / f"{name}.cc"
+    source.write_text(text)
+    path = folder / name
+    subprocess.run([peers.need("g++"), "-o", str(path), str(source), *options], check=True)
+    return path
+
+
 def assert_same(found, wanted):
     assert collections.Counter(found) == collections.Counter(wanted)
 
@@ -256,10 +264,7 @@ int main()
 
 
 def test_cplusplus_streams(yarder, folder):
-    source = folder / "streams.cc"
-    source.write_text(CPLUSPLUS)
-    subprocess.run([peers.need("g++"), "-o", str(folder / "streams"), str(source)], check=True)
-    log = Log(yarder(CONFIG), folder, [folder / "streams"])
+    log = Log(yarder(CONFIG), folder, [compiled(folder, "streams", CPLUSPLUS)])
     assert_same(log.texts("stderr"), numbered("error", 1000))
     assert_same(log.texts("stdout"), numbered("line", 1000))
 
@@ -297,6 +302,35 @@ def test_low_descriptors_are_the_programs(yarder, folder, limit):
     [ours] = log.by_ring()[1:]
     assert len(ours.split()) == 2
     assert limit < 100 or min(int(fd) for fd in ours.split()) >= 100
+
+
+CLOSED = """\
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+int main()
+{
+    std::cout << "one\\n";
+    if (std::fclose(stdout) != 0) {
+        return 3;
+    }
+    for (int i = 0; i < 64; i++) {
+        for (std::size_t bytes = 64; bytes < 8192; bytes += 16) {
+            void *memory = std::malloc(bytes);
+            std::memset(memory, 'A', bytes);
+        }
+    }
+    std::cout << "after\\n" << std::flush;
+    bool failed = !std::cout;
+    std::cerr << (failed ? "failed" : "good") << "\\n";
+}
+"""
+
+
+def test_cplusplus_after_stdout_is_closed(yarder, folder):
+    log = Log(yarder(CONFIG), folder, [compiled(folder, "closed", CLOSED)])
+    assert log.texts() == ["one", "failed"]
 
 
 def test_with_outputs_of_its_own(folder):
