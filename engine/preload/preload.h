@@ -37,6 +37,8 @@ struct real {
     int (*dup2)(int, int);
     int (*dup3)(int, int, int);
     int (*fclose)(FILE *);
+    int (*fflush)(FILE *);
+    int (*fflush_unlocked)(FILE *);
     FILE *(*freopen)(const char *, const char *, FILE *);
     FILE *(*freopen64)(const char *, const char *, FILE *);
     void (*openlog)(const char *, int, int);

@@ -20,6 +20,8 @@ void real_find(void)
         {"dup2", offsetof(struct real, dup2)},
         {"dup3", offsetof(struct real, dup3)},
         {"fclose", offsetof(struct real, fclose)},
+        {"fflush", offsetof(struct real, fflush)},
+        {"fflush_unlocked", offsetof(struct real, fflush_unlocked)},
         {"freopen", offsetof(struct real, freopen)},
         {"freopen64", offsetof(struct real, freopen64)},
         {"openlog", offsetof(struct real, openlog)},

@@ -42,6 +42,22 @@ static int seek(void *cookie, off64_t *offset, int whence)
     return -1;
 }
 
+/* What lies in libc's own: from before ours came, by who kept it, or wide characters. */
+static int flush_plain(const struct place *place)
+{
+    FILE *plain = place->plain;
+    flockfile(plain);
+    bool is_narrow = real()->fwide(plain, 0) <= 0 && __fpending(plain) > 0;
+    uint32_t open = is_narrow && plain->_IO_write_ptr[-1] != '\n';
+    int result = real()->fflush_unlocked(plain);
+    enum yarder_stream stream = is_narrow ? owned_stream(place->fd) : YARDER_STREAM_NONE;
+    if (stream != YARDER_STREAM_NONE) {
+        __atomic_store_n(&owned_road(stream)->pipe_open, open, __ATOMIC_RELAXED);
+    }
+    funlockfile(plain);
+    return result;
+}
+
 static void replace(struct place *place, FILE **variable, int fd)
 {
     FILE *plain = *variable;
@@ -62,6 +78,7 @@ static void replace(struct place *place, FILE **variable, int fd)
     ours->_fileno = fd; /* what fileno() says */
     *place = (struct place){.variable = variable, .plain = plain, .ours = ours, .fd = fd};
     *variable = ours;
+    (void)flush_plain(place);
 }
 
 void stdio_begin(void)
@@ -92,7 +109,7 @@ FILE *stdio_plain(FILE *stream)
     if (*place->variable == stream) {
         *place->variable = place->plain;
     }
-    (void)fflush(stream);
+    (void)real()->fflush(stream);
     return place->plain;
 }
 
@@ -103,7 +120,7 @@ FILE *stdio_plain(FILE *stream)
 static int close_place(struct place *place)
 {
     FILE *ours = place->ours;
-    int flushed = fflush(ours);
+    int flushed = real()->fflush(ours);
     int error = errno;
     FILE *plain = stdio_plain(ours);
     place->ours = NULL;
@@ -116,6 +133,31 @@ static int close_place(struct place *place)
     (void)setvbuf(ours, NULL, _IONBF, 0);
     errno = error;
     return flushed != 0 ? flushed : closed;
+}
+
+static int flush(int (*call)(FILE *), FILE *stream)
+{
+    int result = 0;
+    for (size_t i = 0; stream != NULL && i < YARDER_COUNT_OF(places); i++) {
+        const struct place *place = &places[i];
+        if (place->ours != NULL && stream == place->ours) {
+            result = flush_plain(place);
+        } else if (place->ours != NULL && stream == place->plain) {
+            result = real()->fflush(place->ours);
+        }
+    }
+    int other = call(stream);
+    return other != 0 ? other : result;
+}
+
+PRELOAD_CALL int fflush(FILE *stream)
+{
+    return flush(real()->fflush, stream);
+}
+
+PRELOAD_CALL int fflush_unlocked(FILE *stream)
+{
+    return flush(real()->fflush_unlocked, stream);
 }
 
 static int number_of(FILE *stream)

@@ -333,6 +333,62 @@ def test_cplusplus_after_stdout_is_closed(yarder, folder):
     assert log.texts() == ["one", "failed"]
 
 
+EARLY = """\
+#include <cstdio>
+#include <iostream>
+__attribute__((constructor)) static void load() { std::printf("library loaded\\nhalf "); }
+void say() { std::cout << "by the library\\n"; }
+"""
+
+LATE = """\
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <sys/wait.h>
+#include <unistd.h>
+void say();
+int main(int, char **arguments)
+{
+    std::printf("a line\\n");
+    std::fflush(stdout);
+    say();
+    std::fflush(stdout);
+    if (arguments[1][0] == 'k') {
+        std::raise(SIGKILL);
+    } else if (fork() == 0) {
+        std::exit(0);
+    }
+    wait(nullptr);
+}
+"""
+
+
+@pytest.mark.parametrize("way", ["fork", "killed"])
+def test_what_a_library_printed_is_flushed(yarder, folder, way):
+    """It was loaded before ours, and keeps libc's own stdout."""
+    library = compiled(folder, "libearly.so", EARLY, "-shared", "-fPIC")
+    late = compiled(folder, "late", LATE, str(library))
+    log = Log(yarder(CONFIG), folder, [late, way], status=137 if way == "killed" else 0)
+    assert_same(log.texts(), ["library loaded", "half a line", "by the library"])
+
+
+WIDE = """\
+#include <csignal>
+#include <iostream>
+int main()
+{
+    std::wcout << L"wide line" << std::endl;
+    std::raise(SIGKILL);
+}
+"""
+
+
+def test_wide_characters_are_flushed(yarder, folder):
+    log = Log(yarder(CONFIG), folder, [compiled(folder, "wide", WIDE)], status=137)
+    assert log.texts() == ["wide line"]
+
+
 def test_with_outputs_of_its_own(folder):
     result = subprocess.run(
         [str(program()), "exec", "--preload", "--tag", "mine", "--level", "error", "--output",
