@@ -13,7 +13,7 @@
 
 #include "preload/preload.h"
 
-enum { GATHER_BYTES = 4096, GATHER_BYTES_MAX = 1 << 20 };
+enum { GATHER_BYTES = 1024, GATHER_BYTES_MAX = 1 << 20 };
 
 /*
  * Most programs that a script runs write once: a region would cost them 1.5 ms. So the first write
@@ -90,7 +90,7 @@ PRELOAD_CALL ssize_t write(int fd, const void *bytes, size_t bytes_count)
     return preload_write(fd, bytes, bytes_count);
 }
 
-/* 0: some are no lengths; let the kernel say so. */
+/* 0: too much for one piece, or some are no lengths. */
 static size_t sum_of(const struct iovec *parts, int count)
 {
     size_t sum = 0;
@@ -112,31 +112,69 @@ static void gather(char *to, const struct iovec *parts, int count)
     }
 }
 
-/* In one piece, as it would come to the pipe: no other thread's line comes between. */
-PRELOAD_CALL ssize_t writev(int fd, const struct iovec *parts, int count)
+/* What is no length is the kernel's to refuse. */
+static ssize_t write_each(int fd, const struct iovec *parts, int count)
+{
+    size_t done = 0;
+    for (int i = 0; i < count; i++) {
+        if (parts[i].iov_len > SSIZE_MAX - done) {
+            return real()->writev(fd, parts, count);
+        }
+        done += parts[i].iov_len;
+    }
+    done = 0;
+    for (int i = 0; i < count; i++) {
+        ssize_t written = preload_write(fd, parts[i].iov_base, parts[i].iov_len);
+        if (written < 0) {
+            return done > 0 ? (ssize_t)done : written;
+        }
+        done += (size_t)written;
+        if ((size_t)written < parts[i].iov_len) {
+            break;
+        }
+    }
+    return (ssize_t)done;
+}
+
+void *preload_memory(size_t bytes)
+{
+    int error = errno;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    errno = error;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void preload_memory_free(void *memory, size_t bytes)
+{
+    int error = errno;
+    (void)munmap(memory, bytes);
+    errno = error;
+}
+
+/* Apart from writev, which strangers call on the small stacks of signal handlers. */
+__attribute__((noinline)) static ssize_t write_parts(int fd, const struct iovec *parts, int count)
 {
     char small[GATHER_BYTES];
-    char *bytes = small;
-    size_t sum = 0;
-    if (owned_stream(fd) != YARDER_STREAM_NONE && count > 0 && count <= IOV_MAX) {
-        sum = sum_of(parts, count);
-    }
-    if (sum > sizeof(small)) {
-        int error = errno;
-        bytes = mmap(NULL, sum, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        errno = error;
-    }
-    if (sum == 0 || bytes == MAP_FAILED) {
-        return real()->writev(fd, parts, count);
+    size_t sum = sum_of(parts, count);
+    char *bytes = sum > sizeof(small) ? preload_memory(sum) : small;
+    if (sum == 0 || bytes == NULL) {
+        return write_each(fd, parts, count);
     }
     gather(bytes, parts, count);
     ssize_t written = preload_write(fd, bytes, sum);
     if (bytes != small) {
-        int error = errno;
-        (void)munmap(bytes, sum);
-        errno = error;
+        preload_memory_free(bytes, sum);
     }
     return written;
+}
+
+/* In one piece, as it would come to the pipe: no other thread's line comes between. */
+PRELOAD_CALL ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    if (count <= 0 || count > IOV_MAX || owned_stream(fd) == YARDER_STREAM_NONE) {
+        return real()->writev(fd, parts, count);
+    }
+    return write_parts(fd, parts, count);
 }
 
 /* Forgotten before and after: another thread may use the number as soon as it is free. */

@@ -93,6 +93,10 @@ uint32_t *owned_writes(void);
 /* As write(2), through the ring where it is the log's. */
 ssize_t preload_write(int fd, const void *bytes, size_t bytes_count);
 
+/* Pages, where malloc must not be called; NULL: none. errno is kept. */
+void *preload_memory(size_t bytes);
+void preload_memory_free(void *memory, size_t bytes);
+
 /* Takes the places of stdout and stderr where they are the log's. */
 void stdio_begin(void);
 /* libc's own stream in the place of one of ours, which is given up for good: wide characters. */

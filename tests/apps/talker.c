@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -78,6 +79,56 @@ static void by_long(void)
     (void)!write(STDOUT_FILENO, text, LONG_BYTES);
     put("\nbehind\n");
     free(text);
+}
+
+static int small_file;
+
+static void in_handler(int number)
+{
+    char text[] = "to the file\n";
+    struct iovec parts[2] = {{text, 5}, {text + 5, sizeof(text) - 6}};
+    (void)!writev(small_file, parts, 2);
+    (void)number;
+}
+
+/* What the kernel puts on the stack of a handler, and little for the handler itself. */
+static void on_small_stack(void)
+{
+    enum { OWN_BYTES = 2048, KERNEL_BYTES = 2048, AUX_SIGNAL_BYTES = 51 };
+    static unsigned char memory[64 << 10] __attribute__((aligned(16)));
+    size_t kernel_bytes = getauxval(AUX_SIGNAL_BYTES);
+    size_t bytes = (kernel_bytes > KERNEL_BYTES ? kernel_bytes : KERNEL_BYTES) + OWN_BYTES;
+    const stack_t small = {.ss_sp = memory + sizeof(memory) - bytes, .ss_size = bytes};
+    struct sigaction action = {.sa_handler = in_handler, .sa_flags = SA_ONSTACK};
+    small_file = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (sigaltstack(&small, NULL) < 0 || sigaction(SIGUSR1, &action, NULL) < 0) {
+        _exit(6);
+    }
+    (void)raise(SIGUSR1);
+    for (size_t i = 0; i < sizeof(memory) - bytes; i++) {
+        if (memory[i] != 0) {
+            _exit(5);
+        }
+    }
+}
+
+/* Over a megabyte at once. */
+static void by_parts(void)
+{
+    enum { LINE = 60000, LINES = 20 };
+    static char line[LINE];
+    struct iovec parts[LINES + 1];
+    memset(line, 'x', sizeof(line));
+    line[LINE - 1] = '\n';
+    for (int i = 0; i < LINES; i++) {
+        parts[i] = (struct iovec){line, LINE};
+    }
+    parts[LINES] = (struct iovec){line, 10};
+    if (writev(STDOUT_FILENO, parts, LINES + 1) != LINE * LINES + 10) {
+        _exit(7);
+    }
+    put(" end\n");
+    on_small_stack();
 }
 
 static void by_fork(void)
@@ -223,9 +274,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } ways[] = {{"printf", by_printf}, {"killed", by_killed}, {"pieces", by_pieces}, {"long", by_long},
-    {"fork", by_fork}, {"vfork", by_vfork}, {"moved", by_moved}, {"unseen", by_unseen},
-    {"reopened", by_reopened}, {"threads", by_threads}, {"wide", by_wide}, {"syslog", by_syslog},
-    {"steady", by_steady}, {"prompt", by_prompt}};
+    {"parts", by_parts}, {"fork", by_fork}, {"vfork", by_vfork}, {"moved", by_moved},
+    {"unseen", by_unseen}, {"reopened", by_reopened}, {"threads", by_threads}, {"wide", by_wide},
+    {"syslog", by_syslog}, {"steady", by_steady}, {"prompt", by_prompt}};
 
 int main(int count, char **arguments)
 {

@@ -114,6 +114,12 @@ def test_a_long_line_goes_on_as_another_record(yarder, folder):
     assert set("".join(pieces)) == {"x"}
 
 
+def test_large_writev_and_small_stack(yarder, folder):
+    log = talk(yarder(CONFIG), folder, "parts")
+    assert_same(log.texts(), ["x" * 59999] * 20 + ["xxxxxxxxxx end"])
+    assert (folder / "file").read_text() == "to the file\n"
+
+
 def test_fork_within_a_line(yarder, folder):
     log = talk(yarder(CONFIG), folder, "fork")
     assert_same(log.texts(), ["one two", "child first", *numbered("child", 100),
