@@ -22,7 +22,9 @@ static int mask = 0xff;
 
 PRELOAD_CALL void openlog(const char *new_ident, int new_options, int new_facility)
 {
-    __atomic_store_n(&ident, new_ident, __ATOMIC_RELEASE);
+    if (new_ident != NULL) {
+        __atomic_store_n(&ident, new_ident, __ATOMIC_RELEASE);
+    }
     options = new_options;
     if (new_facility != 0 && (new_facility & ~LOG_FACMASK) == 0) {
         facility = new_facility;

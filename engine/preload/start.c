@@ -30,6 +30,7 @@ __attribute__((constructor)) static void begin(void)
 {
     uint64_t numbers[NUMBERS];
     int error = errno;
+    (void)real(); /* always: dlsym must not come first in a signal handler or a child of fork */
     const char *pipes_text = secure_getenv(PRELOAD_PIPES);
     if (pipes_text != NULL && parse(pipes_text, numbers)) {
         const struct preload_pipes pipes = {
@@ -38,7 +39,6 @@ __attribute__((constructor)) static void begin(void)
             .block_ms = LINES_WAIT_MS,
             .run_dir = secure_getenv(PRELOAD_RUN_DIR),
             .program = secure_getenv(PRELOAD_TAG)};
-        (void)real();
         preload_level = (uint8_t)numbers[LEVEL];
         preload_ready = yarder_configure(&options) == 0 && owned_begin(&pipes);
         if (preload_ready) {
