@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -175,6 +177,81 @@ PRELOAD_CALL ssize_t writev(int fd, const struct iovec *parts, int count)
         return real()->writev(fd, parts, count);
     }
     return write_parts(fd, parts, count);
+}
+
+/* What -D_FORTIFY_SOURCE makes of them, which with a flag of 0 are as those without. */
+PRELOAD_CALL int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
+PRELOAD_CALL int __dprintf_chk(int fd, int flag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int __vsnprintf_chk(char *to, size_t bytes, int flag, size_t room, const char *format,
+    va_list arguments) __attribute__((format(printf, 5, 0)));
+
+static int write_all(int fd, const char *bytes, int count)
+{
+    int done = 0;
+    while (done < count) {
+        ssize_t written = preload_write(fd, bytes + done, (size_t)(count - done));
+        if (written < 0) {
+            return -1;
+        }
+        done += (int)written;
+    }
+    return done;
+}
+
+__attribute__((noinline, format(printf, 3, 0))) static int print(
+    int fd, int flag, const char *format, va_list arguments)
+{
+    char small[GATHER_BYTES];
+    va_list again;
+    va_copy(again, arguments);
+    int count = __vsnprintf_chk(small, sizeof(small), flag, sizeof(small), format, again);
+    va_end(again);
+    if (count < (int)sizeof(small)) {
+        return count < 0 ? count : write_all(fd, small, count);
+    }
+    size_t bytes = (size_t)count + 1;
+    char *large = preload_memory(bytes);
+    if (large == NULL) {
+        return real()->vdprintf_chk(fd, flag, format, arguments);
+    }
+    count = __vsnprintf_chk(large, bytes, flag, bytes, format, arguments);
+    int result =
+        count < 0 ? count : write_all(fd, large, (int)yarder_min((size_t)count, bytes - 1));
+    preload_memory_free(large, bytes);
+    return result;
+}
+
+int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments)
+{
+    if (owned_stream(fd) == YARDER_STREAM_NONE) {
+        return real()->vdprintf_chk(fd, flag, format, arguments);
+    }
+    return print(fd, flag, format, arguments);
+}
+
+PRELOAD_CALL int vdprintf(int fd, const char *format, va_list arguments)
+{
+    return __vdprintf_chk(fd, 0, format, arguments);
+}
+
+int __dprintf_chk(int fd, int flag, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = __vdprintf_chk(fd, flag, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+PRELOAD_CALL int dprintf(int fd, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = __vdprintf_chk(fd, 0, format, arguments);
+    va_end(arguments);
+    return result;
 }
 
 /* Forgotten before and after: another thread may use the number as soon as it is free. */

@@ -43,6 +43,7 @@ struct real {
     FILE *(*freopen64)(const char *, const char *, FILE *);
     void (*openlog)(const char *, int, int);
     int (*setlogmask)(int);
+    int (*vdprintf_chk)(int, int, const char *, va_list);
     void (*vsyslog)(int, const char *, va_list);
     ssize_t (*writev)(int, const struct iovec *, int);
     wint_t (*fputwc)(wchar_t, FILE *);

@@ -26,6 +26,7 @@ void real_find(void)
         {"freopen64", offsetof(struct real, freopen64)},
         {"openlog", offsetof(struct real, openlog)},
         {"setlogmask", offsetof(struct real, setlogmask)},
+        {"__vdprintf_chk", offsetof(struct real, vdprintf_chk)},
         {"vsyslog", offsetof(struct real, vsyslog)},
         {"writev", offsetof(struct real, writev)},
         {"fputwc", offsetof(struct real, fputwc)},

@@ -242,9 +242,25 @@ static void by_wide(void)
     }
 }
 
+/* A line with an end far behind its beginning, and another process's between. */
+static void by_dprintf(void)
+{
+    (void)dprintf(STDOUT_FILENO, "progress: %d ", rounds);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)dprintf(STDOUT_FILENO, "of the %s\n", "child");
+        _exit(0);
+    }
+    (void)waitpid(pid, NULL, 0);
+    if (dprintf(STDOUT_FILENO, "%2000d done\n", 1) != 2006) {
+        _exit(4);
+    }
+}
+
 static void by_syslog(void)
 {
-    openlog("talking", LOG_PID | LOG_PERROR, LOG_DAEMON);
+    openlog("talking", LOG_PID, LOG_USER);
+    openlog(NULL, LOG_PID | LOG_PERROR, LOG_DAEMON);
     syslog(LOG_WARNING, "warning %d", 1);
     errno = ENOENT;
     syslog(LOG_MAIL | LOG_ERR, "mail: %s\n", strerror(errno));
@@ -276,7 +292,7 @@ static const struct {
 } ways[] = {{"printf", by_printf}, {"killed", by_killed}, {"pieces", by_pieces}, {"long", by_long},
     {"parts", by_parts}, {"fork", by_fork}, {"vfork", by_vfork}, {"moved", by_moved},
     {"unseen", by_unseen}, {"reopened", by_reopened}, {"threads", by_threads}, {"wide", by_wide},
-    {"syslog", by_syslog}, {"steady", by_steady}, {"prompt", by_prompt}};
+    {"dprintf", by_dprintf}, {"syslog", by_syslog}, {"steady", by_steady}, {"prompt", by_prompt}};
 
 int main(int count, char **arguments)
 {

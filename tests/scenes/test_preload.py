@@ -173,6 +173,13 @@ def test_wide_characters_go_by_the_pipe(yarder, folder):
     assert log.texts("stderr") == ["and wide"] * 100
 
 
+def test_dprintf(yarder, folder):
+    log = talk(yarder(CONFIG), folder, "dprintf")
+    line = f"progress: 100 {1:2000d} done"
+    assert_same(log.texts(), [line, "of the child"])
+    assert line in log.by_ring()
+
+
 def test_syslog(yarder, folder):
     log = talk(yarder(CONFIG), folder, "syslog")
     said = [one for one in log.records if one.get("logger") == "talking"]
@@ -312,8 +319,6 @@ def test_low_descriptors_are_the_programs(yarder, folder, limit):
 
 CLOSED = """\
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <iostream>
 int main()
 {
@@ -321,11 +326,8 @@ int main()
     if (std::fclose(stdout) != 0) {
         return 3;
     }
-    for (int i = 0; i < 64; i++) {
-        for (std::size_t bytes = 64; bytes < 8192; bytes += 16) {
-            void *memory = std::malloc(bytes);
-            std::memset(memory, 'A', bytes);
-        }
+    for (std::size_t bytes = 64; bytes < 8192; bytes += 16) {
+        new std::string(bytes, 'A');
     }
     std::cout << "after\\n" << std::flush;
     bool failed = !std::cout;
