@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-__attribute__((visibility("default"))) char *strerror(int error)
+__attribute__((visibility("default"))) const char *strerrordesc_np(int error)
 {
     static char text[128];
     if (error == EUCLEAN) {
