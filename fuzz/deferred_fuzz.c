@@ -21,10 +21,11 @@ static void check(const struct deferred_format *parsed, struct yarder_text forma
 {
     size_t used = 0;
     size_t little_used = 0;
+    uint64_t work = 0;
     enum deferred_result result =
-        deferred_render(made, sizeof(made), &used, parsed, format, arguments);
+        deferred_render(made, sizeof(made), &used, &work, parsed, format, arguments);
     enum deferred_result cut =
-        deferred_render(little, sizeof(little), &little_used, parsed, format, arguments);
+        deferred_render(little, sizeof(little), &little_used, &work, parsed, format, arguments);
     YARDER_ASSERT(result == DEFERRED_GOOD || (!must && result == DEFERRED_MISMATCH));
     if (result == DEFERRED_MISMATCH) {
         YARDER_ASSERT(cut == DEFERRED_MISMATCH);

@@ -128,6 +128,7 @@ uint32_t ring_input_take(struct ring_input *ring, const struct ring_clock *clock
         .scratch_bytes = sizeof(take->scratch),
         .verbatim = take->verbatim};
     *more = false;
+    take->work_bytes = 0;
     if (ring->dead) {
         return 0;
     }
@@ -138,6 +139,7 @@ uint32_t ring_input_take(struct ring_input *ring, const struct ring_clock *clock
         return 0;
     }
     *more = batch.more;
+    take->work_bytes = batch.work_bytes;
     ring->taken |= batch.count > 0 || batch.skipped; /* else the room would never be given back */
     return batch.count;
 }

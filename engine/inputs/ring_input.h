@@ -32,7 +32,8 @@ struct ring_input {
 struct ring_take {
     struct ring_record records[YARDER_BATCH_RECORDS];
     char scratch[256 << 10];
-    bool verbatim; /* in: see struct ring_batch */
+    bool verbatim;       /* in: these two as in struct ring_batch */
+    uint64_t work_bytes; /* out */
 };
 
 /* The process behind a region; the descriptors go over to ring_input_open. */

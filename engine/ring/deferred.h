@@ -81,9 +81,11 @@ enum deferred_result {
 /*
  * The text of a payload behind its place (types and arguments, any bytes) by the parsed format, in
  * `room` bytes. Bounded by the limits above. Integers without a precision, texts
- * and pointers are made here, the rest by snprintf.
+ * and pointers are made here, the rest by snprintf: what that takes longer than copying a text is
+ * added to *work, in bytes of text that take as long.
  */
 YARDER_MUST_USE enum deferred_result deferred_render(char *at, size_t room, size_t *used,
-    const struct deferred_format *parsed, struct yarder_text format, struct yarder_text arguments);
+    uint64_t *work, const struct deferred_format *parsed, struct yarder_text format,
+    struct yarder_text arguments);
 
 #endif

@@ -13,6 +13,10 @@ enum {
     NUMBER_BYTES_MAX = 1024,
     SPECIFICATION_BYTES = 24,
     DECIMAL_BYTES_MAX = 21,
+    /* Of what the C library prints, in ns or so: in any case, and for each byte. %.0f of 1.7e308
+     * takes 6.5 us. */
+    WORK_PRINTED = 64,
+    WORK_BYTE = 20,
 };
 
 struct out {
@@ -20,6 +24,7 @@ struct out {
     size_t used;
     size_t room;
     bool cut;
+    uint64_t work;
 };
 
 struct arguments {
@@ -194,7 +199,9 @@ static __attribute__((noinline)) void put_printed(
     } else {
         bytes = snprintf(text, sizeof(text), specification, (uintmax_t)value);
     }
-    put(out, text, yarder_min((uint64_t)(bytes < 0 ? 0 : bytes), sizeof(text) - 1));
+    size_t length = yarder_min((uint64_t)(bytes < 0 ? 0 : bytes), sizeof(text) - 1);
+    out->work += WORK_PRINTED + WORK_BYTE * length;
+    put(out, text, length);
 }
 #pragma GCC diagnostic pop
 
@@ -287,10 +294,9 @@ static bool put_conversion(
     }
 }
 
-enum deferred_result deferred_render(char *at, size_t room, size_t *used,
-    const struct deferred_format *parsed, struct yarder_text format, struct yarder_text arguments)
+static enum deferred_result render(struct out *out, const struct deferred_format *parsed,
+    struct yarder_text format, struct yarder_text arguments)
 {
-    struct out out = {.at = at, .room = room};
     struct arguments given = {arguments.at, arguments.at + arguments.length};
     uint64_t types;
     if (arguments.length < sizeof(types)) {
@@ -303,11 +309,20 @@ enum deferred_result deferred_render(char *at, size_t room, size_t *used,
     }
     for (uint32_t i = 0; i < parsed->pieces_count; i++) {
         const struct deferred_piece *piece = &parsed->pieces[i];
-        put(&out, format.at + piece->literal_at, piece->literal_bytes);
-        if (piece->conversion != '\0' && !put_conversion(&out, piece, &given)) {
+        put(out, format.at + piece->literal_at, piece->literal_bytes);
+        if (piece->conversion != '\0' && !put_conversion(out, piece, &given)) {
             return DEFERRED_MISMATCH;
         }
     }
+    return given.at != given.end ? DEFERRED_MISMATCH : out->cut ? DEFERRED_CUT : DEFERRED_GOOD;
+}
+
+enum deferred_result deferred_render(char *at, size_t room, size_t *used, uint64_t *work,
+    const struct deferred_format *parsed, struct yarder_text format, struct yarder_text arguments)
+{
+    struct out out = {.at = at, .room = room};
+    enum deferred_result result = render(&out, parsed, format, arguments);
     *used = out.used;
-    return given.at != given.end ? DEFERRED_MISMATCH : out.cut ? DEFERRED_CUT : DEFERRED_GOOD;
+    *work += out.work;
+    return result;
 }

@@ -273,11 +273,12 @@ static void as_snprintf(void **state)
     for (unsigned i = 0; i < ROUNDS; i++) {
         struct deferred_format parsed;
         size_t used = 0;
+        uint64_t work = 0;
         call_roll(&call);
         struct yarder_text format = {call.format, call.format_bytes};
         struct yarder_text arguments = {call.payload, call.payload_bytes};
         bool good = deferred_parse(&parsed, format) && parsed.types == call.types &&
-                    deferred_render(made, sizeof(made), &used, &parsed, format, arguments) ==
+                    deferred_render(made, sizeof(made), &used, &work, &parsed, format, arguments) ==
                         DEFERRED_GOOD &&
                     used == call.wanted_bytes && memcmp(made, call.wanted, used) == 0;
         if (!good) {
@@ -288,15 +289,17 @@ static void as_snprintf(void **state)
         /* Any shorter room is filled with the same, and said to be too little. */
         size_t room = used == 0 ? 0 : roll(&call, used);
         enum deferred_result result =
-            deferred_render(made, room, &used, &parsed, format, arguments);
+            deferred_render(made, room, &used, &work, &parsed, format, arguments);
         assert_int_equal(result, call.wanted_bytes > room ? DEFERRED_CUT : DEFERRED_GOOD);
         assert_true(used == room && memcmp(made, call.wanted, used) == 0);
         /* Fewer or more arguments are none of this format. */
         arguments.length = roll(&call, call.payload_bytes);
-        assert_int_equal(deferred_render(made, sizeof(made), &used, &parsed, format, arguments),
+        assert_int_equal(
+            deferred_render(made, sizeof(made), &used, &work, &parsed, format, arguments),
             DEFERRED_MISMATCH);
         arguments.length = call.payload_bytes + 1;
-        assert_int_equal(deferred_render(made, sizeof(made), &used, &parsed, format, arguments),
+        assert_int_equal(
+            deferred_render(made, sizeof(made), &used, &work, &parsed, format, arguments),
             DEFERRED_MISMATCH);
     }
 }
@@ -307,6 +310,7 @@ static void mismatches(void **state)
     (void)state;
     char made[64];
     size_t used = 0;
+    uint64_t work = 0;
     struct deferred_format parsed;
     struct yarder_text format = text("%.2s and %d");
     struct {
@@ -316,21 +320,23 @@ static void mismatches(void **state)
     } payload = {.types = 0x14, .length = 2, .bytes = "ab\x07"};
     struct yarder_text arguments = {(const char *)&payload, 8 + 4 + 2 + 8};
     assert_true(deferred_parse(&parsed, format));
-    assert_int_equal(
-        deferred_render(made, sizeof(made), &used, &parsed, format, arguments), DEFERRED_GOOD);
+    assert_int_equal(deferred_render(made, sizeof(made), &used, &work, &parsed, format, arguments),
+        DEFERRED_GOOD);
     assert_int_equal(used, 8);
     assert_memory_equal(made, "ab and 7", 8);
     const uint64_t lies[] = {0, 0x4, 0x15, 0x24, 0x114, 0xf4, UINT64_MAX};
     for (unsigned i = 0; i < YARDER_COUNT_OF(lies); i++) {
         payload.types = lies[i];
-        assert_int_equal(deferred_render(made, sizeof(made), &used, &parsed, format, arguments),
+        assert_int_equal(
+            deferred_render(made, sizeof(made), &used, &work, &parsed, format, arguments),
             DEFERRED_MISMATCH);
     }
     payload.types = 0x14;
     const uint32_t lengths[] = {0, 1, 3, 10, 11, 4096, UINT32_MAX};
     for (unsigned i = 0; i < YARDER_COUNT_OF(lengths); i++) {
         payload.length = lengths[i];
-        assert_int_equal(deferred_render(made, sizeof(made), &used, &parsed, format, arguments),
+        assert_int_equal(
+            deferred_render(made, sizeof(made), &used, &work, &parsed, format, arguments),
             DEFERRED_MISMATCH);
     }
 }
@@ -413,6 +419,37 @@ static void reader_makes_text(void **state)
     pair_close(pair);
 }
 
+/* What takes the C library long ends a take; each record is delivered nevertheless. */
+static void work_is_counted(void **state)
+{
+    (void)state;
+    enum { RECORDS = 250 };
+    struct pair *pair = pair_open(REGION_LOCKED, 1);
+    const double numbers[] = {1.7e308, 3.25, 0.0};
+    const uint64_t huge_work = 64 + 20 * 309;
+    format_write(pair, 64, "%.0f", 4);
+    format_write(pair, 128, "%d", 2);
+    for (unsigned i = 0; i < RECORDS; i++) {
+        append_deferred(pair, 64, 0x3, &numbers[0], 8);
+    }
+    uint32_t taken = 0;
+    while (taken < RECORDS) {
+        pair_take(pair);
+        taken += pair->batch.count;
+        assert_int_equal(pair->batch.work_bytes, pair->batch.count * huge_work);
+        assert_int_equal(pair->batch.more, taken < RECORDS);
+        assert_in_range(pair->batch.count, 1, RING_WORK_BYTES_MAX / huge_work + 1);
+    }
+    /* Ordinary numbers cost little, and what the C library does not print nothing. */
+    append_deferred(pair, 64, 0x3, &numbers[1], 8);
+    append_deferred(pair, 64, 0x3, &numbers[2], 8);
+    append_deferred(pair, 128, 0x1, &numbers[1], 8);
+    pair_take(pair);
+    assert_int_equal(pair->batch.count, 3);
+    assert_int_equal(pair->batch.work_bytes, 64 + 20 + 64 + 20);
+    pair_close(pair);
+}
+
 /* The largest text there can be, in the least scratch; one over the limit is cut. */
 static void large_texts(void **state)
 {
@@ -451,6 +488,7 @@ int main(void)
         cmocka_unit_test(as_snprintf),
         cmocka_unit_test(mismatches),
         cmocka_unit_test(reader_makes_text),
+        cmocka_unit_test(work_is_counted),
         cmocka_unit_test(large_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,9 @@ struct ring_record {
 /* A deferred record of full size has its arguments and its text there. */
 enum { RING_SCRATCH_BYTES_MIN = 72 << 10 };
 
+/* A take ends when deferred texts took as much work: a quarter of a millisecond, or so. */
+enum { RING_WORK_BYTES_MAX = 256 << 10 };
+
 struct ring_batch {
     struct ring_record *records; /* in: room for records_max */
     uint32_t records_max;
@@ -93,7 +96,8 @@ struct ring_batch {
     size_t scratch_bytes; /* 256 KiB suits */
     bool verbatim;        /* in: a deferred record's payload as its text, flagged UNPARSED */
     uint32_t count;       /* out */
-    bool more;            /* out: the records or the scratch ran out before the rings did */
+    bool more;            /* out: records, scratch or work ran out before the rings did */
+    uint64_t work_bytes;  /* out: of deferred texts, see deferred_render */
     bool skipped;         /* out: a cursor moved over what is no record */
 };
 

@@ -343,6 +343,9 @@ static enum give give_deferred(struct take *take, struct ring_record *out)
     size_t room = yarder_min(RING_APPEND_BYTES_MAX, left);
     char *at = take->batch->scratch + take->scratch_used;
     size_t used = 0;
+    if (take->batch->work_bytes >= RING_WORK_BYTES_MAX) {
+        return GIVE_NO_ROOM;
+    }
     if (payload.length < DEFERRED_HEAD_BYTES || out->continues || out->more) {
         return GIVE_SKIPPED;
     }
@@ -352,9 +355,10 @@ static enum give give_deferred(struct take *take, struct ring_record *out)
     }
     enum deferred_result result = DEFERRED_MISMATCH;
     if (format.parsed != NULL) {
-        result = deferred_render(at, room, &used, format.parsed, format.text,
-            (struct yarder_text){
-                payload.at + sizeof(format_at), payload.length - sizeof(format_at)});
+        result =
+            deferred_render(at, room, &used, &take->batch->work_bytes, format.parsed, format.text,
+                (struct yarder_text){
+                    payload.at + sizeof(format_at), payload.length - sizeof(format_at)});
     }
     if (result == DEFERRED_MISMATCH) {
         used = yarder_min(format.text.length, room);
@@ -475,6 +479,7 @@ int region_reader_take(
     YARDER_ASSERT(
         batch->scratch_bytes >= RING_SCRATCH_BYTES_MIN && (uintptr_t)batch->scratch % 8 == 0);
     batch->count = 0;
+    batch->work_bytes = 0;
     batch->more = false;
     if (reader->dead) {
         return -EPROTO;

@@ -189,6 +189,7 @@ static bool collect_ring(struct worker *worker, struct ring_input *ring)
         }
         uint32_t placed = place_ring(worker, ring, count);
         worker->dirty |= placed > 0;
+        worker->sink.budget_bytes -= placed > 0 ? (int64_t)worker->take->work_bytes : 0;
         if (placed < count) {
             ring_input_rewind(ring, worker->take, placed, count);
             return false;
