@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,6 +71,7 @@ ssize_t preload_write(int fd, const void *bytes, size_t bytes_count)
         bytes_count > SSIZE_MAX) {
         return real()->write(fd, bytes, bytes_count);
     }
+    pthread_testcancel(); /* as in any write; the ring's road has no such point */
     struct road *road = owned_road(stream);
     const char *from = bytes;
     size_t done = is_worth_a_ring(fd) ? rest_of_pipe(road, from, bytes_count) : bytes_count;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,6 +269,25 @@ static void by_syslog(void)
     syslog(LOG_INFO, "not this one");
 }
 
+static void *put_for_ever(void *nothing)
+{
+    for (;;) {
+        put("of the thread\n");
+        (void)sched_yield();
+    }
+    return nothing;
+}
+
+static void by_cancelled(void)
+{
+    pthread_t thread;
+    (void)pthread_create(&thread, NULL, put_for_ever, NULL);
+    (void)usleep(10000);
+    (void)pthread_cancel(thread);
+    (void)pthread_join(thread, NULL);
+    put_lines("line");
+}
+
 static void by_steady(void)
 {
     char line[64];
@@ -292,7 +312,8 @@ static const struct {
 } ways[] = {{"printf", by_printf}, {"killed", by_killed}, {"pieces", by_pieces}, {"long", by_long},
     {"parts", by_parts}, {"fork", by_fork}, {"vfork", by_vfork}, {"moved", by_moved},
     {"unseen", by_unseen}, {"reopened", by_reopened}, {"threads", by_threads}, {"wide", by_wide},
-    {"dprintf", by_dprintf}, {"syslog", by_syslog}, {"steady", by_steady}, {"prompt", by_prompt}};
+    {"dprintf", by_dprintf}, {"syslog", by_syslog}, {"steady", by_steady}, {"prompt", by_prompt},
+    {"cancelled", by_cancelled}};
 
 int main(int count, char **arguments)
 {
