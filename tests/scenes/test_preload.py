@@ -108,6 +108,12 @@ def test_threads(yarder, folder):
         assert own == sorted(own)
 
 
+def test_a_cancelled_thread(yarder, folder):
+    log = talk(yarder(CONFIG), folder, "cancelled")
+    lines = [text for text in log.by_ring() if text.startswith("line ")]
+    assert lines == numbered("line", 100) and "of the thread" in log.by_ring()
+
+
 def test_wide_characters_go_by_the_pipe(yarder, folder):
     log = talk(yarder(CONFIG), folder, "wide")
     assert log.texts("stdout") == numbered("wide", 100)
