@@ -8,10 +8,9 @@ import subprocess
 
 import pytest
 
-from harness import ledger, peers
+from harness import peers
 from harness.daemon import program
-from harness.preloaded import (CONFIG, LIBRARY, Log, PYTHON, SECONDS, assert_same, numbered, run,
-                               settled)
+from harness.preloaded import CONFIG, LIBRARY, Log, PYTHON, SECONDS, assert_same, numbered, settled
 from harness.wait import free_port, wait_until
 
 TALKER = program().parent / "tests/talker"
