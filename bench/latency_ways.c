@@ -16,7 +16,8 @@
 enum {
     RING_BYTES = 1 << 20, /* memcpy's: as much memory as a ring has, a record behind the other */
     RECORD_BYTES = 32,    /* of a record in a ring beside its text, about */
-    FLUSH_MS = 10000
+    FLUSH_MS = 10000,
+    ATTACH_TRIES = 100
 };
 
 static bool call_memcpy(struct caller *caller)
@@ -47,7 +48,12 @@ static bool open_ring(struct caller *caller)
 {
     const struct yarder_options options = {
         .options_bytes = sizeof(options), .run_dir = caller->target};
-    return yarder_configure(&options) == 0 && yarder_attach() == 0;
+    int result = yarder_configure(&options) < 0 ? -EINVAL : yarder_attach();
+    for (unsigned tries = 0; result == -ETIMEDOUT && tries < ATTACH_TRIES; tries++) {
+        result = yarder_attach(); /* each waits 20 ms at most: short on a busy machine */
+    }
+    errno = -result;
+    return result == 0;
 }
 
 /* All of it is in the daemon's hands. */

@@ -17,8 +17,10 @@ int main(int count, char **words)
     memset(&options, 0, sizeof(options));
     options.options_bytes = sizeof(options);
     options.block_ms = 30000;
-    if (count < 2 || yarder_configure(&options) < 0 || yarder_attach() < 0) {
+    if (count < 2 || yarder_configure(&options) < 0) {
         return 2;
+    }
+    for (int tries = 0; tries < 1000 && yarder_attach() < 0; tries++) {
     }
     int refused = 0;
     for (int number = 0; number < (int)strtol(words[1], NULL, 10); number++) {
