@@ -15,7 +15,7 @@ const struct config_table config_output_table = {
     .noun = "output",
     .items_max = YARDER_OUTPUTS_MAX,
     .kind_names = output_kind_names,
-    .kinds_count = OUTPUT_KINDS,
+    .kinds_count = OUTPUT_OFFLOAD,
     .whole_kinds = 0,
     .row = output_row,
 };
@@ -52,6 +52,7 @@ void config_output_target(
             refuse(builder, item, "no target", target);
         }
         break;
+    case OUTPUT_OFFLOAD:
     case OUTPUT_KINDS:
         YARDER_ASSERT(false);
     }

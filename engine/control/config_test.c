@@ -51,7 +51,7 @@ static void check_good_outputs(const struct daemon_config *config)
     assert_string_equal(errors->selectors.match.at[1], "x,level=y");
     assert_int_equal(errors->on_full.policy, OUTPUT_FULL_AUTO);
     assert_int_equal(errors->on_full.block_ns, UINT64_C(2000000000));
-    assert_int_equal(errors->queue_bytes, 16 << 20);
+    assert_int_equal(errors->queue.memory_bytes, 16 << 20);
     assert_true(errors->mkdir);
     assert_int_equal(errors->mode, 0640);
     assert_string_equal(config->outputs[1].name, "file:/work/x");

@@ -8,6 +8,8 @@
 #include "base/text.h"
 #include "outputs/output_private.h"
 
+enum { SECRET_BYTES_MAX = 1024 };
+
 static int refuse(char *why, const char *expected)
 {
     (void)snprintf(why, OPTION_WHY_BYTES, "expected %s", expected);
@@ -148,6 +150,45 @@ static int set_special(const struct yarder_option *option, void *field, const ch
     return option->parse(field, text, why, OPTION_WHY_BYTES);
 }
 
+/* The first line of a file. */
+static int read_secret(const char *path, char *at, size_t room, char *why)
+{
+    YARDER_OWN_FILE FILE *file = fopen(path, "re");
+    if (file == NULL || fgets(at, (int)room, file) == NULL) {
+        (void)snprintf(why, OPTION_WHY_BYTES,
+            "expected a readable file with a line in it: %.128s: %s", path,
+            file == NULL ? strerror(errno) : "it is empty");
+        return -EINVAL;
+    }
+    at[strcspn(at, "\r\n")] = '\0';
+    return 0;
+}
+
+static int set_secret(char **field, const char *text, struct arena *arena, char *why)
+{
+    char line[SECRET_BYTES_MAX];
+    if (strncmp(text, "file:", 5) == 0) {
+        int r = read_secret(text + 5, line, sizeof(line), why);
+        if (r < 0) {
+            return r;
+        }
+        text = line;
+    } else if (strncmp(text, "env:", 4) == 0) {
+        const char *value = getenv(text + 4);
+        if (value == NULL) {
+            (void)snprintf(why, OPTION_WHY_BYTES, "expected an environment variable that is set");
+            return -EINVAL;
+        }
+        text = value;
+    }
+    if (text[0] == '\0') {
+        return refuse(why, "a secret that is not empty: file:PATH, env:NAME or a text");
+    }
+    *field = arena_text(arena, text, strlen(text));
+    explicit_bzero(line, sizeof(line));
+    return 0;
+}
+
 int option_set(const struct yarder_option *option, void *target, const char *text,
     struct arena *arena, char why[OPTION_WHY_BYTES])
 {
@@ -179,6 +220,8 @@ int option_set(const struct yarder_option *option, void *target, const char *tex
         }
         *(char **)field = arena_text(arena, text, strlen(text));
         return 0;
+    case YARDER_OPTION_SECRET:
+        return set_secret(field, text, arena, why);
     case YARDER_OPTION_TEXTS:
         if (text[0] == '\0') {
             return refuse(why, option->argument);

@@ -24,7 +24,7 @@ struct all {
     uint32_t mode;
     struct yarder_levels levels;
     struct yarder_texts texts;
-    uint64_t queue_bytes;
+    struct output_queue queue;
     struct output_on_full on_full;
     struct output_fsync fsync;
     uint32_t facilities;
@@ -67,8 +67,8 @@ static const struct yarder_option options[] = {
     [MODE] = {"mode", YARDER_OPTION_MODE, FIELD(mode), NULL, 0, 0777, NULL, NULL, "MODE", ""},
     [LEVELS] = {"level", YARDER_OPTION_LEVELS, FIELD(levels), NULL, 0, 0, NULL, NULL, "LEVEL", ""},
     [TEXTS] = {"texts", YARDER_OPTION_TEXTS, FIELD(texts), NULL, 0, 0, NULL, NULL, "REGEX", ""},
-    [QUEUE] = {"queue", YARDER_OPTION_SPECIAL, FIELD(queue_bytes), NULL, 0, 0, NULL,
-        option_parse_queue, "", ""},
+    [QUEUE] = {"queue", YARDER_OPTION_SPECIAL, FIELD(queue), NULL, 0, 0, NULL, option_parse_queue,
+        "", ""},
     [ON_FULL] = {"on-full", YARDER_OPTION_SPECIAL, FIELD(on_full), NULL, 0, 0, NULL,
         option_parse_on_full, "", ""},
     [FSYNC] = {"fsync", YARDER_OPTION_SPECIAL, FIELD(fsync), NULL, 0, 0, NULL, option_parse_fsync,

@@ -80,8 +80,8 @@ static const char *show_special(const struct yarder_option *option, const void *
 {
     char size[OPTION_FORMAT_BYTES];
     if (option->parse == option_parse_queue) {
-        (void)snprintf(
-            at, OPTION_WHY_BYTES, "memory:%s", option_format_bytes(*(const uint64_t *)field, size));
+        (void)snprintf(at, OPTION_WHY_BYTES, "memory:%s",
+            option_format_bytes(((const struct output_queue *)field)->memory_bytes, size));
         return at;
     }
     if (option->parse == option_parse_on_full) {
@@ -133,6 +133,8 @@ const char *option_show(
     case YARDER_OPTION_TEXT:
         text = *(char *const *)field;
         return text != NULL ? text : "";
+    case YARDER_OPTION_SECRET:
+        return *(char *const *)field != NULL ? "***" : "";
     case YARDER_OPTION_SPECIAL:
         return show_special(option, field, at);
     case YARDER_OPTION_END:

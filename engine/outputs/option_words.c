@@ -109,7 +109,7 @@ int option_parse_queue(void *target, const char *text, char *why, size_t why_byt
         bytes > queue_bytes_max) {
         return refuse(why, why_bytes, "memory:SIZE, at least memory:1M");
     }
-    *(uint64_t *)target = bytes;
+    *(struct output_queue *)target = (struct output_queue){.memory_bytes = bytes};
     return 0;
 }
 

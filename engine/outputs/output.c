@@ -7,7 +7,7 @@
 #include "outputs/output_private.h"
 
 /* clang-format off: a table */
-const char *const output_kind_names[OUTPUT_KINDS] = {"file", "stdio", "null"};
+const char *const output_kind_names[OUTPUT_KINDS] = {"file", "stdio", "null", NULL};
 
 const char *const output_kind_helps[OUTPUT_KINDS] = {
     [OUTPUT_FILE] = "file:PATH: appends to a file; PATH may hold ${host}, ${tag}, ${time:%F} ...",
@@ -76,8 +76,8 @@ const struct output_option output_options[] = {
     {{"flush", YARDER_OPTION_DURATION, FIELD(flush_ns), "5ms", 0, UINT64_MAX, NULL, NULL, "TIME",
          "longest wait before a record is written"},
         FILES | STDIO},
-    {{"queue", YARDER_OPTION_SPECIAL, FIELD(queue_bytes), "memory:16M", 0, 0, NULL,
-         option_parse_queue, "memory:SIZE", "what may wait for delivery"},
+    {{"queue", YARDER_OPTION_SPECIAL, FIELD(queue), "memory:16M", 0, 0, NULL, option_parse_queue,
+         "memory:SIZE", "what may wait for delivery"},
         FILES | STDIO},
     {{"on-full", YARDER_OPTION_SPECIAL, FIELD(on_full), NULL, 0, 0, NULL, option_parse_on_full,
          "auto|block[:TIME]|drop-newest|drop-oldest",

@@ -6,6 +6,7 @@
 #ifndef YARDER_OUTPUTS_OUTPUT_H
 #define YARDER_OUTPUTS_OUTPUT_H
 
+#include "api/backend.h"
 #include "api/option.h"
 #include "base/base.h"
 #include "base/limits.h"
@@ -14,7 +15,7 @@
 
 enum { OUTPUT_OPEN_MAX = 1000 }; /* the most that max-open= may ask for */
 
-enum output_kind { OUTPUT_FILE, OUTPUT_STDIO, OUTPUT_NULL, OUTPUT_KINDS };
+enum output_kind { OUTPUT_FILE, OUTPUT_STDIO, OUTPUT_NULL, OUTPUT_OFFLOAD, OUTPUT_KINDS };
 
 /*
  * AUTO, the default: a single output blocks; one of several waits as long as that costs nobody a
@@ -29,6 +30,18 @@ enum output_full {
 struct output_on_full {
     enum output_full policy;
     uint64_t block_ns; /* AUTO, BLOCK: then drop-newest; UINT64_MAX: for ever */
+};
+
+/* memory:SIZE; disk:SIZE has a small one in memory before it. */
+struct output_queue {
+    uint64_t memory_bytes; /* in the hold */
+    uint64_t disk_bytes;   /* 0: none */
+};
+
+/* Pauses between tries: a random part of base, 2 base, 4 base ... up to limit. */
+struct output_retry {
+    uint64_t base_ns;
+    uint64_t limit_ns;
 };
 
 enum output_sync { OUTPUT_SYNC_NONE, OUTPUT_SYNC_INTERVAL, OUTPUT_SYNC_BATCH };
@@ -55,8 +68,16 @@ struct output_config {
     int newlines; /* enum encode_newlines */
     bool bare;    /* uWSGI loggers: the message as it is, newline kept or not as that plugin does */
     uint64_t flush_ns;
-    uint64_t queue_bytes; /* memory queue in the hold */
+    struct output_queue queue;
     struct output_on_full on_full;
+
+    const struct yarder_backend *backend; /* OFFLOAD only, as all of these */
+    void *settings;                       /* its self, as configured: copied for its thread */
+    struct output_retry retry;
+    uint64_t give_up_ns; /* a record that was tried for so long is refused; UINT64_MAX: never */
+    uint64_t timeout_ns; /* of one try of a batch */
+    char *dead_letter;   /* file of refused records; NULL: they are counted only */
+    bool direct;         /* a queue on disk is written with O_DIRECT */
 
     struct output_fsync fsync;
     int file_io;   /* enum output_file_io */

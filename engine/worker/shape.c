@@ -30,11 +30,11 @@ static struct hold_shape_output output_shape(const struct output_config *output)
     }
     /* Written at once: large for one file; with many files each needs a buffer of its own. */
     uint64_t pieces = yarder_max(16, 2ull * shape.queues_count);
-    uint64_t bytes = output->queue_bytes / pieces;
+    uint64_t bytes = output->queue.memory_bytes / pieces;
     bytes = yarder_min(BUFFER_BYTES_MAX, yarder_max(BUFFER_BYTES_MIN, bytes));
     shape.buffer_bytes = (uint32_t)(bytes & ~UINT64_C(4095));
     shape.buffers_count =
-        (uint32_t)yarder_max(BUFFERS_LEAST, output->queue_bytes / shape.buffer_bytes);
+        (uint32_t)yarder_max(BUFFERS_LEAST, output->queue.memory_bytes / shape.buffer_bytes);
     return shape;
 }
 
