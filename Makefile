@@ -45,10 +45,10 @@ help:
 	@echo 'make clean    remove build/ and its siblings'
 
 setup:
-	@packaging/setup.sh needed test
+	@packaging/setup.sh needed backends test
 
 setup-needed:
-	@packaging/setup.sh needed
+	@packaging/setup.sh needed backends
 
 # meson is asked again when a room came or went; what changed inside one ninja sees by itself.
 build/build.ninja: $(room_files)

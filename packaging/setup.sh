@@ -1,16 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs those Debian packages of packages.txt that are missing, for the groups named (needed,
-# test, aarch64, compare). Never removes a package, never starts a daemon that a package brings.
+# backends, test, aarch64, compare). Never removes a package, never starts a daemon that a package brings.
 set -eu
 here=$(dirname "$0")
-groups=${*:-needed test}
+groups=${*:-needed backends test}
 
 packages=$(for group in $groups; do
     sed -n "s/^$group //p" "$here/packages.txt"
 done)
 if [ -z "$packages" ]; then
-    echo "setup: no such group: $groups (there are: needed, test, aarch64, compare)" >&2
+    echo "setup: no such group: $groups (there are: needed, backends, test, aarch64, compare)" >&2
     exit 2
 fi
 if ! command -v dpkg-query >/dev/null; then
