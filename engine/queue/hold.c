@@ -132,6 +132,14 @@ static void format_empty(struct hold *hold)
     hold_commit(hold);
 }
 
+/* The clock may be set back while the supervisor lives: its epochs grow all the same. */
+static uint64_t next_epoch_ns(void)
+{
+    static uint64_t last_ns; /* one thread of the supervisor makes holds */
+    last_ns = yarder_max((uint64_t)os_realtime_ns(), last_ns + YARDER_OUTPUTS_MAX);
+    return last_ns;
+}
+
 int hold_create(const struct hold_shape *shape, int *fd)
 {
     YARDER_ASSERT(shape_is_possible(shape));
@@ -145,7 +153,8 @@ int hold_create(const struct hold_shape *shape, int *fd)
         .version = HOLD_VERSION,
         .size_bytes = layout.size_bytes,
         .state_bytes = (uint32_t)layout.state_bytes,
-        .shape = *shape};
+        .shape = *shape,
+        .epoch_ns = next_epoch_ns()};
     if (pwrite(memory, &header, sizeof(header), 0) != (ssize_t)sizeof(header)) {
         return -EIO;
     }

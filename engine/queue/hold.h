@@ -70,6 +70,12 @@ struct hold_header {
     _Alignas(YARDER_CACHE_LINE) uint32_t crash_count; /* supervisor: crashes in a row */
     uint32_t suspect;                                 /* writer: one record under way, alone */
     uint64_t suspect_input;
+    /*
+     * Realtime when it was made; larger than those of the supervisor's holds before, by more than
+     * there can be outputs. With the output's index added it is half of a record's id, with
+     * hold_output.copies, as counted when the record was put, the other half.
+     */
+    uint64_t epoch_ns;
 };
 
 struct hold_commit {

@@ -56,6 +56,26 @@ static struct hold *open_again(int fd)
     return hold;
 }
 
+/* With an output's index added, so that no two outputs count in the same epoch. */
+static void each_hold_begins_a_later_epoch(void **state)
+{
+    (void)state;
+    uint64_t before_ns = 0;
+    const struct hold_shape shape = {.outputs_count = 1};
+    for (int i = 0; i < 20; i++) {
+        int fd = -1;
+        struct hold *hold = open_new(&shape, &fd);
+        uint64_t epoch_ns = hold->header->epoch_ns;
+        assert_true(epoch_ns >= before_ns + (i == 0 ? 0 : YARDER_OUTPUTS_MAX));
+        before_ns = epoch_ns;
+        hold_close(hold);
+        (void)close(fd);
+    }
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    assert_in_range(before_ns / 1000000000, (uint64_t)now.tv_sec - 60, (uint64_t)now.tv_sec + 1);
+}
+
 /* Areas of a hold's memory, each filled with a number of its own. */
 struct painter {
     uint8_t *number;
@@ -421,6 +441,7 @@ int main(void)
     random_begin("HOLD_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_part_of_a_hold_is_its_own),
+        cmocka_unit_test(each_hold_begins_a_later_epoch),
         cmocka_unit_test(a_half_commit_changes_nothing),
         cmocka_unit_test(a_flipped_byte_is_found_and_the_older_copy_taken),
         cmocka_unit_test(a_fallback_keeps_the_good_copy),
