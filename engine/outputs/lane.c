@@ -20,9 +20,8 @@
 
 #include "os/memory.h"
 #include "outputs/lane_private.h"
-#include "outputs/lane_uring.h"
 
-enum { STACK_BYTES = 128 << 10, NAME_BYTES = 16 };
+enum { STACK_BYTES = 128 << 10, STACK_OF_LIBRARIES_BYTES = 1 << 20, NAME_BYTES = 16 };
 
 enum lane_life { LIFE_STARTING, LIFE_RUNS, LIFE_LEFT };
 
@@ -43,8 +42,11 @@ struct lane {
 
     struct lane_job *jobs[LANE_JOBS_MAX];
     pthread_t thread;
-    bool by_uring; /* written before LIFE_RUNS */
-    struct lane_files files;
+    const struct lane_ops *ops;
+    void *self; /* of ops */
+    struct lane_options options;
+    struct lane_watch watch;
+    struct lane_files files; /* self of the ops of files */
 };
 static_assert((LANE_JOBS_MAX & (LANE_JOBS_MAX - 1)) == 0, "counters wrap around");
 static_assert(LANE_JOBS_MAX >= 2 * OUTPUT_OPEN_MAX, "two for each file");
@@ -97,43 +99,31 @@ static void answer(struct lane *lane, struct lane_job *job)
 {
     job->error = 0;
     job->failed_call = NULL;
+    job->failed_text = NULL;
+    job->refusal = NULL;
     job->written = 0;
+    job->delivered = 0;
+    job->delivered_bytes = 0;
     job->old_fd = -1;
     job->sync_error = 0;
     job->line_closed = false;
     job->owner_error = 0;
     job->locked_elsewhere = false;
     job->locked_by = 0;
-    switch (job->request) {
-    case LANE_OPEN:
-        lane_file_open(&lane->files, job);
-        break;
-    case LANE_WRITE:
-        lane_file_write(&lane->files, job);
-        break;
-    case LANE_CLOSE:
-        lane_file_close(&lane->files, job);
-        break;
-    case LANE_COMPARE:
-        lane_file_compare(&lane->files, job);
-        break;
-    }
+    lane->ops->answer(lane->self, job);
     __atomic_store_n(&lane->done, lane->done + 1, __ATOMIC_SEQ_CST); /* the job is the writer's */
-    wake_writer(&lane->files.options);
+    wake_writer(&lane->options);
 }
 
-/* Returns how long the lane may sleep until the next sync is due. */
-static uint64_t sync_due(struct lane *lane, bool all)
+/* Returns how long the lane may sleep until something is due again. */
+static uint64_t tend(struct lane *lane, bool leaving)
 {
-    if (lane->files.unsynced_count == 0) {
-        return UINT64_MAX;
-    }
-    uint64_t next_ns = 0;
-    int r = lane_sync_due(&lane->files, (uint64_t)os_monotonic_ns(), all, &next_ns);
+    uint64_t next_ns = UINT64_MAX;
+    int r = lane->ops->tend(lane->self, leaving, &next_ns);
     if (r < 0) {
         /* taken by lane_take_sync_error; before the flag is looked at, as in answer */
         __atomic_store_n(&lane->sync_error, r, __ATOMIC_SEQ_CST);
-        wake_writer(&lane->files.options);
+        wake_writer(&lane->options);
     }
     return next_ns;
 }
@@ -153,25 +143,13 @@ static void sleep_for(struct lane *lane, uint64_t wait_ns)
     __atomic_store_n(&lane->sleeps, 0, __ATOMIC_RELAXED); /* at worst one wake-up for nothing */
 }
 
-/* The ring is made in the thread that uses it: the kernel holds it to that. */
-static int choose_io(struct lane_files *files)
-{
-    const struct output_config *config = files->options.config;
-    bool wanted = config->file_io == OUTPUT_FILE_IO_URING;
-    bool wins = config->file_io == OUTPUT_FILE_IO_AUTO && config->kind == OUTPUT_FILE &&
-                config->fsync.policy == OUTPUT_SYNC_BATCH;
-    int r = wanted || wins ? lane_uring_open(&files->uring) : 0;
-    return wanted ? r : 0;
-}
-
 static void *lane_main(void *lane_)
 {
     struct lane *lane = lane_;
     char name[NAME_BYTES];
-    (void)snprintf(name, sizeof(name), "lane-%u", lane->files.options.index);
+    (void)snprintf(name, sizeof(name), "lane-%u", lane->options.index);
     (void)pthread_setname_np(pthread_self(), name);
-    lane->start_error = choose_io(&lane->files);
-    lane->by_uring = lane->files.uring != NULL;
+    lane->start_error = lane->ops->start(lane->self, &lane->watch);
     bool runs = lane->start_error == 0;
     set_life(lane, LIFE_RUNS);
     while (runs) {
@@ -179,7 +157,7 @@ static void *lane_main(void *lane_)
         if (job != NULL) {
             answer(lane, job);
         }
-        uint64_t next_ns = sync_due(lane, false);
+        uint64_t next_ns = tend(lane, false);
         if (job == NULL) {
             /* seq_cst: jobs stored before `leave` are seen with it, so look for them once more */
             if (__atomic_load_n(&lane->leave, __ATOMIC_SEQ_CST) != 0 && next_job(lane) == NULL) {
@@ -189,8 +167,8 @@ static void *lane_main(void *lane_)
             }
         }
     }
-    (void)sync_due(lane, true);
-    lane_uring_close(lane->files.uring);
+    (void)tend(lane, true);
+    lane->ops->leave(lane->self);
     set_life(lane, LIFE_LEFT);
     return NULL;
 }
@@ -213,7 +191,8 @@ static int start_thread(struct lane *lane)
     if (r != 0) {
         return -r;
     }
-    size_t stack_bytes = STACK_BYTES + (size_t)sysconf(_SC_THREAD_STACK_MIN);
+    size_t stack_bytes = lane->ops == &lane_files_ops ? STACK_BYTES : STACK_OF_LIBRARIES_BYTES;
+    stack_bytes += (size_t)sysconf(_SC_THREAD_STACK_MIN);
     sigset_t every;
     sigset_t before;
     (void)sigfillset(&every);
@@ -229,7 +208,8 @@ static int start_thread(struct lane *lane)
 
 int lane_open(struct lane **out, const struct lane_options *options)
 {
-    YARDER_ASSERT(options->config->kind == OUTPUT_FILE || options->config->kind == OUTPUT_STDIO);
+    YARDER_ASSERT(options->ops != NULL || options->config->kind == OUTPUT_FILE ||
+                  options->config->kind == OUTPUT_STDIO);
     YARDER_ASSERT(options->writer_sleeps != NULL);
     YARDER_OWN_HEAP struct lane *lane =
         aligned_alloc(YARDER_CACHE_LINE, yarder_align_up(sizeof(struct lane), YARDER_CACHE_LINE));
@@ -237,7 +217,9 @@ int lane_open(struct lane **out, const struct lane_options *options)
         return -ENOMEM;
     }
     memset(lane, 0, sizeof(*lane));
-    lane->files.options = *options;
+    lane->options = lane->files.options = *options;
+    lane->ops = options->ops != NULL ? options->ops : &lane_files_ops;
+    lane->self = options->ops != NULL ? options->self : &lane->files;
     int r = start_thread(lane);
     if (r < 0) {
         return r;
@@ -254,7 +236,7 @@ int lane_open(struct lane **out, const struct lane_options *options)
 
 const char *lane_io_name(const struct lane *lane)
 {
-    return lane->by_uring ? "io_uring" : "write";
+    return lane->files.by_uring ? "io_uring" : "write";
 }
 
 void lane_submit(struct lane *lane, struct lane_job *job)
@@ -279,14 +261,14 @@ struct lane_job *lane_done(struct lane *lane)
 
 uint64_t lane_stuck_ns(const struct lane *lane)
 {
-    uint64_t since_ns = __atomic_load_n(&lane->files.watch.since_ns, __ATOMIC_RELAXED);
+    uint64_t since_ns = __atomic_load_n(&lane->watch.since_ns, __ATOMIC_RELAXED);
     uint64_t now_ns = (uint64_t)os_monotonic_ns();
     return since_ns == 0 || now_ns < since_ns ? 0 : now_ns - since_ns;
 }
 
 const char *lane_call(const struct lane *lane)
 {
-    return __atomic_load_n(&lane->files.watch.call, __ATOMIC_RELAXED);
+    return __atomic_load_n(&lane->watch.call, __ATOMIC_RELAXED);
 }
 
 int lane_take_sync_error(struct lane *lane)
@@ -294,8 +276,16 @@ int lane_take_sync_error(struct lane *lane)
     return __atomic_exchange_n(&lane->sync_error, 0, __ATOMIC_SEQ_CST);
 }
 
+void lane_want(struct lane *lane, bool wanted)
+{
+    if (lane->ops->want != NULL) {
+        lane->ops->want(lane->self, wanted);
+    }
+}
+
 int lane_close(struct lane *lane, uint64_t wait_ns)
 {
+    lane_want(lane, true);
     __atomic_store_n(&lane->leave, 1, __ATOMIC_SEQ_CST); /* pairs with sleep_for */
     wake_lane(lane);
     if (wait_life(lane, LIFE_RUNS, wait_ns) < 0) {

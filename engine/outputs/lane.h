@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane: the one thread that makes every call on the files of one output (open, stat, write,
- * fsync, close), so that a file system that hangs holds this lane and nothing else.
+ * fsync, close), or on its backend, so that a file system or a peer that hangs holds this lane and
+ * nothing else. What it does for a job is its lane_ops: of files, here and in lane_file.c; of a
+ * backend, lane_offload.h.
  *
  *   writer thread                                lane thread ("lane-INDEX", found by its name in
  *     lane_submit(job) ---- submission ring ---->   /proc/PID/task when a dead worker is fenced)
@@ -78,7 +80,8 @@ struct lane_job {
     int fd;           /* from an OPEN, a MOVED or the supervisor; closed by CLOSE only */
     const char *bytes;
     uint32_t bytes_count;
-    struct compare_batch batch; /* COMPARE */
+    struct compare_batch batch;   /* COMPARE; of a backend's WRITE bytes and ends alone */
+    struct yarder_id again_until; /* backend: these and older records may have been sent before */
     bool truncate;    /* OPEN: empty the file, once its lock is ours (first open of the daemon) */
     bool record_open; /* the bytes continue a record: do not follow a rename now */
     bool reopen;      /* follow a rename even so (USR1); the same file is not opened twice */
@@ -89,10 +92,14 @@ struct lane_job {
     /* the lane's answer */
     enum lane_answer answer;
     int error;
-    const char *failed_call;     /* "open", "write", ...: a text that lives for ever */
+    const char *failed_call; /* "open", "write", ...: a text that lives for ever */
+    const char *failed_text; /* backend: the failure in its words; NULL: none. Until the next job */
+    const char *refusal; /* backend: why the last refused record was; NULL: none was. Likewise */
     struct compare_result found; /* COMPARE */
     uint32_t written;
-    uint64_t size; /* 0 for what is not a regular file */
+    uint32_t delivered; /* backend: of the records that end in `written`; the others are dead */
+    uint64_t delivered_bytes; /* backend: of their texts */
+    uint64_t size;            /* 0 for what is not a regular file */
     int old_fd;
     int sync_error;   /* the bytes stand, but could not be forced to the disk (fsync=batch), or
                          close reported a lost write: negative errno, said once */
@@ -105,8 +112,30 @@ struct lane_job {
     pid_t locked_by;       /* 0: not known, or the process that locked it has gone */
 };
 
+/* The call that a lane is in, for other threads to read: relaxed atomics, each on its own. */
+struct lane_watch {
+    uint64_t since_ns; /* 0: in none */
+    const char *call;
+};
+
+/* What answers jobs. All but `want` are called by the lane's thread alone, start first. */
+struct lane_ops {
+    int (*start)(void *self, struct lane_watch *watch); /* 0, or -errno: lane_open answers it */
+    void (*answer)(void *self, struct lane_job *job);   /* fills the answer */
+    /*
+     * What is due beside jobs, between them: 0, or the -errno of what no job tells. *next_ns: how
+     * long until the next is due. `leaving`: all of it is due now.
+     */
+    int (*tend)(void *self, bool leaving, uint64_t *next_ns);
+    void (*leave)(void *self);
+    /* Any thread: the lane's is wanted back soon, or no longer. NULL: it never stays long. */
+    void (*want)(void *self, bool wanted);
+};
+
 struct lane_options {
-    const struct output_config *config; /* kind FILE or STDIO */
+    const struct output_config *config; /* kind FILE or STDIO, unless there are ops */
+    const struct lane_ops *ops;         /* NULL: those of files */
+    void *self;                         /* of ops: the caller's, as long as the lane lives */
     uint32_t index;                     /* for the thread's name */
     int event_fd;                  /* eventfd of the writer; the lane writes 1 when it sleeps */
     const uint32_t *writer_sleeps; /* non-zero while the writer sleeps or is about to */
@@ -141,6 +170,9 @@ struct lane_job *lane_done(struct lane *lane);
  */
 uint64_t lane_stuck_ns(const struct lane *lane);
 const char *lane_call(const struct lane *lane);
+
+/* See lane_ops.want; lane_close wants it, too. */
+void lane_want(struct lane *lane, bool wanted);
 
 /*
  * Takes the error of an fsync=interval that failed since it was asked last (negative errno), or 0.

@@ -14,17 +14,17 @@
 
 enum { INTERRUPTED_TRIES = 8 };
 
-void lane_enter(struct lane_files *files, const char *call)
+void lane_watch_enter(struct lane_watch *watch, const char *call)
 {
     /* relaxed: lane_stuck_ns and lane_call only tell a person; nothing is ordered by them */
-    __atomic_store_n(&files->watch.call, call, __ATOMIC_RELAXED);
-    __atomic_store_n(&files->watch.since_ns, (uint64_t)os_monotonic_ns(), __ATOMIC_RELAXED);
+    __atomic_store_n(&watch->call, call, __ATOMIC_RELAXED);
+    __atomic_store_n(&watch->since_ns, (uint64_t)os_monotonic_ns(), __ATOMIC_RELAXED);
 }
 
-void lane_leave(struct lane_files *files)
+void lane_watch_leave(struct lane_watch *watch)
 {
-    __atomic_store_n(&files->watch.since_ns, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&files->watch.call, NULL, __ATOMIC_RELAXED);
+    __atomic_store_n(&watch->since_ns, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&watch->call, NULL, __ATOMIC_RELAXED);
 }
 
 void lane_file_failed(struct lane_job *job, const char *call, int error)
@@ -317,3 +317,55 @@ void lane_file_close(struct lane_files *files, struct lane_job *job)
     job->fd = -1;
     job->answer = LANE_DONE;
 }
+
+/* The lane's own calls */
+
+/* The ring is made in the thread that uses it: the kernel holds it to that. */
+static int start(void *self, struct lane_watch *watch)
+{
+    struct lane_files *files = self;
+    const struct output_config *config = files->options.config;
+    files->watch = watch;
+    bool wanted = config->file_io == OUTPUT_FILE_IO_URING;
+    bool wins = config->file_io == OUTPUT_FILE_IO_AUTO && config->kind == OUTPUT_FILE &&
+                config->fsync.policy == OUTPUT_SYNC_BATCH;
+    int r = wanted || wins ? lane_uring_open(&files->uring) : 0;
+    files->by_uring = files->uring != NULL;
+    return wanted ? r : 0;
+}
+
+static void answer(void *self, struct lane_job *job)
+{
+    switch (job->request) {
+    case LANE_OPEN:
+        lane_file_open(self, job);
+        return;
+    case LANE_WRITE:
+        lane_file_write(self, job);
+        return;
+    case LANE_CLOSE:
+        lane_file_close(self, job);
+        return;
+    case LANE_COMPARE:
+        lane_file_compare(self, job);
+        return;
+    }
+}
+
+static int tend(void *self, bool leaving, uint64_t *next_ns)
+{
+    struct lane_files *files = self;
+    if (files->unsynced_count == 0) {
+        return 0;
+    }
+    return lane_sync_due(files, (uint64_t)os_monotonic_ns(), leaving, next_ns);
+}
+
+static void leave(void *self)
+{
+    struct lane_files *files = self;
+    lane_uring_close(files->uring);
+}
+
+const struct lane_ops lane_files_ops = {
+    .start = start, .answer = answer, .tend = tend, .leave = leave};

@@ -8,11 +8,9 @@
 
 #include "outputs/lane.h"
 
-/* The call that the lane is in, for other threads to read: relaxed atomics, each on its own. */
-struct lane_watch {
-    uint64_t since_ns; /* 0: in none */
-    const char *call;
-};
+/* Around each call that can hang. `call` is a literal. */
+void lane_watch_enter(struct lane_watch *watch, const char *call);
+void lane_watch_leave(struct lane_watch *watch);
 
 struct lane_uring;
 
@@ -24,15 +22,23 @@ struct lane_unsynced {
 
 struct lane_files {
     struct lane_options options;
-    struct lane_watch watch;
+    struct lane_watch *watch;
     struct lane_uring *uring; /* NULL: plain writes */
+    bool by_uring;            /* written by start: it began with one */
     uint32_t unsynced_count;
     struct lane_unsynced unsynced[LANE_JOBS_MAX];
 };
 
-/* Around each call that can hang. `call` is a literal. */
-void lane_enter(struct lane_files *files, const char *call);
-void lane_leave(struct lane_files *files);
+extern const struct lane_ops lane_files_ops; /* self: struct lane_files, its options set */
+
+static inline void lane_enter(struct lane_files *files, const char *call)
+{
+    lane_watch_enter(files->watch, call);
+}
+static inline void lane_leave(struct lane_files *files)
+{
+    lane_watch_leave(files->watch);
+}
 
 /* Fills the answer of a request. */
 void lane_file_open(struct lane_files *files, struct lane_job *job);
