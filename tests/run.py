@@ -28,7 +28,7 @@ NINJA_SAYS = re.compile(r"^(\[\d+/\d+\] |\S+ .* -o \S+ -c ).*\n", re.MULTILINE)
 PYTEST_NOTHING_SELECTED = 5
 LOG_LINES_SHOWN = 60
 # Rooms whose threads meet in memory, and so run under TSan too.
-THREADED_ROOMS = ("base", "ring", "client", "queue", "outputs", "worker", "control")
+THREADED_ROOMS = ("base", "ring", "client", "queue", "offload", "outputs", "worker", "control")
 BACKEND_SCENES = "tests/scenes/test_backend_*.py"
 # What knows which loop it runs on.
 LOOP_ROOMS = ("io", "inputs", "worker")
