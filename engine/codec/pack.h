@@ -20,8 +20,10 @@
 
 #include "api/backend.h"
 #include "base/base.h"
+#include "base/limits.h"
 
-enum { PACK_UNIT_BYTES = 8 };
+/* No record's texts and fields come to more; a packed one that says so is none. */
+enum { PACK_UNIT_BYTES = 8, PACK_BYTES_MAX = 8 * YARDER_RECORD_BYTES_MAX };
 
 struct pack_head {
     uint32_t bytes;
@@ -38,7 +40,10 @@ struct pack_head {
 };
 enum { PACK_VERSION = 1 };
 
-/* Bytes that pack_record writes for this record. Cheap: from lengths. */
+/*
+ * Bytes that pack_record writes for this record. Cheap: from lengths. Of a field's key 64 KiB are
+ * packed at the most.
+ */
 size_t pack_bytes(const struct yarder_record *record);
 /* Writes it at `at`; the crc stays 0. Returns pack_bytes. */
 size_t pack_record(const struct yarder_record *record, struct yarder_id id, char *at);
