@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Addresses: each shape, what it means, how it is shown, and what is refused with what words. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "link.h"
+
+static char cut[256];
+static char why[256];
+static struct link_address address;
+
+static int parse(const char *text, const char *default_port)
+{
+    (void)snprintf(cut, sizeof(cut), "%s", text);
+    why[0] = '\0';
+    address = (struct link_address){0};
+    return link_parse(cut, LINK_UDP, LINK_UNIX_DATAGRAM, default_port, &address, why, sizeof(why));
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum link_kind kind;
+        const char *host, *port, *path, *shown;
+    } rows[] = {
+        {"logs.example:5140", LINK_UDP, "logs.example", "5140", NULL, "udp://logs.example:5140"},
+        {"logs.example", LINK_UDP, "logs.example", "514", NULL, "udp://logs.example:514"},
+        {"tcp://10.0.0.1:1", LINK_TCP, "10.0.0.1", "1", NULL, "tcp://10.0.0.1:1"},
+        {"tls://h:65535", LINK_TLS, "h", "65535", NULL, "tls://h:65535"},
+        {"udp://[::1]:99", LINK_UDP, "::1", "99", NULL, "udp://[::1]:99"},
+        {"[fe80::1%lo]", LINK_UDP, "fe80::1%lo", "514", NULL, "udp://[fe80::1%lo]:514"},
+        {"::1", LINK_UDP, "::1", "514", NULL, "udp://[::1]:514"},
+        {"/dev/log", LINK_UNIX_DATAGRAM, NULL, NULL, "/dev/log", "/dev/log"},
+        {"@abstract", LINK_UNIX_DATAGRAM, NULL, NULL, "@abstract", "@abstract"},
+        {"unix:/a b", LINK_UNIX_DATAGRAM, NULL, NULL, "/a b", "/a b"},
+        {"unix:///a", LINK_UNIX_DATAGRAM, NULL, NULL, "/a", "/a"},
+        {"unix-stream:/a", LINK_UNIX_STREAM, NULL, NULL, "/a", "/a"},
+        {"unix-dgram:rel", LINK_UNIX_DATAGRAM, NULL, NULL, "rel", "rel"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char shown[64];
+        assert_int_equal(parse(rows[i].text, "514"), 0);
+        assert_int_equal(address.kind, rows[i].kind);
+        const char *got[] = {address.host, address.port, address.path};
+        const char *want[] = {rows[i].host, rows[i].port, rows[i].path};
+        for (int j = 0; j < 3; j++) {
+            assert_int_equal(got[j] == NULL, want[j] == NULL);
+            if (want[j] != NULL) {
+                assert_string_equal(got[j], want[j]);
+            }
+        }
+        assert_string_equal(link_show(&address, shown, sizeof(shown)), rows[i].shown);
+    }
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *word;
+    } rows[] = {
+        {"", "HOST"},
+        {":514", "HOST:PORT"},
+        {"h:", "1 to 65535"},
+        {"h:0", "1 to 65535"},
+        {"h:65536", "1 to 65535"},
+        {"h:99999999999999999999", "1 to 65535"},
+        {"h:5x", "1 to 65535"},
+        {"h", "port is missing"},
+        {"a:b:c", "[ADDRESS]:PORT"},
+        {"[::1", "[ADDRESS]:PORT"},
+        {"[::1]x:1", "[ADDRESS]:PORT"},
+        {"ftp://h:1", "udp://, tcp://, tls://"},
+        {"tcp:/h:1", "[ADDRESS]:PORT"},
+        {"tcp://h:1/x", "1 to 65535"},
+        {"h h:1", "HOST:PORT"},
+        {"user@h:1", "HOST:PORT"},
+        {"unix:", "path"},
+        {"@", "path"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(parse(rows[i].text, NULL), -EINVAL);
+        if (strstr(why, rows[i].word) == NULL) {
+            fail_msg("%s: %s", rows[i].text, why);
+        }
+        assert_non_null(strstr(why, "expected"));
+    }
+    char longest[200];
+    memset(longest, 'a', sizeof(longest));
+    longest[0] = '/';
+    longest[107] = '\0';
+    assert_int_equal(parse(longest, NULL), 0);
+    longest[107] = 'a';
+    longest[108] = '\0';
+    assert_int_equal(parse(longest, NULL), -EINVAL);
+    assert_non_null(strstr(why, "107"));
+}
+
+static void test_multicast(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool group;
+    } rows[] = {{"225.1.1.1:1717", true}, {"239.255.0.1:1", true}, {"192.0.2.1:1", false},
+        {"[ff02::1%lo]:1", true}, {"[::1]:1", false}, {"/a", false}, {"ff.example:1", false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(parse(rows[i].text, NULL), 0);
+        assert_int_equal(link_is_multicast(&address), rows[i].group);
+    }
+}
+
+static void test_tls_options(void **state)
+{
+    (void)state;
+    char name[] = "x";
+    assert_int_equal(parse("tcp://h:1", NULL), 0);
+    struct link_tls none = {0};
+    assert_int_equal(link_check_tls(&address, &none, why, sizeof(why)), 0);
+    struct link_tls ca = {.ca = name};
+    assert_int_equal(link_check_tls(&address, &ca, why, sizeof(why)), -EINVAL);
+    assert_string_equal(why, "ca= is for targets with tls://");
+    struct link_tls verify = {.verify = LINK_VERIFY_NONE};
+    assert_int_equal(link_check_tls(&address, &verify, why, sizeof(why)), -EINVAL);
+    assert_int_equal(parse("tls://h:1", NULL), 0);
+    struct link_tls key = {.key = name};
+    assert_int_equal(link_check_tls(&address, &key, why, sizeof(why)), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_multicast),
+        cmocka_unit_test(test_tls_options),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
