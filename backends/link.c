@@ -18,7 +18,8 @@
 enum {
     KEEP_IDLE_S = 60, /* a peer that is gone without a word is noticed after about two minutes */
     KEEP_INTERVAL_S = 10,
-    KEEP_COUNT = 6
+    KEEP_COUNT = 6,
+    DRAIN_READS_MAX = 64
 };
 static const uint64_t backlog_pause_ns = 10ull * 1000 * 1000;
 
@@ -82,10 +83,21 @@ void link_close(struct link *link)
     }
 }
 
+/* Closed with something unread, a connection is reset, and what the peer has yet to read is lost.
+ */
+static void drain(int fd)
+{
+    char rest[4096];
+    (void)shutdown(fd, SHUT_WR);
+    for (int i = 0; i < DRAIN_READS_MAX && recv(fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++) {
+    }
+}
+
 void link_drop(struct link *link)
 {
     if (link->fd >= 0) {
         link_tls_stop(link);
+        drain(link->fd);
         (void)close(link->fd);
         link->fd = -1;
     }
@@ -124,7 +136,7 @@ static int set_group(int fd, int family, const struct link_multicast *multicast)
     }
     unsigned index = if_nametoindex(multicast->interface);
     if (index == 0) {
-        return -errno;
+        return -ENODEV;
     }
     const struct ip_mreqn four = {.imr_ifindex = (int)index};
     return six ? set(fd, level, IPV6_MULTICAST_IF, (int)index)

@@ -143,7 +143,8 @@ int link_parse(char *text, enum link_kind kind, enum link_kind unix_kind, const 
 {
     struct link_address address = {.kind = kind};
     const struct scheme *scheme = take_scheme(&text);
-    bool path = scheme != NULL ? scheme->path : text[0] == '/' || text[0] == '@';
+    bool plain = kind == LINK_UNIX_DATAGRAM || kind == LINK_UNIX_STREAM;
+    bool path = scheme != NULL ? scheme->path : plain || text[0] == '/' || text[0] == '@';
     if (scheme != NULL && scheme != &schemes[SCHEME_UNIX]) {
         address.kind = scheme->kind;
     } else if (path) {
