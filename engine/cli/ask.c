@@ -120,7 +120,7 @@ static int read_answer(int fd, char **out)
     return -ENOMEM;
 }
 
-static int ask_once(const char *run_dir, const char *path, const char *word, cJSON **out)
+static int connect_trusted(const char *run_dir, const char *path, int *out)
 {
     YARDER_OWN_FD int fd = -1;
     int r = connect_to(path, &fd);
@@ -129,6 +129,23 @@ static int ask_once(const char *run_dir, const char *path, const char *word, cJS
     }
     if (!is_trusted(fd, run_dir)) {
         return -EPERM;
+    }
+    *out = yarder_fd_take(&fd);
+    return 0;
+}
+
+int ask_connect(const char *run_dir, char path[ASK_PATH_BYTES], int *out)
+{
+    int r = find_socket(run_dir, path);
+    return r < 0 ? r : connect_trusted(run_dir, path, out);
+}
+
+static int ask_once(const char *run_dir, const char *path, const char *word, cJSON **out)
+{
+    YARDER_OWN_FD int fd = -1;
+    int r = connect_trusted(run_dir, path, &fd);
+    if (r < 0) {
+        return r;
     }
     char line[64];
     int length = snprintf(line, sizeof(line), "{\"do\":\"%s\"}\n", word);

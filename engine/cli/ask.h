@@ -21,6 +21,12 @@ YARDER_MUST_USE int ask(
 YARDER_MUST_USE int ask_or_tell(
     const struct cli *cli, const char *run_dir, const char *word, cJSON **out);
 
+/*
+ * A connection to the control socket for whoever talks by itself: a descriptor, or an error as of
+ * ask. `path` likewise.
+ */
+YARDER_MUST_USE int ask_connect(const char *run_dir, char path[ASK_PATH_BYTES], int *out);
+
 /* Tells that nobody is there (error of ask or yarder_attach), and what to do about it. */
 int ask_tell(const struct cli *cli, int error, const char *where);
 

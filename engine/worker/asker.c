@@ -5,12 +5,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "worker/tap.h"
+
 void asker_open(struct asker *asker, int fd, uint64_t now_ms)
 {
     YARDER_ASSERT(asker->fd < 0 && asker->answer == NULL);
     asker->fd = fd;
     asker->since_ms = now_ms;
     asker->ended = false;
+    asker->tap = NULL;
     asker->said_bytes = asker->sent_bytes = 0;
 }
 
@@ -63,10 +66,30 @@ bool asker_answer(struct asker *asker, char *text, uint64_t now_ms)
     return true;
 }
 
+/* A descriptor stands beside the first byte of the answer. */
+static ssize_t send_some(const struct asker *asker)
+{
+    struct iovec part = {.iov_base = asker->answer + asker->sent_bytes,
+        .iov_len = asker->answer_bytes - asker->sent_bytes};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr aligned;
+    } control = {0};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (asker->tap != NULL && asker->sent_bytes == 0) {
+        control.aligned.cmsg_level = SOL_SOCKET;
+        control.aligned.cmsg_type = SCM_RIGHTS;
+        control.aligned.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.aligned), &asker->tap->fd, sizeof(int));
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof(control.bytes);
+    }
+    return sendmsg(asker->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 bool asker_send(struct asker *asker, uint64_t now_ms)
 {
-    ssize_t r = send(asker->fd, asker->answer + asker->sent_bytes,
-        asker->answer_bytes - asker->sent_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t r = send_some(asker);
     if (r < 0) {
         return passes(errno);
     }

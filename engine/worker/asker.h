@@ -7,6 +7,8 @@
 
 enum { REQUEST_BYTES_MAX = 4096 };
 
+struct tap;
+
 struct asker {
     int fd;            /* -1: a free place */
     uint64_t since_ms; /* accepted, or answered last */
@@ -15,6 +17,7 @@ struct asker {
     char said[REQUEST_BYTES_MAX];
     char *answer; /* NULL: none under way */
     size_t answer_bytes, sent_bytes;
+    struct tap *tap; /* goes with the first answer; the asker then stays, and is asked nothing */
 };
 
 void asker_open(struct asker *asker, int fd, uint64_t now_ms);

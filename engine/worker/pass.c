@@ -90,6 +90,7 @@ void worker_pass(struct worker *worker)
 {
     worker->now_ns = (uint64_t)os_monotonic_ns();
     worker->batch->now_ns = os_realtime_ns();
+    taps_look(&worker->taps);
     reap(worker);
     crash_point("reaped");
     if (worker->dirty) { /* pipes turn only on a clean state; completions are booked first */

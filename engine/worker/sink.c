@@ -46,6 +46,7 @@ int sink_open(struct sink *sink, struct worker *worker, char *why, size_t why_by
         .outputs = worker->outputs,
         .hold = worker->hold,
         .inputs = worker->inputs,
+        .taps = &worker->taps,
         .crash_text = getenv("YARDER_CRASH_RECORD")};
     return outputs_open(sink, worker, why, why_bytes);
 }
@@ -181,6 +182,9 @@ uint32_t sink_place(
             run = 1;
         }
         at += run;
+    }
+    if (YARDER_UNLIKELY(sink->taps->count > 0)) {
+        taps_put(sink->taps, records, sink->verdicts, at, now_ns);
     }
     return at;
 }

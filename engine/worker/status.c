@@ -24,6 +24,7 @@
 #include "worker/asker.h"
 #include "worker/recent.h"
 #include "worker/report.h"
+#include "worker/tap_answer.h"
 
 enum {
     ASKERS_MAX = 32,
@@ -71,7 +72,7 @@ static cJSON *forward(struct status *status, enum channel_kind kind)
     return answer;
 }
 
-static cJSON *answer_to(struct status *status, const char *line, size_t bytes)
+static cJSON *answer_to(struct status *status, struct asker *asker, const char *line, size_t bytes)
 {
     cJSON *request = cJSON_ParseWithLength(line, bytes);
     const cJSON *what = cJSON_GetObjectItemCaseSensitive(request, "do");
@@ -85,11 +86,13 @@ static cJSON *answer_to(struct status *status, const char *line, size_t bytes)
         answer = forward(status, CHANNEL_RELOAD);
     } else if (strcmp(word, "reopen") == 0) {
         answer = forward(status, CHANNEL_REOPEN);
+    } else if (strcmp(word, "tap") == 0) {
+        answer = tap_answer(status->worker, request, &asker->tap);
     } else {
         answer = cJSON_CreateObject();
         (void)cJSON_AddStringToObject(answer, "error",
-            "not understood: expected {\"do\":\"status\"}, {\"do\":\"reload\"} or "
-            "{\"do\":\"reopen\"}");
+            "not understood: expected {\"do\":\"status\"}, {\"do\":\"reload\"}, "
+            "{\"do\":\"reopen\"} or {\"do\":\"tap\"}");
     }
     cJSON_Delete(request);
     return answer;
@@ -104,6 +107,10 @@ static void spare_open(struct status *status)
 
 static void let_go(struct status *status, struct asker *asker)
 {
+    if (asker->tap != NULL) {
+        taps_withdraw(&status->worker->taps, asker->tap);
+        asker->tap = NULL;
+    }
     asker_close(asker);
     spare_open(status);
 }
@@ -117,7 +124,7 @@ static void serve(struct status *status, struct asker *asker, bool ready)
     }
     size_t bytes = good && asker->answer == NULL ? asker_request(asker) : 0;
     if (bytes > 0) {
-        cJSON *answer = answer_to(status, asker->said, bytes);
+        cJSON *answer = answer_to(status, asker, asker->said, bytes);
         good = asker_answer(asker, cJSON_PrintUnformatted(answer), now_ms());
         cJSON_Delete(answer);
     }
@@ -132,15 +139,19 @@ static void serve(struct status *status, struct asker *asker, bool ready)
 /* The place for the next asker: a free one, or the one that has been idle longest; NULL: later. */
 static struct asker *place_of(struct status *status, uint64_t at_ms)
 {
-    struct asker *oldest = &status->askers[0];
+    struct asker *oldest = NULL;
+    uint64_t oldest_ms = UINT64_MAX;
     for (uint32_t i = 0; i < ASKERS_MAX; i++) {
         struct asker *asker = &status->askers[i];
         if (asker->fd < 0) {
             return asker;
         }
-        oldest = asker->since_ms < oldest->since_ms ? asker : oldest;
+        if (asker->tap == NULL && asker->since_ms < oldest_ms) {
+            oldest = asker;
+            oldest_ms = asker->since_ms;
+        }
     }
-    return at_ms - oldest->since_ms >= ASKER_LEAST_MS ? oldest : NULL;
+    return oldest != NULL && at_ms - oldest_ms >= ASKER_LEAST_MS ? oldest : NULL;
 }
 
 static int accept_one(struct status *status)
@@ -171,10 +182,12 @@ static void expire(struct status *status, uint64_t at_ms)
 {
     for (uint32_t i = 0; i < ASKERS_MAX; i++) {
         struct asker *asker = &status->askers[i];
-        if (asker->fd >= 0 && at_ms - asker->since_ms >= ASKER_WAIT_MS) {
+        bool stays = asker->tap != NULL && asker->answer == NULL;
+        if (asker->fd >= 0 && !stays && at_ms - asker->since_ms >= ASKER_WAIT_MS) {
             let_go(status, asker);
         }
     }
+    taps_sweep(&status->worker->taps);
     if (at_ms >= status->sample_ms) {
         status->sample_ms = at_ms + RECENT_EVERY_MS;
         if (hold_snapshot(status->hold) == 0) {
@@ -204,7 +217,9 @@ static uint32_t wishes(struct status *status, struct pollfd *ready, int *wait_ms
         bool answers = asker->answer != NULL;
         bool goes_on = !answers && asker_request(asker) > 0;
         ready[count++] = (struct pollfd){.fd = asker->fd, .events = answers ? POLLOUT : POLLIN};
-        until_ms = yarder_min(until_ms, goes_on ? at_ms : asker->since_ms + ASKER_WAIT_MS);
+        bool stays = asker->tap != NULL && !answers;
+        uint64_t end_ms = stays ? UINT64_MAX : asker->since_ms + ASKER_WAIT_MS;
+        until_ms = yarder_min(until_ms, goes_on ? at_ms : end_ms);
     }
     *wait_ms = until_ms <= at_ms ? 0 : (int)(until_ms - at_ms);
     return count;

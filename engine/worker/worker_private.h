@@ -11,7 +11,7 @@
  *   say.c      words for the operator, by a thread of their own
  *   talk.c     messages of the supervisor while at work
  *   handover.c the old and the new worker at a reload
- *   status.c   the control thread
+ *   status.c   the control thread; tap.c records for whoever looks
  */
 #ifndef YARDER_WORKER_WORKER_PRIVATE_H
 #define YARDER_WORKER_WORKER_PRIVATE_H
@@ -25,6 +25,7 @@
 #include "worker/channel.h"
 #include "worker/config.h"
 #include "worker/say.h"
+#include "worker/tap.h"
 #include "worker/worker.h"
 
 /* What an io_source of the worker belongs to. */
@@ -56,6 +57,7 @@ struct sink {
     bool waiting_hurts; /* inputs that cannot wait are about to lose records */
     struct hold *hold;
     struct input *inputs;
+    struct taps *taps;
     struct route_verdict verdicts[YARDER_BATCH_RECORDS];
     int64_t budget_bytes;   /* of the kind of inputs being collected, in this pass */
     const char *crash_text; /* tests: a record with this text is our bug */
@@ -120,6 +122,7 @@ struct worker {
     struct output_services services;
     const struct board *board;
     struct status *status; /* the control thread */
+    struct taps taps;
     struct say *say;
 
     enum worker_phase phase;
@@ -161,7 +164,6 @@ void worker_say(struct worker *worker, const char *format, ...) YARDER_PRINTF(2,
 void worker_pass(struct worker *worker);
 void worker_commit(struct worker *worker);
 bool worker_delivered(const struct worker *worker, uint64_t outputs);
-
 void collect(struct worker *worker);
 YARDER_MUST_USE bool collect_unfinished(struct worker *worker);
 /* feed.c; false: a record must wait. feed_flush: what is under way. */
@@ -186,9 +188,7 @@ void worker_listen(struct worker *worker);
 void worker_take_region(struct worker *worker, struct channel_message *message);
 int worker_keep_file(void *worker, uint32_t queue, int fd, bool only);
 int worker_forget_file(void *worker, uint32_t queue);
-
-/* handover.c */
-void handover_give(struct worker *worker, uint64_t busy);
+void handover_give(struct worker *worker, uint64_t busy); /* handover.c */
 
 /* quarantine.c; careful_before: of this record's source; 0: there was none after all */
 uint32_t careful_limit(const struct worker *worker, uint32_t records);
