@@ -9,18 +9,19 @@ LATENCY_ARGUMENTS ?=
 REST_ARGUMENTS ?=
 CURVES_ARGUMENTS ?=
 TROUBLE_ARGUMENTS ?=
+DESTINATIONS_ARGUMENTS ?=
 CONFIG ?=
 
 meson = /usr/bin/meson
 python = /usr/bin/python3
 pytest = $(python) -m pytest -p no:cacheprovider
-measured = endtoend compare latency curves trouble rest
+measured = endtoend compare latency curves trouble rest destinations
 room_files = $(wildcard meson.build meson_options.txt engine/*/meson.build)
 
 export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: help setup setup-needed build run test check tidy format bench fuzz soak torture
-.PHONY: endtoend compare latency rest curves trouble tables install clean test-aarch64
+.PHONY: endtoend compare latency rest curves trouble destinations tables install clean test-aarch64
 .DEFAULT_GOAL = build
 
 help:
@@ -38,6 +39,7 @@ help:
 	@echo 'make rest     what the daemon costs while nothing is logged (REST_ARGUMENTS=...)'
 	@echo 'make curves   how the cost grows: sizes, senders, patterns, outputs (CURVES_ARGUMENTS=...)'
 	@echo 'make trouble  a good file beside a hanging and a slow one (TROUBLE_ARGUMENTS=...; as root)'
+	@echo 'make destinations  redis, ZeroMQ, GELF ... beside a bare loop (DESTINATIONS_ARGUMENTS=...)'
 	@echo 'make tables   what these found, put into docs/performance.md'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make soak     the long scenes; make torture: kill and fault at random'
@@ -115,6 +117,11 @@ trouble: setup
 	@$(MAKE) --no-print-directory build
 	@mkdir -p build/reports
 	$(python) bench/trouble.py --json build/reports/trouble.json $(TROUBLE_ARGUMENTS)
+
+destinations: setup
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build/reports
+	$(python) bench/destinations.py --json build/reports/destinations.json $(DESTINATIONS_ARGUMENTS)
 
 tables:
 	$(python) bench/tables.py $(wildcard $(measured:%=build/reports/%.json))
