@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs those Debian packages of packages.txt that are missing, for the groups named (needed,
-# backends, test, aarch64, compare). Never removes a package, never starts a daemon that a package brings.
+# backends, test, aarch64, compare). Never removes a package, never starts a daemon that a package
+# brings.
 set -eu
 here=$(dirname "$0")
 groups=${*:-needed backends test}

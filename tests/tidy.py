@@ -244,7 +244,7 @@ def check_includes(sources):
             line = source.text.count("\n", 0, match.start()) + 1
             target = match[1]
             if room in ("api", "backends") and "/" not in target:
-                target = f"{room}/{target}"  # one folder, also where it is installed or a stranger's
+                target = f"{room}/{target}"  # one folder, also where it is installed
             if target.split("/")[0] not in MAY_INCLUDE or "/" not in target:
                 source.find(line, f'"{target}": the path begins with a room')
             elif target.split("/")[0] not in MAY_INCLUDE[room]:
