@@ -61,13 +61,14 @@ struct courier;
 /* Allocates; calls nothing of the backend. 0, or -errno with `why`. */
 YARDER_MUST_USE int courier_open(
     struct courier **out, const struct courier_options *options, char *why, size_t why_bytes);
-void courier_close(struct courier *courier); /* the backend, too, if it is open; NULL is none */
+void courier_close(struct courier *courier); /* stops it, too; NULL is none */
 
 /* Opens the backend unless it is: 0, or -errno with *text as in a load. */
 YARDER_MUST_USE int courier_start(struct courier *courier, const char **text);
 /* One try, of timeout_ns for each batch. The backend is open. */
 void courier_carry(struct courier *courier, struct courier_load *load);
 void courier_reopen(struct courier *courier);
+void courier_stop(struct courier *courier); /* closes the backend, if it is open */
 
 /* Any thread: whether the thread is wanted back as soon as can be. Tries end with -ECANCELED. */
 void courier_want(struct courier *courier, bool wanted);

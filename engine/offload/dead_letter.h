@@ -37,8 +37,8 @@ YARDER_MUST_USE int dead_letter_put(struct dead_letters *letters, const char *ou
     const char *reason, struct yarder_id id, const struct yarder_record *record);
 
 /*
- * Appends them to the file, which is made (0640) if it is not there, and forgets them if that is
- * done. 0, or -errno with *call ("open", "write"): they are kept, or part of them stands.
+ * Appends them to the file, which is made (0640) if it is not there, and forgets them. 0, or -errno
+ * with *call ("open", "write"): some of them may stand.
  */
 YARDER_MUST_USE int dead_letters_write(
     struct dead_letters *letters, const char *path, const char **call);

@@ -6,13 +6,15 @@
 #ifndef YARDER_OFFLOAD_HOST_H
 #define YARDER_OFFLOAD_HOST_H
 
+#include <stdarg.h>
+
 #include "api/backend.h"
 #include "base/base.h"
 
 enum { HOST_TEXT_BYTES = 160, HOST_REASONS_BYTES = 16 << 10 };
 
 struct host {
-    struct yarder_host face; /* first: what the backend is given */
+    struct yarder_host face; /* what the backend is given; its owner is this */
     int want_fd;             /* eventfd, readable while the thread is wanted back */
     uint32_t wanted;         /* relaxed: it only makes a wait end, want_fd wakes who waits */
     int error;               /* of the last fail; 0: none since host_begin */
@@ -21,7 +23,7 @@ struct host {
     const struct yarder_item *items;
     uint32_t items_count;
     uint32_t *reasons; /* of each item: where its reason begins in `words`; 0: none was given */
-    uint32_t words_bytes;
+    uint32_t words_bytes, last_reason;
     char words[HOST_REASONS_BYTES]; /* terminated texts; the first one is for who gave none */
 };
 

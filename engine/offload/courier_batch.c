@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From packed bytes to what a backend is given. */
+#include <errno.h>
+#include <string.h>
+
+#include "codec/pack.h"
+#include "offload/courier_private.h"
+
+/* Where the record that begins at `at` ends by the queue's account; 0: it has none. */
+static size_t end_of(struct courier *courier, const struct courier_load *load, size_t at)
+{
+    for (; load->ends != NULL && courier->ends_at < load->ends_count; courier->ends_at++) {
+        uint32_t end = load->ends[-(ptrdiff_t)(courier->ends_at + 1)];
+        if (end > load->ends_from && end - load->ends_from > at) {
+            return yarder_min(end - load->ends_from, load->bytes_count);
+        }
+    }
+    return load->ends == NULL ? 0 : load->bytes_count;
+}
+
+/* What was settled in a try before; NULL: it was not. */
+static const struct courier_kept *kept_of(struct courier *courier, struct yarder_id id)
+{
+    const struct courier_keepsakes *kept = &courier->kept;
+    while (courier->kept_at < kept->count &&
+           id_is_before(kept->at[courier->kept_at].id, id)) { /* delivered since, or dropped */
+        courier->kept_at++;
+    }
+    bool found = courier->kept_at < kept->count &&
+                 memcmp(&kept->at[courier->kept_at].id, &id, sizeof(id)) == 0;
+    return found ? &kept->at[courier->kept_at] : NULL;
+}
+
+/* 0; -ENOBUFS: the batch has no room for its text any more; -ENOMEM. */
+static int render(struct courier *courier, const struct yarder_record *record,
+    struct yarder_item *item, bool first)
+{
+    if (courier->encoder == NULL) {
+        return 0;
+    }
+    size_t bound = encoder_bound(courier->encoder, record);
+    if (bound > courier->texts_room - courier->texts_bytes) {
+        if (!first) {
+            return -ENOBUFS;
+        }
+        char *larger = realloc(courier->texts, bound); /* nothing points into it yet */
+        if (larger == NULL) {
+            return -ENOMEM;
+        }
+        courier->texts = larger;
+        courier->texts_room = bound;
+    }
+    char *at = courier->texts + courier->texts_bytes;
+    size_t bytes = encoder_run(courier->encoder, record, at);
+    item->text = (struct yarder_text){at, bytes - 1}; /* every text ends with a newline */
+    item->newline = true;
+    courier->texts_bytes += bytes;
+    return 0;
+}
+
+/* 0, -ENOBUFS or -ENOMEM. */
+static int put_item(
+    struct courier *courier, struct courier_entry *entry, const struct yarder_record *record)
+{
+    struct yarder_item *item = &courier->items[courier->items_count];
+    struct yarder_record *kept = &courier->records[courier->items_count];
+    *item = (struct yarder_item){.record = kept, .id = entry->id};
+    int r = render(courier, record, item, courier->items_count == 0);
+    if (r < 0) {
+        return r;
+    }
+    *kept = *record;
+    entry->payload = (uint32_t)(courier->encoder != NULL ? item->text.length : record->text.length);
+    entry->item = courier->items_count++;
+    entry->fate = YARDER_LATER;
+    courier->fields_count += record->fields_count;
+    return 0;
+}
+
+/* The entry of one record. 0, -ENOBUFS or -ENOMEM; then it is not in the batch. */
+static int put_entry(struct courier *courier, const struct courier_load *load, size_t at)
+{
+    struct courier_entry *entry = &courier->entries[courier->entries_count];
+    struct yarder_record record;
+    size_t taken = 0;
+    size_t end = end_of(courier, load, at);
+    size_t most = (end == 0 ? load->bytes_count : end) - at;
+    *entry = (struct courier_entry){.item = COURIER_NONE, .fate = YARDER_REFUSED};
+    int r = pack_read(load->bytes + at, most, &record, &entry->id,
+        &courier->fields[courier->fields_count], YARDER_FIELDS_MAX, &taken);
+    entry->damaged = r < 0 || (end != 0 && taken != most);
+    entry->end = at + (entry->damaged ? most : taken);
+    if (entry->damaged) {
+        return 0;
+    }
+    const struct courier_kept *kept = kept_of(courier, entry->id);
+    if (kept != NULL) {
+        entry->payload = kept->payload;
+        entry->fate = kept->fate;
+        return 0;
+    }
+    return put_item(courier, entry, &record);
+}
+
+int courier_fill(struct courier *courier, const struct courier_load *load, size_t from)
+{
+    size_t at = from;
+    courier->entries_count = courier->items_count = courier->fields_count = 0;
+    courier->texts_bytes = 0;
+    while (at < load->bytes_count && at - from < COURIER_BATCH_BYTES &&
+           courier->entries_count < COURIER_BATCH_RECORDS &&
+           courier->fields_count + YARDER_FIELDS_MAX <= COURIER_FIELDS) {
+        int r = put_entry(courier, load, at);
+        if (r < 0) {
+            return r == -ENOBUFS ? 0 : r;
+        }
+        at = courier->entries[courier->entries_count++].end;
+    }
+    return 0;
+}
