@@ -10,6 +10,7 @@
 #include "os/identity.h"
 #include "os/memory.h"
 #include "outputs/delivery_private.h"
+#include "outputs/lane_offload.h"
 
 enum { SCRATCH_FACTOR = 8 };
 
@@ -38,13 +39,16 @@ static int encoders_open(
     struct output *output, const struct output_open_options *options, char *why, size_t why_bytes)
 {
     const struct output_config *config = options->config;
+    output->path_is_constant = true;
+    if (output->packs) {
+        return lane_offload_open(&output->offload, config, options->host, why, why_bytes);
+    }
     int r = encoder_open(&output->encoder, config->format, (enum encode_newlines)config->newlines,
         options->host, why, why_bytes);
     if (r < 0) {
         return r;
     }
     output->plain = encoder_is_plain(output->encoder);
-    output->path_is_constant = true;
     if (config->kind != OUTPUT_FILE) {
         return 0;
     }
@@ -64,6 +68,8 @@ int output_open(
         .hold = options->hold,
         .counts = &options->hold->outputs[options->index],
         .services = options->services,
+        .packs = config->kind == OUTPUT_OFFLOAD,
+        .epoch_ns = options->hold->header->epoch_ns + options->index,
         .block_limit_ns = options->block_limit_ns,
         .waiting_hurts = options->waiting_hurts};
     int r = encoders_open(output, options, why, why_bytes);
@@ -74,7 +80,11 @@ int output_open(
     if (r < 0) {
         return r;
     }
+    output->again_until = (struct yarder_id){output->epoch_ns, output->counts->copies};
+    output->jitter = (output->epoch_ns ^ (uint64_t)os_monotonic_ns() << 20) | 1; /* never 0 */
     struct lane_options lane = {.config = config,
+        .ops = output->packs ? &lane_offload_ops : NULL,
+        .self = output->offload,
         .index = options->index,
         .event_fd = options->event_fd,
         .writer_sleeps = options->writer_sleeps,
@@ -116,6 +126,7 @@ int output_close(struct output *output, uint64_t wait_ns)
     queue_pool_close(&output->pool);
     free(output->slots);
     free(output->scratch);
+    lane_offload_close(output->offload);
     encoder_close(output->encoder);
     path_template_close(output->path);
     *output = (struct output){0};
@@ -130,15 +141,17 @@ void output_resume_queue(struct output *output, uint32_t queue, int fd)
     slot->state = fd < 0 ? SLOT_CLOSED : SLOT_IDLE;
     slot->due_ns = fd < 0 || !queue_is_empty(slot->queue) ? 1 : 0;
     slot_late(slot, queue_is_empty(slot->queue) ? 0 : (uint64_t)os_monotonic_ns());
-    if (slot->queue->seal_bytes == 0) {
-        return;
+    if (slot->queue->seal_bytes != 0) {
+        if (fd >= 0 && output->config->kind == OUTPUT_FILE) {
+            slot->state = SLOT_COMPARING;
+            slot->due_ns = 1;
+            return;
+        }
+        slot_give_again(output, slot);
     }
-    if (fd >= 0 && output->config->kind == OUTPUT_FILE) {
-        slot->state = SLOT_COMPARING;
-        slot->due_ns = 1;
-        return;
+    if (output->packs) { /* what a lane had gathered of a record went with it */
+        queue_rewind(slot->queue);
     }
-    slot_give_again(output, slot);
 }
 
 void output_start(struct output *output, uint64_t now_ns)
@@ -230,12 +243,28 @@ static void submit_look(struct output *output, struct output_slot *slot)
     slot_submit(output, slot, LANE_WRITE);
 }
 
+static void add_ends(struct output *output, struct output_slot *slot)
+{
+    struct compare_batch *batch = &slot->job.batch;
+    batch->ends =
+        queue_sealed_ends(&output->pool, slot->queue, &batch->ends_count, &batch->ends_offset);
+}
+
+static void submit_write(struct output *output, struct output_slot *slot)
+{
+    slot->state = SLOT_WRITING;
+    if (output->packs) {
+        add_ends(output, slot);
+        slot->job.again_until = output->again_until;
+    }
+    slot_submit(output, slot, LANE_WRITE);
+}
+
 /* A compare needs the sealed bytes and the record ends of their buffer. */
 static void submit_compare(struct output *output, struct output_slot *slot)
 {
     struct lane_job *job = &slot->job;
-    job->batch.ends = queue_sealed_ends(
-        &output->pool, slot->queue, &job->batch.ends_count, &job->batch.ends_offset);
+    add_ends(output, slot);
     job->batch.bytes = queue_sealed(&output->pool, slot->queue);
     job->batch.bytes_count = slot->queue->seal_bytes;
     job->batch.continues = queue_record_open(slot->queue);
@@ -259,8 +288,7 @@ void output_submit(struct output *output, uint64_t now_ns)
     for (uint32_t i = 0; i < output->slots_count; i++) {
         struct output_slot *slot = &output->slots[i];
         if (slot->state == SLOT_SEALED) {
-            slot->state = SLOT_WRITING;
-            slot_submit(output, slot, LANE_WRITE);
+            submit_write(output, slot);
         } else if (now_ns < slot->retry_ns) {
             continue;
         } else if (slot->state == SLOT_COMPARING && slot->job.owner == NULL) {
@@ -272,6 +300,20 @@ void output_submit(struct output *output, uint64_t now_ns)
             submit_look(output, slot);
         }
     }
+}
+
+void output_want(struct output *output, bool wanted, uint64_t now_ns)
+{
+    if (output->packs && wanted != (output->wanted_ns != 0)) {
+        output->wanted_ns = wanted ? now_ns : 0;
+        lane_want(output->lane, wanted);
+    }
+}
+
+uint64_t output_hangs_ns(const struct output *output, uint64_t now_ns)
+{
+    uint64_t stuck_ns = lane_stuck_ns(output->lane);
+    return output->packs ? yarder_min(stuck_ns, now_ns - output->wanted_ns) : stuck_ns;
 }
 
 void output_reopen(struct output *output)

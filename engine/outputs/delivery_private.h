@@ -28,8 +28,9 @@ bool slot_comes(const struct output *output, uint64_t now_ns);
 /* Gives the supervisor the slot's descriptor. false: it cannot be told now; tried again later. */
 bool slot_keep(struct output *output, struct output_slot *slot, uint64_t now_ns);
 
-/* A call failed: tried again after a pause that grows. */
-void slot_back_off(struct output_slot *slot, uint64_t now_ns);
+/* A call failed: tried again after a pause that grows; of a backend's output a random part of it.
+ */
+void slot_back_off(struct output *output, struct output_slot *slot, uint64_t now_ns);
 bool slot_is_hopeless(const struct output_slot *slot); /* the pauses are as long as they get */
 
 /* What is written next begins behind a record's first half, whose line is closed first. */
@@ -44,8 +45,19 @@ void slots_retire(struct output *output, uint64_t now_ns);
 /* The beginning of a record stands where its end cannot follow: it is written again whole. */
 void slot_begin_again(struct output *output, struct output_slot *slot);
 
-/* Counts a failed call on an output's files (queue HOLD_NONE: nobody knows which), and tells it. */
-void output_tell_failure(struct output *output, uint32_t queue, const char *call, int error);
+/*
+ * Counts a failed call on an output's files (queue HOLD_NONE: nobody knows which) or of its backend
+ * (`text`: in its words, or NULL), and tells it.
+ */
+void output_tell_failure(
+    struct output *output, uint32_t queue, const char *call, int error, const char *text);
+
+/* What a backend's lane answers. */
+void offload_reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns);
+void offload_reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns);
+
+/* Something of what waited in the slot's queue has gone. */
+void slot_moved(struct output *output, struct output_slot *slot, uint64_t now_ns);
 
 /* Since when what waits is late, or 0; read by output_look_at. */
 static inline void slot_late(struct output_slot *slot, uint64_t late_ns)

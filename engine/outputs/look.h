@@ -8,12 +8,16 @@
 
 #include "base/base.h"
 
-/* A failed call on an output's files. */
+enum { OUTPUT_FAILURE_BYTES = 160 }; /* a multiple of 8 */
+
+/* A failed call on an output's files, or of its backend. */
 struct output_failure {
     uint64_t at_ns;   /* realtime; 0: there was none */
     const char *call; /* "open", "write", ...: a text that lives for ever */
     int error;        /* negative errno */
-    uint32_t queue;   /* of the file */
+    uint32_t queue;   /* of the file; HOLD_NONE: of none */
+    _Alignas(
+        uint64_t) char text[OUTPUT_FAILURE_BYTES]; /* in the backend's words; "": it has none */
 };
 
 /* The writer's side: all is written by the writer alone, and read by anybody. */

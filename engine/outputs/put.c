@@ -2,6 +2,7 @@
 /* Rendering records into queues, and what happens when there is no room. */
 #include <string.h>
 
+#include "codec/pack.h"
 #include "outputs/delivery_private.h"
 
 /* The text and a newline, and nothing to look at. */
@@ -12,11 +13,15 @@ static bool is_plain(const struct output *output, const struct yarder_record *re
 
 static size_t bound_of(const struct output *output, const struct yarder_record *record)
 {
-    return is_plain(output, record) ? record->text.length + 1
-                                    : encoder_bound(output->encoder, record);
+    if (is_plain(output, record)) {
+        return record->text.length + 1;
+    }
+    return output->packs ? pack_bytes(record) : encoder_bound(output->encoder, record);
 }
 
-static size_t render(struct output *output, const struct yarder_record *record, char *at)
+/* `number` of its id, should it be packed. */
+static size_t render(
+    struct output *output, const struct yarder_record *record, uint64_t number, char *at)
 {
     if (is_plain(output, record)) {
         if (record->text.length > 0) {
@@ -24,6 +29,9 @@ static size_t render(struct output *output, const struct yarder_record *record, 
         }
         at[record->text.length] = '\n';
         return record->text.length + 1;
+    }
+    if (output->packs) {
+        return pack_record(record, (struct yarder_id){output->epoch_ns, number}, at);
     }
     return encoder_run(output->encoder, record, at);
 }
@@ -34,7 +42,7 @@ static size_t needed_by(struct output *output, const struct yarder_record *recor
     size_t bytes = bound_of(output, record);
     size_t most = queue_record_bytes_max(&output->pool);
     if (YARDER_UNLIKELY(bytes > most && bytes <= output->scratch_bytes)) {
-        bytes = render(output, record, output->scratch); /* seldom as much as it might be */
+        bytes = render(output, record, 0, output->scratch); /* seldom as much as it might be */
     }
     return bytes <= most ? bytes : SIZE_MAX;
 }
@@ -127,22 +135,22 @@ bool output_blocks(struct output *output, const struct yarder_record *record, ui
 }
 
 /* One try; false: no room. */
-static bool put_once(
-    struct output *output, struct output_slot *slot, const struct yarder_record *record)
+static bool put_once(struct output *output, struct output_slot *slot,
+    const struct yarder_record *record, uint64_t number)
 {
     size_t bound = bound_of(output, record);
     if (YARDER_UNLIKELY(!queue_fits(&output->pool, bound))) {
         if (bound > output->scratch_bytes) {
             return false;
         }
-        size_t bytes = render(output, record, output->scratch);
+        size_t bytes = render(output, record, number, output->scratch);
         return queue_put_long(&output->pool, slot->queue, output->scratch, bytes);
     }
     char *at = queue_put_begin(&output->pool, slot->queue, bound);
     if (YARDER_UNLIKELY(at == NULL)) {
         return false;
     }
-    queue_put_end(&output->pool, slot->queue, render(output, record, at));
+    queue_put_end(&output->pool, slot->queue, render(output, record, number, at));
     return true;
 }
 
@@ -163,9 +171,9 @@ static void drop_full(struct output *output, uint32_t count, uint64_t now_ns)
 }
 
 static void put_or_drop(struct output *output, struct output_slot *slot,
-    const struct yarder_record *record, uint64_t now_ns)
+    const struct yarder_record *record, uint64_t number, uint64_t now_ns)
 {
-    if (YARDER_LIKELY(put_once(output, slot, record))) {
+    if (YARDER_LIKELY(put_once(output, slot, record, number))) {
         note_put(output, slot, now_ns);
         return;
     }
@@ -175,6 +183,7 @@ static void put_or_drop(struct output *output, struct output_slot *slot,
 void output_put(
     struct output *output, const struct yarder_record *record, uint32_t copies, uint64_t now_ns)
 {
+    uint64_t number = output->counts->copies;
     output->counts->copies += copies;
     if (output->lane == NULL) {
         output->counts->delivered += copies;
@@ -193,15 +202,15 @@ void output_put(
         return;
     }
     for (uint32_t i = 0; i < copies; i++) {
-        put_or_drop(output, slot, record, now_ns);
+        put_or_drop(output, slot, record, ++number, now_ns);
     }
 }
 
 /* Puts a record if it surely fits: what it took of `room`; 0: nothing. */
-static inline size_t render_within(
-    struct output *output, const struct yarder_record *record, char *at, size_t room)
+static inline size_t render_within(struct output *output, const struct yarder_record *record,
+    uint64_t number, char *at, size_t room)
 {
-    return bound_of(output, record) <= room ? render(output, record, at) : 0;
+    return bound_of(output, record) <= room ? render(output, record, number, at) : 0;
 }
 
 /* The queue is full, and the policy is to drop what comes. */
@@ -232,7 +241,8 @@ uint32_t output_run_begin(
     }
     uint32_t put = 0;
     do {
-        size_t bytes = render_within(output, &records[put], run->at, queue_run_room(run));
+        size_t bytes = render_within(
+            output, &records[put], output->counts->copies + put + 1, run->at, queue_run_room(run));
         if (YARDER_UNLIKELY(bytes == 0)) {
             break;
         }

@@ -10,11 +10,31 @@
 static const uint64_t backoff_first_ns = 50ull * 1000 * 1000;
 static const uint64_t backoff_most_ns = 2000ull * 1000 * 1000;
 
-void slot_back_off(struct output_slot *slot, uint64_t now_ns)
+/* xorshift64*: spreads the tries of many yarders that lost the same peer. */
+static uint64_t random_below(struct output *output, uint64_t limit)
 {
-    slot->backoff_ns = slot->backoff_ns == 0 ? backoff_first_ns
-                                             : yarder_min(slot->backoff_ns * 2, backoff_most_ns);
-    slot->retry_ns = now_ns + slot->backoff_ns;
+    uint64_t x = output->jitter;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    output->jitter = x;
+    return x * UINT64_C(0x2545F4914F6CDD1D) % limit;
+}
+
+void slot_back_off(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    static const uint64_t pause_least_ns = 1000ull * 1000;
+    const struct output_retry *retry = &output->config->retry;
+    uint64_t first_ns = output->packs ? retry->base_ns : backoff_first_ns;
+    uint64_t most_ns = output->packs ? retry->limit_ns : backoff_most_ns;
+    slot->backoff_ns = slot->backoff_ns == 0
+                           ? yarder_max(first_ns, pause_least_ns)
+                           : yarder_max(yarder_min(slot->backoff_ns * 2, most_ns), pause_least_ns);
+    uint64_t pause_ns = slot->backoff_ns;
+    if (output->packs) {
+        pause_ns = yarder_max(random_below(output, pause_ns), pause_least_ns);
+    }
+    slot->retry_ns = now_ns + pause_ns;
     slot->due_ns = now_ns;
 }
 
@@ -35,12 +55,12 @@ static void reader_left(struct output *output, struct output_slot *slot, uint64_
 static void failed(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
     const struct lane_job *job = &slot->job;
-    output_tell_failure(output, slot->queue_index, job->failed_call, job->error);
+    output_tell_failure(output, slot->queue_index, job->failed_call, job->error, NULL);
     if (output->config->kind == OUTPUT_STDIO && job->error == -EPIPE) {
         reader_left(output, slot, now_ns);
         return;
     }
-    slot_back_off(slot, now_ns);
+    slot_back_off(output, slot, now_ns);
     bool ours = job->locked_by == 0 || job->locked_by == getpid();
     if (job->locked_elsewhere && ours && slot->backoff_ns == backoff_first_ns) {
         return; /* most likely our own descriptor of it, on its way to be closed */
@@ -87,6 +107,10 @@ static bool is_bad_name(int error)
 
 static void reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
+    if (output->packs) {
+        offload_reap_open(output, slot, now_ns);
+        return;
+    }
     if (slot->job.answer != LANE_DONE) {
         slot->state = SLOT_CLOSED;
         failed(output, slot, now_ns);
@@ -104,15 +128,20 @@ static void reap_open(struct output *output, struct output_slot *slot, uint64_t 
     follow(output, slot, now_ns);
 }
 
+void slot_moved(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    output_moves(output, now_ns);
+    slot_late(slot, queue_is_empty(slot->queue) ? 0 : now_ns + output->config->flush_ns);
+    output->counts->last_progress_ns = (uint64_t)os_realtime_ns();
+}
+
 static void delivered(
     struct output *output, struct output_slot *slot, uint32_t bytes, uint64_t now_ns)
 {
     output->counts->delivered += queue_complete(&output->pool, slot->queue, bytes);
     output->counts->delivered_bytes += bytes;
     if (bytes > 0) {
-        output_moves(output, now_ns);
-        slot_late(slot, queue_is_empty(slot->queue) ? 0 : now_ns + output->config->flush_ns);
-        output->counts->last_progress_ns = (uint64_t)os_realtime_ns();
+        slot_moved(output, slot, now_ns);
     }
 }
 
@@ -135,7 +164,7 @@ static void complain_of_sync(struct output *output, const struct output_slot *sl
     const struct lane_job *job, uint64_t now_ns)
 {
     if (job->sync_error != 0) {
-        output_tell_failure(output, slot->queue_index, "fdatasync", job->sync_error);
+        output_tell_failure(output, slot->queue_index, "fdatasync", job->sync_error, NULL);
         output_complain(output, now_ns, "%s: fdatasync: %s", job->path, strerror(-job->sync_error));
     }
 }
@@ -178,6 +207,10 @@ static void written(struct output *output, struct output_slot *slot, uint64_t no
 static void reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
     struct lane_job *job = &slot->job;
+    if (output->packs) {
+        offload_reap_write(output, slot, now_ns);
+        return;
+    }
     slot->state = SLOT_IDLE;
     slot->due_ns = now_ns;
     switch (job->answer) {
@@ -272,7 +305,7 @@ static void reap_sync(struct output *output, uint64_t now_ns)
     bool may = output->lane != NULL && output->config->fsync.policy == OUTPUT_SYNC_INTERVAL;
     int r = may ? lane_take_sync_error(output->lane) : 0;
     if (r < 0) {
-        output_tell_failure(output, HOLD_NONE, "fdatasync", r);
+        output_tell_failure(output, HOLD_NONE, "fdatasync", r, NULL);
         output_complain(output, now_ns, "fdatasync: %s", strerror(-r));
     }
 }

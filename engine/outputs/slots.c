@@ -75,7 +75,7 @@ bool slot_keep(struct output *output, struct output_slot *slot, uint64_t now_ns)
         slot->backoff_ns = slot->retry_ns = 0;
         return true;
     }
-    slot_back_off(slot, now_ns);
+    slot_back_off(output, slot, now_ns);
     if (slot_is_hopeless(slot)) {
         output_complain(output, now_ns, "%s: the supervisor does not take it: %s; records wait",
             hold_queue_name(output->hold, slot->queue_index), strerror(-r));

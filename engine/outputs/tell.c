@@ -4,12 +4,35 @@
  * words that belong together: the writer makes `turn` odd, writes them, makes it even; who reads
  * takes what it read under one and the same even turn.
  */
+#include <string.h>
+
 #include "os/memory.h"
 #include "outputs/delivery_private.h"
 
 enum { TRIES = 1000 };
 
-void output_tell_failure(struct output *output, uint32_t queue, const char *call, int error)
+/* By words, each of them whole. */
+static void store_text(char *at, const char *text)
+{
+    char padded[OUTPUT_FAILURE_BYTES] = "";
+    (void)snprintf(padded, sizeof(padded), "%s", text == NULL ? "" : text);
+    for (size_t i = 0; i < sizeof(padded); i += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, padded + i, sizeof(word));
+        __atomic_store_n((uint64_t *)(void *)(at + i), word, __ATOMIC_RELAXED);
+    }
+}
+
+static void load_text(char *to, const char *at)
+{
+    for (size_t i = 0; i < OUTPUT_FAILURE_BYTES; i += sizeof(uint64_t)) {
+        uint64_t word = __atomic_load_n((const uint64_t *)(const void *)(at + i), __ATOMIC_RELAXED);
+        memcpy(to + i, &word, sizeof(word));
+    }
+}
+
+void output_tell_failure(
+    struct output *output, uint32_t queue, const char *call, int error, const char *text)
 {
     struct output_told *told = &output->told;
     uint32_t turn = told->turn;
@@ -20,6 +43,7 @@ void output_tell_failure(struct output *output, uint32_t queue, const char *call
     __atomic_store_n(&told->failure.call, call, __ATOMIC_RELAXED);
     __atomic_store_n(&told->failure.error, error, __ATOMIC_RELAXED);
     __atomic_store_n(&told->failure.queue, queue, __ATOMIC_RELAXED);
+    store_text(told->failure.text, text);
     __atomic_store_n(&told->turn, turn + 2, __ATOMIC_RELEASE); /* pairs with the acquire there */
 }
 
@@ -28,11 +52,12 @@ static struct output_failure read_failure(const struct output_told *told)
 {
     for (unsigned try = 0; try < TRIES; try++) {
         uint32_t turn = __atomic_load_n(&told->turn, __ATOMIC_ACQUIRE);
-        const struct output_failure failure = {
+        struct output_failure failure = {
             .at_ns = __atomic_load_n(&told->failure.at_ns, __ATOMIC_RELAXED),
             .call = __atomic_load_n(&told->failure.call, __ATOMIC_RELAXED),
             .error = __atomic_load_n(&told->failure.error, __ATOMIC_RELAXED),
             .queue = __atomic_load_n(&told->failure.queue, __ATOMIC_RELAXED)};
+        load_text(failure.text, told->failure.text);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (turn % 2 == 0 && __atomic_load_n(&told->turn, __ATOMIC_RELAXED) == turn) {
             return failure;

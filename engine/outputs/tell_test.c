@@ -87,8 +87,9 @@ static uint32_t leave;
 static void *fail_on(void *output)
 {
     static const char *const calls[] = {"open", "write"};
+    static const char *const texts[] = {NULL, "connect to a peer with a name that is not short"};
     for (uint32_t i = 0; i < FAILURES; i++) {
-        output_tell_failure(output, i % 2, calls[i % 2], -(int)(i % 2) - 1);
+        output_tell_failure(output, i % 2, calls[i % 2], -(int)(i % 2) - 1, texts[i % 2]);
     }
     __atomic_store_n(&leave, 1, __ATOMIC_RELEASE);
     return NULL;
@@ -108,6 +109,7 @@ static void a_failure_is_read_whole(void **state)
         if (failure.at_ns != 0) {
             assert_int_equal(failure.error, -(int)failure.queue - 1);
             assert_string_equal(failure.call, failure.queue == 0 ? "open" : "write");
+            assert_int_equal(strlen(failure.text), failure.queue == 0 ? 0 : 47);
         }
     }
     assert_int_equal(pthread_join(thread, NULL), 0);

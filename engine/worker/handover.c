@@ -227,13 +227,67 @@ int handover_take_streams(struct worker *worker, struct preparation *preparation
     return 0;
 }
 
+static bool is_same_backend(const struct output_config *a, const struct output_config *b)
+{
+    return a->kind == OUTPUT_OFFLOAD && b->kind == OUTPUT_OFFLOAD &&
+           strcmp(a->backend->name, b->backend->name) == 0;
+}
+
+/* The output of `config` that has the backend and the name of this one. */
+static uint32_t same_backend(const struct daemon_config *config, const struct output_config *output)
+{
+    for (uint32_t i = 0; i < config->outputs_count; i++) {
+        const struct output_config *other = &config->outputs[i];
+        if (is_same_backend(other, output) && strcmp(other->name, output->name) == 0) {
+            return i;
+        }
+    }
+    return HOLD_NONE;
+}
+
+/* Whether b was called a: the address is the same, and neither name is there on the other side. */
+static bool is_renamed(const struct daemon_config *config, const struct daemon_config *old,
+    const struct output_config *a, const struct output_config *b)
+{
+    return is_same_backend(a, b) && strcmp(a->target, b->target) == 0 &&
+           same_backend(config, a) == HOLD_NONE && same_backend(old, b) == HOLD_NONE;
+}
+
 /*
- * The output of `config` that goes on with what `output` had waiting: the one of the same file,
+ * Packed records depend on no address: what waits goes to the output of the same backend and name,
+ * wherever that is now; else to one that has only got another name, the first to the first if there
+ * are several.
+ */
+static uint32_t backend_continued(
+    const struct daemon_config *config, const struct daemon_config *old, uint32_t index)
+{
+    const struct output_config *output = &old->outputs[index];
+    uint32_t before = 0; /* old ones that take the first of those with another name */
+    for (uint32_t i = 0; i < index; i++) {
+        before += is_same_backend(&old->outputs[i], output) &&
+                  strcmp(old->outputs[i].target, output->target) == 0 &&
+                  same_backend(config, &old->outputs[i]) == HOLD_NONE;
+    }
+    uint32_t same = same_backend(config, output);
+    for (uint32_t i = 0; i < config->outputs_count && same == HOLD_NONE; i++) {
+        if (is_renamed(config, old, output, &config->outputs[i]) && before-- == 0) {
+            same = i;
+        }
+    }
+    return same;
+}
+
+/*
+ * The output of `config` that goes on with what one of `old` had waiting: the one of the same file,
  * whatever its name (two lanes never share one), else the one of the same name. HOLD_NONE: none.
  */
 static uint32_t output_continued(
-    const struct daemon_config *config, const struct output_config *output)
+    const struct daemon_config *config, const struct daemon_config *old, uint32_t index)
 {
+    const struct output_config *output = &old->outputs[index];
+    if (output->kind == OUTPUT_OFFLOAD) {
+        return backend_continued(config, old, index);
+    }
     for (uint32_t i = 0; i < config->outputs_count; i++) {
         const struct output_config *other = &config->outputs[i];
         if (other->kind == output->kind && strcmp(other->target, output->target) == 0 &&
@@ -248,7 +302,7 @@ uint64_t handover_left(const struct daemon_config *old, const struct daemon_conf
 {
     uint64_t left = 0;
     for (uint32_t i = 0; i < old->outputs_count; i++) {
-        if (output_continued(config, &old->outputs[i]) == HOLD_NONE) {
+        if (output_continued(config, old, i) == HOLD_NONE) {
             left |= UINT64_C(1) << i;
         }
     }
@@ -260,8 +314,7 @@ uint64_t handover_continued(
 {
     uint64_t continued = 0;
     for (uint32_t i = 0; i < old->outputs_count; i++) {
-        uint32_t to =
-            (outputs >> i & 1) == 0 ? HOLD_NONE : output_continued(config, &old->outputs[i]);
+        uint32_t to = (outputs >> i & 1) == 0 ? HOLD_NONE : output_continued(config, old, i);
         continued |= to == HOLD_NONE ? 0 : UINT64_C(1) << to;
     }
     return continued;
@@ -363,7 +416,7 @@ int handover_take(struct worker *worker, struct preparation *preparation)
         take_regions(worker, old);
     }
     for (uint32_t i = 0; i < old_config->outputs_count && r == 0; i++) {
-        uint32_t to = output_continued(worker->config, &old_config->outputs[i]);
+        uint32_t to = output_continued(worker->config, old_config, i);
         if (to != HOLD_NONE) {
             uint64_t *left = &worker->hold->outputs[to].dropped[HOLD_DROPPED_LEFT];
             uint64_t before = old->outputs[i].dropped[HOLD_DROPPED_LEFT];

@@ -208,7 +208,8 @@ static bool quieted(const struct worker *worker, uint64_t busy)
     static const uint64_t hangs_ns = 250ull * 1000 * 1000;
     bool wait = worker->blocked || worker->quiet_passes == 0;
     for (uint64_t left = busy; left != 0; left &= left - 1) {
-        wait = wait || lane_stuck_ns(worker->outputs[__builtin_ctzll(left)].lane) < hangs_ns;
+        const struct output *output = &worker->outputs[__builtin_ctzll(left)];
+        wait = wait || output_hangs_ns(output, worker->now_ns) < hangs_ns;
     }
     return !wait || worker->now_ns >= worker->stop_ns;
 }

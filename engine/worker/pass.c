@@ -37,6 +37,17 @@ static void seal(struct worker *worker)
     }
 }
 
+/*
+ * On the way to quiet a backend's try is to end; not while a record that was taken already finds no
+ * room, for that is what makes it.
+ */
+static void want_lanes(struct worker *worker, bool wanted)
+{
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        output_want(&worker->outputs[i], wanted, worker->now_ns);
+    }
+}
+
 static void publish(struct worker *worker)
 {
     for (struct ring_input *ring = worker->rings; ring != NULL; ring = ring->next) {
@@ -106,6 +117,7 @@ void worker_pass(struct worker *worker)
         if (worker->phase == WORKER_QUIETING) {
             worker->blocked = !feed_leftovers(worker) || worker->more;
             worker->quiet_passes++;
+            want_lanes(worker, !worker->blocked);
         }
         worker_listen(worker);
     }

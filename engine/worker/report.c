@@ -87,7 +87,8 @@ static void failure_report(cJSON *to, const struct hold *hold, const struct outp
     cJSON *error = cJSON_AddObjectToObject(to, "last_error");
     (void)cJSON_AddStringToObject(error, "call", failure->call);
     (void)cJSON_AddStringToObject(error, "errno", name != NULL ? name : "");
-    (void)cJSON_AddStringToObject(error, "text", strerrordesc_np(-failure->error));
+    (void)cJSON_AddStringToObject(
+        error, "text", failure->text[0] != '\0' ? failure->text : strerrordesc_np(-failure->error));
     if (failure->queue < hold->shape.queues_count) {
         (void)cJSON_AddStringToObject(error, "path", hold_queue_name(hold, failure->queue));
     }
@@ -117,6 +118,20 @@ static void output_losses(
     number(to, "dead", growth(now->dead, before->dead));
 }
 
+static void destination_report(cJSON *to, const struct output_config *config)
+{
+    char shown[YARDER_PATH_BYTES_MAX] = "";
+    const struct yarder_backend *backend = config->kind == OUTPUT_OFFLOAD ? config->backend : NULL;
+    (void)cJSON_AddStringToObject(
+        to, "kind", backend != NULL ? backend->name : output_kind_names[config->kind]);
+    if (backend != NULL && backend->shown != NULL) { /* without its secrets */
+        backend->shown(config->settings, shown, sizeof(shown));
+        (void)cJSON_AddStringToObject(to, "to", shown);
+    } else {
+        (void)cJSON_AddStringToObject(to, "to", config->target);
+    }
+}
+
 static cJSON *output_report(const struct hold *hold, uint32_t index,
     const struct hold_output *before, const struct output *output)
 {
@@ -125,8 +140,7 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     const struct output_config *config = output->config;
     cJSON *report = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(report, "name", config->name);
-    (void)cJSON_AddStringToObject(report, "kind", output_kind_names[config->kind]);
-    (void)cJSON_AddStringToObject(report, "to", config->target);
+    destination_report(report, config);
     number(report, "copies", counts->copies);
     number(report, "delivered", counts->delivered);
     output_losses(report, counts, &nothing);

@@ -8,6 +8,7 @@
 
 enum {
     BUFFER_BYTES_MAX = 1 << 20,
+    BUFFER_BYTES_OF_A_TRY = 256 << 10, /* a backend's: what is tried, and dropped, at once */
     BUFFER_BYTES_MIN = 64 << 10,
     BUFFERS_LEAST = 4,
 };
@@ -31,7 +32,8 @@ static struct hold_shape_output output_shape(const struct output_config *output)
     /* Written at once: large for one file; with many files each needs a buffer of its own. */
     uint64_t pieces = yarder_max(16, 2ull * shape.queues_count);
     uint64_t bytes = output->queue.memory_bytes / pieces;
-    bytes = yarder_min(BUFFER_BYTES_MAX, yarder_max(BUFFER_BYTES_MIN, bytes));
+    uint64_t most = output->kind == OUTPUT_OFFLOAD ? BUFFER_BYTES_OF_A_TRY : BUFFER_BYTES_MAX;
+    bytes = yarder_min(most, yarder_max(BUFFER_BYTES_MIN, bytes));
     shape.buffer_bytes = (uint32_t)(bytes & ~UINT64_C(4095));
     shape.buffers_count =
         (uint32_t)yarder_max(BUFFERS_LEAST, output->queue.memory_bytes / shape.buffer_bytes);

@@ -144,6 +144,9 @@ static void stop(struct worker *worker, const struct channel_message *message)
             worker->pipes[i].hungry = true; /* one that gave little may have got more since */
         }
     }
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        output_want(&worker->outputs[i], false, worker->now_ns);
+    }
     worker->stop_ns = deadline_ns;
 }
 

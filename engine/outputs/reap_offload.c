@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a backend's lane answers becomes true in the private state. */
+#include <errno.h>
+#include <string.h>
+
+#include "outputs/delivery_private.h"
+
+static void failed(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    static const uint64_t wanted_pause_ns = 10ull * 1000 * 1000;
+    const struct lane_job *job = &slot->job;
+    if (job->error == -ECANCELED) { /* it was wanted back: that is no failure */
+        slot->retry_ns = now_ns + wanted_pause_ns;
+        slot->due_ns = now_ns;
+        return;
+    }
+    char text[OUTPUT_FAILURE_BYTES];
+    if (job->failed_text != NULL) {
+        (void)snprintf(text, sizeof(text), "%s", job->failed_text);
+    } else {
+        (void)snprintf(text, sizeof(text), "%s: %s", job->failed_call, strerror(-job->error));
+    }
+    output_tell_failure(output, HOLD_NONE, job->failed_call, job->error, text);
+    slot_back_off(output, slot, now_ns);
+    output_complain(output, now_ns, "%s; records wait, trying again", text);
+}
+
+void offload_reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    if (slot->job.answer != LANE_DONE) {
+        slot->state = SLOT_CLOSED;
+        failed(output, slot, now_ns);
+        return;
+    }
+    slot->state = SLOT_IDLE;
+    slot->backoff_ns = slot->retry_ns = 0;
+    slot->due_ns = queue_is_empty(slot->queue) ? 0 : now_ns;
+}
+
+static void complain_of_refusal(struct output *output, const char *reason, uint64_t now_ns)
+{
+    if (output->config->dead_letter != NULL) {
+        output_complain(output, now_ns, "records are refused (%s) and kept in %s", reason,
+            output->config->dead_letter);
+    } else {
+        output_complain(
+            output, now_ns, "records are refused (%s): they are lost, and counted dead", reason);
+    }
+}
+
+/*
+ * What is settled of the sealed records leaves the queue: how many these are the queue knows, how
+ * many of them are delivered the lane; the others are dead.
+ */
+static void settle(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    const struct lane_job *job = &slot->job;
+    uint32_t records = queue_complete(&output->pool, slot->queue, job->written);
+    uint64_t delivered = yarder_min(job->delivered, records);
+    output->counts->delivered += delivered;
+    output->counts->delivered_bytes += job->delivered_bytes;
+    output->counts->dead += records - delivered;
+    if (job->written > 0) {
+        slot->backoff_ns = slot->retry_ns = 0;
+        slot_moved(output, slot, now_ns);
+    }
+    if (job->refusal != NULL) {
+        complain_of_refusal(output, job->refusal, now_ns);
+    }
+}
+
+void offload_reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    const struct lane_job *job = &slot->job;
+    slot->state = SLOT_IDLE;
+    slot->due_ns = now_ns;
+    slot->queue->flags &= ~(uint32_t)(job->reopen ? HOLD_QUEUE_REOPEN : 0);
+    if (job->bytes_count > 0) {
+        settle(output, slot, now_ns);
+    }
+    if (job->error < 0) {
+        failed(output, slot, now_ns);
+    }
+}
