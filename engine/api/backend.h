@@ -22,8 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "api/option.h"
-#include "api/record.h"
+#include "option.h"
+#include "record.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -101,7 +101,8 @@ struct yarder_host {
 };
 
 enum yarder_backend_flag {
-    YARDER_BACKEND_TEXT = 1 << 0, /* wants the rendered text */
+    YARDER_BACKEND_TEXT = 1 << 0,  /* wants the rendered text */
+    YARDER_BACKEND_WHOLE = 1 << 1, /* the target is all of a line: a command, with its commas */
 };
 
 struct yarder_backend {
@@ -113,8 +114,9 @@ struct yarder_backend {
     uint32_t flags;             /* enum yarder_backend_flag */
     const char *default_format; /* with YARDER_BACKEND_TEXT; NULL: "text" */
 
-    size_t self_bytes;                   /* zeroed; holds the fields that options name */
-    const struct yarder_option *options; /* of this kind alone; ends with YARDER_OPTION_END */
+    size_t self_bytes; /* zeroed; holds the fields that options name */
+    /* Of this kind alone, none named as one that all outputs have; ends with YARDER_OPTION_END. */
+    const struct yarder_option *options;
 
     /*
      * What stands behind "KIND:" or in `to`; never NULL. The text is the configuration's: it may be

@@ -19,7 +19,7 @@ static void show_input(const struct input_config *input, const char *run_dir)
 
 static void show_output(const struct output_config *output)
 {
-    const char *kind = output_kind_names[output->kind];
+    const char *kind = output_kind_name(output);
     bool bare = output->target == NULL || output->target[0] == '\0';
     (void)fprintf(stderr, "  gives    %s%s%s\n", kind, bare ? "" : ":", bare ? "" : output->target);
 }

@@ -59,15 +59,16 @@ static void take_field(
 
 static void refuse_key(struct config_builder *builder, const struct setting *setting)
 {
-    size_t index = 0;
-    uint32_t kinds = 0;
+    const struct config_rows outputs = {&config_output_table, NULL};
+    const struct config_rows inputs = {&config_input_table, NULL};
+    struct config_row row = {0};
     const char *near = config_key_near(setting->key);
-    if (config_row(&config_output_table, setting->key, &index, &kinds) != NULL) {
+    if (config_row_find(&outputs, setting->key, &row)) {
         report_error(builder->report, setting->where,
             "%s is an option of an output: it belongs "
             "below an [output NAME] line, or behind a comma of the output's line",
             setting->key);
-    } else if (config_row(&config_input_table, setting->key, &index, &kinds) != NULL) {
+    } else if (config_row_find(&inputs, setting->key, &row)) {
         report_error(builder->report, setting->where,
             "%s is an option of an input: it belongs "
             "below an [input NAME] line, or behind a comma of the input's line",
@@ -121,6 +122,7 @@ static void take_top(
         config_take_route(builder, setting, true, ROUTE_BOTH);
         break;
     case CONFIG_INCLUDE: /* was followed while reading */
+    case CONFIG_PLUGIN:  /* was loaded before all lines */
         break;
     default:
         config_take_uwsgi(builder, key, setting);
@@ -162,8 +164,20 @@ static bool is_item_section(const struct setting *setting)
            setting->section == SETTINGS_LOGGER;
 }
 
+/* Before all lines: a plugin makes a kind. */
+static void take_plugins(struct config_builder *builder)
+{
+    for (uint32_t i = 0; i < builder->settings_count; i++) {
+        const struct setting *setting = builder->ordered[i];
+        if (setting->section == SETTINGS_TOP && strcmp(setting->key, "plugin") == 0) {
+            config_take_plugin(builder, setting);
+        }
+    }
+}
+
 static void take_all(struct config_builder *builder)
 {
+    take_plugins(builder);
     for (uint32_t i = 0; i < builder->settings_count; i++) {
         take_setting(builder, builder->ordered[i]);
     }
@@ -180,6 +194,7 @@ static void take_all(struct config_builder *builder)
             config_apply_member(builder, setting);
         }
     }
+    config_uwsgi_rsyslog(builder);
     if (builder->ignored_count > 0) {
         report_note(builder->report, builder->ignored_where,
             "%u keys of [uwsgi] that are not about logs are left to uWSGI",
@@ -248,6 +263,7 @@ static void complete(struct config_builder *builder)
     config_settle_inputs(builder);
     config_settle_outputs(builder);
     config_name_items(builder);
+    config_place_outputs(builder);
 }
 
 static void owner_drop(struct config_owner **owner)

@@ -48,10 +48,11 @@ static const struct {
         "/an/address/of/one/hundred/and/eight is too long for the sockets in it: at most 94 "
         "bytes\n"},
     /* kinds and targets */
-    {"output = fill:/x\n", "y.conf:1: unknown kind 'fill' of an output; there are file, stdio and "
-                           "null; did you mean file?\n"},
+    {"output = fill:/x\n", "y.conf:1: unknown kind 'fill' of an output; did you mean file?\n"},
     {"output = /var/log/x\n",
-        "y.conf:1: unknown kind '/var/log/x' of an output; there are file, stdio and null\n"},
+        "y.conf:1: unknown kind '/var/log/x' of an output; there are file, stdio, null, blackhole, "
+        "crypto, fd, graylog, http, journal, mongodb, pipe, redis, smtp, socket, syslog, winevent "
+        "and zeromq\n"},
     {"input = redis:h\n", "y.conf:1: unknown kind 'redis' of an input; there are ring, stdin, "
                           "exec, unix, udp and tcp\n"},
     {"output =\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
@@ -92,8 +93,8 @@ static const struct {
     {"output = file:/x,rest\n", "y.conf:1: output: option rest needs a value: rest=yes|no\n"},
     {"output = file:/x,level=error,level=info\n",
         "y.conf:1: level is given twice, first at y.conf:1\n"},
-    {"output = null,flush=1s\n",
-        "y.conf:1: flush is not an option of null; it is one of file and stdio\n"},
+    {"output = null,flush=1s\n", "y.conf:1: flush is not an option of null; it is one of file, "
+                                 "stdio and kinds with a backend\n"},
     {"output = null,level=loud\n",
         "y.conf:1: level: expected debug, info, notice, warning, error, critical, alert, emerg "
         "or a "
@@ -106,8 +107,8 @@ static const struct {
                                            "lpr, news, uucp, cron, authpriv, ftp, ntp, audit, "
                                            "alert, clock, local0 to local7 or 0 to "
                                            "23, several with '+' between, not 'auth+male'\n"},
-    {"output = stdio:,queue=disk:1G\n", "y.conf:1: queue: a queue on disk is not built in yet; "
-                                        "expected memory:SIZE, not 'disk:1G'\n"},
+    {"output = stdio:,queue=disk:1G\n", "y.conf:1: queue=disk:SIZE is for kinds with a "
+                                        "backend, not for stdio; expected memory:SIZE\n"},
     {"output = stdio:,on-full=block:5\n",
         "y.conf:1: on-full: expected block:TIME with a unit, such "
         "as block:2s, and at most 365d, not 'block:5'\n"},
@@ -173,8 +174,8 @@ static const struct {
     {"[output a]\ntype = null\ntto = x\n",
         "y.conf:3: unknown option 'tto' of an output; did you mean to?\n"},
     {"[output a]\ntype = nul\nxyz = x\n",
-        "y.conf:1: unknown kind 'nul' of an output; there are file, stdio and null; did you mean "
-        "null?\ny.conf:3: unknown option 'xyz' of an output; see yarder outputs\n"},
+        "y.conf:1: unknown kind 'nul' of an output; did you mean null?\ny.conf:3: unknown option "
+        "'xyz' of an output; see yarder outputs\n"},
     {"[output a]\ntype = null\nroute = b c\n",
         "y.conf:3: route is not an option of one output; put "
         "it above the first section, or below a [yarder] "
@@ -183,7 +184,7 @@ static const struct {
         "y.conf:3: type is given twice, first at y.conf:2\n"
         "y.conf:5: level is given twice, first at y.conf:4\n"},
     {"[output a]\nlevel = info\n", "y.conf:1: the section has no type; expected a line type = "
-                                   "KIND, of file, stdio and null\n"},
+                                   "KIND; see yarder outputs\n"},
     {"[input a b]\ntype = ring\n",
         "y.conf:1: 'a b' cannot be a name: expected up to 63 letters, digits, _ . or -\n"},
     /* the whole */

@@ -22,16 +22,6 @@ void config_check_pattern(struct config_builder *builder, const char *where, con
     }
 }
 
-/* Where an option of the item was given, else the item. */
-static const char *where_of(const struct config_item *item, const char *option)
-{
-    size_t index = 0;
-    uint32_t kinds = 0;
-    const struct yarder_option *row = config_row(item->table, option, &index, &kinds);
-    YARDER_ASSERT(row != NULL);
-    return item->seen_where[index] != NULL ? item->seen_where[index] : item->where;
-}
-
 static void check_templates(struct config_builder *builder, const struct config_item *item)
 {
     const struct output_config *output = item->target;
@@ -42,7 +32,7 @@ static void check_templates(struct config_builder *builder, const struct config_
     int r = encoder_open(
         &encoder, output->format, (enum encode_newlines)output->newlines, host, why, sizeof(why));
     if (r == -EINVAL) {
-        report_error(builder->report, where_of(item, "format"), "format: %s", why);
+        report_error(builder->report, config_item_where(item, "format"), "format: %s", why);
     } else if (r < 0) {
         builder->arena->failed = true;
     } else {
@@ -77,7 +67,7 @@ static void check_input_names(struct config_builder *builder, const struct confi
         }
         const char *near = text_near(names->at[i], known, config->inputs_count);
         if (!found) {
-            report_error(builder->report, where_of(item, "input"),
+            report_error(builder->report, config_item_where(item, "input"),
                 "input: no input is named "
                 "'%.64s'%s%s%s",
                 names->at[i], near != NULL ? "; did you mean " : "", near != NULL ? near : "",
@@ -128,8 +118,8 @@ static void check_unique(struct config_builder *builder)
             if (targets[k] != NULL && other->table == item->table && other->kind == item->kind &&
                 strcmp(targets[k], targets[i]) == 0) {
                 report_error(builder->report, item->where, "the same %s%s%.128s is at %s already",
-                    item->table->kind_names[item->kind], targets[i][0] != '\0' ? ":" : "",
-                    targets[i], other->where);
+                    config_item_kind(item), targets[i][0] != '\0' ? ":" : "", targets[i],
+                    other->where);
                 break;
             }
         }

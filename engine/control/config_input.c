@@ -162,9 +162,6 @@ static bool is_syslog_socket(const struct config_builder *builder, const struct 
 void config_settle_inputs(struct config_builder *builder)
 {
     struct daemon_config *config = builder->config;
-    size_t parse_index = 0;
-    uint32_t kinds = 0;
-    (void)config_row(&config_input_table, "parse", &parse_index, &kinds);
     config->until_end = config->inputs_count > 0;
     for (uint32_t i = 0; i < builder->items_count; i++) {
         struct config_item *item = &builder->items[i];
@@ -177,7 +174,7 @@ void config_settle_inputs(struct config_builder *builder)
         if (ends && input->framing == FRAME_AUTO) {
             input->framing = FRAME_LF; /* a program's first line may begin with a number */
         }
-        bool given = ((item->seen[0] | item->seen[1]) >> parse_index & 1) != 0;
+        bool given = config_item_gave(item, "parse");
         if (!given && is_syslog_socket(builder, input)) {
             input->parse = INPUT_PARSE_SYSLOG;
         }

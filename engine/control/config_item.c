@@ -2,6 +2,7 @@
 /* Inputs, outputs and loggers under construction: from lines, from sections, option by option. */
 #include <string.h>
 
+#include "control/config_offload.h"
 #include "control/config_private.h"
 
 static const struct config_table *table_of(enum settings_section section)
@@ -12,6 +13,50 @@ static const struct config_table *table_of(enum settings_section section)
 const char *config_item_noun(const struct config_item *item)
 {
     return item->section == SETTINGS_LOGGER ? "logger" : item->table->noun;
+}
+
+static bool is_offload(const struct config_item *item)
+{
+    return item->table == &config_output_table && item->kind == OUTPUT_OFFLOAD;
+}
+
+const char *config_item_kind(const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    return is_offload(item) ? output->backend->name : item->table->kind_names[item->kind];
+}
+
+struct config_rows config_output_rows(const struct output_config *output)
+{
+    return (struct config_rows){
+        &config_output_table, output->kind == OUTPUT_OFFLOAD ? output->backend->options : NULL};
+}
+
+struct config_rows config_item_rows(const struct config_item *item)
+{
+    return item->table == &config_output_table ? config_output_rows(item->target)
+                                               : (struct config_rows){item->table, NULL};
+}
+
+/* Where an option was given, or NULL. */
+static const char *given_at(const struct config_item *item, const char *option)
+{
+    const struct config_rows rows = config_item_rows(item);
+    struct config_row row = {0};
+    bool found = config_row_find(&rows, option, &row);
+    YARDER_ASSERT(found);
+    return item->seen_where[row.index];
+}
+
+bool config_item_gave(const struct config_item *item, const char *option)
+{
+    return given_at(item, option) != NULL;
+}
+
+const char *config_item_where(const struct config_item *item, const char *option)
+{
+    const char *where = given_at(item, option);
+    return where != NULL ? where : item->where;
 }
 
 struct config_item *config_item_find(
@@ -98,14 +143,15 @@ void config_item_remove(struct config_builder *builder, struct config_item *item
     }
 }
 
-static void set_defaults(struct config_builder *builder, struct config_item *item)
+void config_item_defaults(struct config_builder *builder, struct config_item *item)
 {
     char why[OPTION_WHY_BYTES];
-    uint32_t kinds = 0;
-    const struct yarder_option *option = item->table->row(0, &kinds);
-    for (size_t i = 0; option != NULL; option = item->table->row(++i, &kinds)) {
-        if (option->default_text != NULL && (kinds >> item->kind & 1) != 0) {
-            int r = option_set(option, item->target, option->default_text, builder->arena, why);
+    const struct config_rows rows = {item->table, NULL};
+    struct config_row row = {0};
+    while (config_row_next(&rows, &row)) {
+        const char *text = row.option->default_text;
+        if (text != NULL && (row.kinds >> item->kind & 1) != 0) {
+            int r = option_set(row.option, item->target, text, builder->arena, why);
             YARDER_ASSERT(r == 0); /* a default in our own table */
         }
     }
@@ -120,7 +166,7 @@ void config_item_start(
         struct input_config *input = item->target;
         input->kind = (enum input_kind)kind;
         input->where = item->where;
-        set_defaults(builder, item);
+        config_item_defaults(builder, item);
         config_input_target(builder, item, target);
         return;
     }
@@ -128,44 +174,71 @@ void config_item_start(
     output->kind = (enum output_kind)kind;
     output->where = item->where;
     output->named = item->name[0] != '\0';
-    set_defaults(builder, item);
+    config_item_defaults(builder, item);
     config_output_target(builder, item, target);
 }
 
-const char *config_list_kinds(
-    const struct config_table *table, uint32_t kinds, char at[CONFIG_KINDS_BYTES])
+static void refuse_kind(
+    struct config_builder *builder, struct config_item *item, const char *kind_name)
 {
-    size_t length = 0;
-    at[0] = '\0';
-    kinds &= (1u << table->kinds_count) - 1;
-    unsigned left = (unsigned)__builtin_popcount(kinds);
-    for (unsigned i = 0; i < table->kinds_count && length < CONFIG_KINDS_BYTES; i++) {
-        if ((kinds >> i & 1) != 0) {
-            left--;
-            const char *behind = left == 0 ? "" : left == 1 ? " and " : ", ";
-            length += (size_t)snprintf(
-                at + length, CONFIG_KINDS_BYTES - length, "%s%s", table->kind_names[i], behind);
+    const char *names[CONFIG_ROWS_MAX];
+    char list[CONFIG_KINDS_BYTES];
+    size_t count = config_kind_names(builder, item->table, names);
+    const char *near = text_near(kind_name, names, count);
+    report_error(builder->report, item->where, "unknown kind '%.64s' of an %s; %s%s%s", kind_name,
+        item->table->noun, near != NULL ? "did you mean " : "there are ",
+        near != NULL ? near : config_list(names, count, list), near != NULL ? "?" : "");
+}
+
+bool config_item_start_kind(
+    struct config_builder *builder, struct config_item *item, const char *kind_name)
+{
+    const struct config_table *table = item->table;
+    for (unsigned i = 0; i < table->kinds_count; i++) {
+        if (strcmp(table->kind_names[i], kind_name) == 0) {
+            item->kind = i;
+            return true;
         }
     }
-    return at;
+    char why[MODULE_WHY_BYTES] = "";
+    const struct yarder_backend *backend =
+        table == &config_output_table ? config_backend(builder, kind_name, why) : NULL;
+    if (backend != NULL) {
+        config_offload_start(builder, item, backend);
+    } else if (why[0] != '\0') {
+        report_error(builder->report, item->where, "%s", why);
+    } else {
+        refuse_kind(builder, item, kind_name);
+    }
+    item->broken |= backend == NULL;
+    return !item->broken;
+}
+
+/* The target of an item whose kind is known. */
+static void start_target(
+    struct config_builder *builder, struct config_item *item, const char *target)
+{
+    if (is_offload(item)) {
+        config_offload_target(builder, item, target);
+    } else {
+        config_item_start(builder, item, item->kind, target);
+    }
 }
 
 void config_item_start_named(struct config_builder *builder, struct config_item *item,
     const char *kind_name, const char *target)
 {
-    const struct config_table *table = item->table;
-    for (unsigned i = 0; i < table->kinds_count; i++) {
-        if (strcmp(table->kind_names[i], kind_name) == 0) {
-            config_item_start(builder, item, i, target);
-            return;
-        }
+    if (config_item_start_kind(builder, item, kind_name)) {
+        start_target(builder, item, target);
     }
-    item->broken = true;
-    const char *near = text_near(kind_name, table->kind_names, table->kinds_count);
-    char kinds[CONFIG_KINDS_BYTES];
-    report_error(builder->report, item->where, "unknown kind '%.64s' of an %s; there are %s%s%s%s",
-        kind_name, table->noun, config_list_kinds(table, UINT32_MAX, kinds),
-        near != NULL ? "; did you mean " : "", near != NULL ? near : "", near != NULL ? "?" : "");
+}
+
+/* Whether the rest of a line is a target with commas and all. */
+static bool takes_whole(const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    return is_offload(item) ? (output->backend->flags & YARDER_BACKEND_WHOLE) != 0
+                            : (item->table->whole_kinds >> item->kind & 1) != 0;
 }
 
 void config_add_line(
@@ -173,24 +246,28 @@ void config_add_line(
 {
     char why[OPTION_WHY_BYTES];
     struct config_split split;
-    const struct config_table *table = table_of(section);
     const char *line = setting->value != NULL ? setting->value : "";
+    const char *rest = "";
     split.name = "";
-    if (config_unquote(builder->arena, line, &line, why) < 0 ||
-        config_split_line(builder->arena, table, line, &split, why) < 0) {
-        report_error(builder->report, setting->where, "%s: %s", setting->key, why);
-        split.kind = NULL;
-    }
+    int r = config_unquote(builder->arena, line, &line, why);
+    r = r < 0 ? r : config_split_kind(builder->arena, line, &split, &rest, why);
     struct config_item *item = config_item_add(builder, section, split.name, setting->where);
     if (item == NULL) {
         return;
     }
-    if (split.kind == NULL) { /* its name is kept, so that routes to it are no error as well */
+    item->one_line = true;
+    if (r == 0 && config_item_start_kind(builder, item, split.kind)) {
+        const struct config_rows rows = config_item_rows(item);
+        r = config_split_rest(builder->arena, &rows, takes_whole(item), rest, &split, why);
+    }
+    if (r < 0) {
+        report_error(builder->report, setting->where, "%s: %s", setting->key, why);
         item->broken = true;
+    }
+    if (item->broken) { /* its name is kept, so that routes to it are no error as well */
         return;
     }
-    item->one_line = true;
-    config_item_start_named(builder, item, split.kind, split.target);
+    start_target(builder, item, split.target);
     bool command_line = setting->file[0] == '\0';
     for (uint32_t i = 0; i < split.pairs_count; i++) {
         config_item_apply(
@@ -225,7 +302,7 @@ static const char *make_name(
 
 static const char *wished_name(struct config_builder *builder, const struct config_item *item)
 {
-    const char *kind = item->table->kind_names[item->kind];
+    const char *kind = item->broken ? "" : config_item_kind(item);
     const char *target = item->table == &config_input_table
                              ? ((const struct input_config *)item->target)->target
                              : ((const struct output_config *)item->target)->target;
@@ -247,6 +324,7 @@ void config_name_items(struct config_builder *builder)
             const char *wished =
                 again && item->name[0] != '\0' ? item->name : wished_name(builder, item);
             item->name = make_name(builder, item, wished);
+            item->numbered = strcmp(item->name, wished) != 0;
         }
         char *name = arena_text(builder->arena, item->name, strlen(item->name));
         if (item->table == &config_input_table) {

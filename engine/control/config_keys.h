@@ -16,8 +16,12 @@ enum config_line {
     CONFIG_OUTPUT,
     CONFIG_ROUTE,
     CONFIG_INCLUDE,
+    CONFIG_PLUGIN,
     CONFIG_LOGGER, /* uWSGI's grammar from here on */
     CONFIG_REQ_LOGGER,
+    CONFIG_LOG_KIND, /* log-KIND = ARGUMENT: a logger of that kind */
+    CONFIG_RSYSLOG_BYTES,
+    CONFIG_RSYSLOG_SPLIT,
     CONFIG_LOG_ROUTE,
     CONFIG_LOG_REQ_ROUTE,
     CONFIG_LOG_DRAIN,

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one-line form of inputs and outputs: [NAME ]KIND:TARGET[,OPTION=VALUE...]. */
+#include "control/config_line.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "control/config_private.h"
+#include "base/limits.h"
 
 static bool is_blank(char byte)
 {
@@ -50,39 +52,56 @@ bool config_name_is_good(const char *name)
            name[0] != '.';
 }
 
-const struct yarder_option *config_row(
-    const struct config_table *table, const char *name, size_t *index, uint32_t *kinds)
+bool config_row_next(const struct config_rows *rows, struct config_row *row)
+{
+    size_t index = row->option == NULL ? 0 : row->index + 1;
+    YARDER_ASSERT(index < CONFIG_ROWS_MAX);
+    row->index = index;
+    if (!row->own) {
+        row->option = rows->table->row(index, &row->kinds);
+        if (row->option != NULL) {
+            return true;
+        }
+        row->own = true;
+        row->own_base = index;
+        row->kinds = 1u << OUTPUT_OFFLOAD;
+    }
+    row->option = rows->own != NULL ? &rows->own[index - row->own_base] : NULL;
+    return row->option != NULL && row->option->kind != YARDER_OPTION_END;
+}
+
+bool config_row_find(const struct config_rows *rows, const char *name, struct config_row *out)
 {
     bool is_field =
         strncmp(name, "field.", strlen("field.")) == 0 && name[strlen("field.")] != '\0';
-    for (size_t i = 0;; i++) {
-        YARDER_ASSERT(i < CONFIG_ROWS_MAX);
-        const struct yarder_option *option = table->row(i, kinds);
-        if (option == NULL || strcmp(option->name, is_field ? "field" : name) == 0) {
-            *index = i;
-            return option;
+    struct config_row row = {0};
+    while (config_row_next(rows, &row)) {
+        if (strcmp(row.option->name, is_field ? "field" : name) == 0) {
+            *out = row;
+            return true;
         }
     }
+    return false;
 }
 
-const char *config_row_near(const struct config_table *table, const char *name)
+const char *config_row_near(const struct config_rows *rows, const char *name)
 {
     const char *names[CONFIG_ROWS_MAX];
     size_t count = 0;
-    uint32_t kinds = 0;
-    for (const struct yarder_option *option = table->row(0, &kinds); option != NULL;
-         option = table->row(count, &kinds)) {
-        names[count++] = option->name;
+    struct config_row row = {0};
+    while (config_row_next(rows, &row)) {
+        names[count++] = row.option->name;
     }
     return text_near(name, names, count);
 }
 
+/* NULL: there is none. */
 static const struct yarder_option *find_row(
-    struct arena *arena, const struct config_table *table, struct yarder_text word)
+    struct arena *arena, const struct config_rows *rows, struct yarder_text word)
 {
-    size_t index = 0;
-    uint32_t kinds = 0;
-    return config_row(table, arena_text(arena, word.at, word.length), &index, &kinds);
+    struct config_row row = {0};
+    const char *name = arena_text(arena, word.at, word.length);
+    return config_row_find(rows, name, &row) ? row.option : NULL;
 }
 
 /* Reads "..." at `at` with its \" and \\: the bytes gone through, or 0 with `why`. */
@@ -130,8 +149,8 @@ int config_unquote(
 enum comma { COMMA_TEXT, COMMA_OPTION, COMMA_WRONG };
 
 /* What the comma at `at` is: the start of an option, a part of the value, or a mistake. */
-static enum comma judge_comma(struct arena *arena, const struct config_table *table, const char *at,
-    char why[OPTION_WHY_BYTES])
+static enum comma judge_comma(
+    struct arena *arena, const struct config_rows *rows, const char *at, char why[OPTION_WHY_BYTES])
 {
     const char *start = skip_blanks(at + 1);
     struct yarder_text word = {start, key_length(start)};
@@ -139,7 +158,7 @@ static enum comma judge_comma(struct arena *arena, const struct config_table *ta
     if (word.length == 0 || (*behind != '=' && *behind != ',' && *behind != '\0')) {
         return COMMA_TEXT;
     }
-    const struct yarder_option *option = find_row(arena, table, word);
+    const struct yarder_option *option = find_row(arena, rows, word);
     if (*behind == '=' && option != NULL) {
         return COMMA_OPTION;
     }
@@ -152,15 +171,15 @@ static enum comma judge_comma(struct arena *arena, const struct config_table *ta
             shown, word.at, option->argument);
         return COMMA_WRONG;
     }
-    const char *near = config_row_near(table, arena_text(arena, word.at, word.length));
+    const char *near = config_row_near(rows, arena_text(arena, word.at, word.length));
     if (near != NULL) {
         (void)snprintf(why, OPTION_WHY_BYTES, "unknown option '%.*s' of an %s; did you mean %s?",
-            shown, word.at, table->noun, near);
+            shown, word.at, rows->table->noun, near);
     } else {
         (void)snprintf(why, OPTION_WHY_BYTES,
             "unknown option '%.*s' of an %s; a comma that belongs "
             "to a value must stand in double quotes",
-            shown, word.at, table->noun);
+            shown, word.at, rows->table->noun);
     }
     return COMMA_WRONG;
 }
@@ -169,7 +188,7 @@ static enum comma judge_comma(struct arena *arena, const struct config_table *ta
  * A target or an option's value at *at, up to the comma that begins the next option or to the end.
  * *at moves on to that comma or the end.
  */
-static int take_value(struct arena *arena, const struct config_table *table, const char **at,
+static int take_value(struct arena *arena, const struct config_rows *rows, const char **at,
     const char **out, char why[OPTION_WHY_BYTES])
 {
     const char *start = skip_blanks(*at);
@@ -189,7 +208,7 @@ static int take_value(struct arena *arena, const struct config_table *table, con
     }
     const char *end = start;
     for (; *end != '\0'; end++) {
-        enum comma comma = *end == ',' ? judge_comma(arena, table, end, why) : COMMA_TEXT;
+        enum comma comma = *end == ',' ? judge_comma(arena, rows, end, why) : COMMA_TEXT;
         if (comma == COMMA_WRONG) {
             return -EINVAL;
         }
@@ -205,13 +224,13 @@ static int take_value(struct arena *arena, const struct config_table *table, con
     return 0;
 }
 
-static int take_options(struct arena *arena, const struct config_table *table, const char *at,
+static int take_options(struct arena *arena, const struct config_rows *rows, const char *at,
     struct config_split *out, char why[OPTION_WHY_BYTES])
 {
     while (*at == ',') {
         const char *start = skip_blanks(at + 1);
         struct yarder_text word = {start, key_length(start)};
-        enum comma comma = judge_comma(arena, table, at, why);
+        enum comma comma = judge_comma(arena, rows, at, why);
         if (comma == COMMA_TEXT) {
             (void)snprintf(why, OPTION_WHY_BYTES, "expected OPTION=VALUE behind the comma");
         }
@@ -225,7 +244,7 @@ static int take_options(struct arena *arena, const struct config_table *table, c
         struct config_pair *pair = &out->pairs[out->pairs_count++];
         pair->key = arena_text(arena, word.at, word.length);
         at = skip_blanks(start + word.length) + 1;
-        int r = take_value(arena, table, &at, &pair->value, why);
+        int r = take_value(arena, rows, &at, &pair->value, why);
         if (r < 0) {
             return r;
         }
@@ -234,14 +253,14 @@ static int take_options(struct arena *arena, const struct config_table *table, c
 }
 
 /* A target with " OPTION=" in it was meant to have a comma there. */
-static int check_blanks(struct arena *arena, const struct config_table *table, const char *target,
+static int check_blanks(struct arena *arena, const struct config_rows *rows, const char *target,
     char why[OPTION_WHY_BYTES])
 {
     for (const char *at = strpbrk(target, " \t"); at != NULL; at = strpbrk(at, " \t")) {
         at = skip_blanks(at);
         struct yarder_text word = {at, key_length(at)};
         const char *behind = skip_blanks(at + word.length);
-        if (word.length > 0 && *behind == '=' && find_row(arena, table, word) != NULL) {
+        if (word.length > 0 && *behind == '=' && find_row(arena, rows, word) != NULL) {
             int shown = (int)yarder_min(word.length, 64);
             (void)snprintf(why, OPTION_WHY_BYTES,
                 "a blank stands before '%.*s='; an option begins at a comma, and a target with "
@@ -251,16 +270,6 @@ static int check_blanks(struct arena *arena, const struct config_table *table, c
         }
     }
     return 0;
-}
-
-static bool takes_whole(const struct config_table *table, const char *kind)
-{
-    for (unsigned i = 0; i < table->kinds_count; i++) {
-        if (strcmp(table->kind_names[i], kind) == 0) {
-            return (table->whole_kinds >> i & 1) != 0;
-        }
-    }
-    return false;
 }
 
 /* A first word with more behind it, and without a colon or comma, is meant as a name. */
@@ -285,8 +294,8 @@ static int take_name(
     return 0;
 }
 
-int config_split_line(struct arena *arena, const struct config_table *table, const char *line,
-    struct config_split *out, char why[OPTION_WHY_BYTES])
+int config_split_kind(struct arena *arena, const char *line, struct config_split *out,
+    const char **rest, char why[OPTION_WHY_BYTES])
 {
     *out = (struct config_split){.name = "", .kind = "", .target = ""};
     const char *at = skip_blanks(line);
@@ -295,7 +304,7 @@ int config_split_line(struct arena *arena, const struct config_table *table, con
         return r;
     }
     size_t kind_length = strcspn(at, ":,");
-    const char *behind = at + kind_length;
+    *rest = at + kind_length;
     while (kind_length > 0 && is_blank(at[kind_length - 1])) {
         kind_length--;
     }
@@ -304,19 +313,50 @@ int config_split_line(struct arena *arena, const struct config_table *table, con
         return -EINVAL;
     }
     out->kind = arena_text(arena, at, kind_length);
-    if (*behind != ':') {
-        return take_options(arena, table, behind, out, why);
+    return 0;
+}
+
+int config_split_rest(struct arena *arena, const struct config_rows *rows, bool whole,
+    const char *rest, struct config_split *out, char why[OPTION_WHY_BYTES])
+{
+    if (*rest != ':') {
+        return take_options(arena, rows, rest, out, why);
     }
-    at = behind + 1;
-    if (takes_whole(table, out->kind)) {
-        at = skip_blanks(at);
+    const char *at = skip_blanks(rest + 1);
+    if (whole) {
         out->target = arena_text(arena, at, strlen(at));
         return 0;
     }
-    bool quoted = *skip_blanks(at) == '"';
-    r = take_value(arena, table, &at, &out->target, why);
+    bool quoted = *at == '"';
+    int r = take_value(arena, rows, &at, &out->target, why);
     if (r == 0 && !quoted) {
-        r = check_blanks(arena, table, out->target, why);
+        r = check_blanks(arena, rows, out->target, why);
     }
-    return r < 0 ? r : take_options(arena, table, at, out, why);
+    return r < 0 ? r : take_options(arena, rows, at, out, why);
+}
+
+const char *config_list(const char *const *names, size_t count, char at[CONFIG_KINDS_BYTES])
+{
+    size_t length = 0;
+    at[0] = '\0';
+    for (size_t i = 0; i < count && length < CONFIG_KINDS_BYTES; i++) {
+        const char *behind = i + 1 == count ? "" : i + 2 == count ? " and " : ", ";
+        length +=
+            (size_t)snprintf(at + length, CONFIG_KINDS_BYTES - length, "%s%s", names[i], behind);
+    }
+    return at;
+}
+
+const char *config_list_kinds(
+    const struct config_table *table, uint32_t kinds, char at[CONFIG_KINDS_BYTES])
+{
+    const char *names[CONFIG_ROWS_MAX];
+    size_t count = 0;
+    unsigned kinds_count = table->kinds_count + (table == &config_output_table ? 1 : 0);
+    for (unsigned i = 0; i < kinds_count; i++) {
+        if ((kinds >> i & 1) != 0) {
+            names[count++] = table->kind_names[i];
+        }
+    }
+    return config_list(names, count, at);
 }

@@ -6,10 +6,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-#include "control/config_private.h"
+#include "control/config_line.h"
+#include "control/settings.h"
 
 struct row {
     const char *line;
@@ -23,7 +25,14 @@ static void check(const struct config_table *table, const struct row *row)
     char why[OPTION_WHY_BYTES];
     char got[2048];
     arena_init(&arena, SETTINGS_BUDGET_BYTES);
-    if (config_split_line(&arena, table, row->line, &split, why) < 0) {
+    const struct config_rows rows = {table, NULL};
+    const char *rest = "";
+    int r = config_split_kind(&arena, row->line, &split, &rest, why);
+    if (r == 0) {
+        bool whole = table == &config_input_table && strcmp(split.kind, "exec") == 0;
+        r = config_split_rest(&arena, &rows, whole, rest, &split, why);
+    }
+    if (r < 0) {
         (void)snprintf(got, sizeof(got), "!%s", why);
     } else {
         int length = snprintf(got, sizeof(got), "%s|%s|%s", split.name, split.kind, split.target);

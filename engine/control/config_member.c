@@ -75,11 +75,10 @@ void config_add_section(struct config_builder *builder, const struct setting *he
         return;
     }
     item->broken = true;
-    char kinds[CONFIG_KINDS_BYTES];
     if (!taken) {
         report_error(builder->report, header->where,
-            "the section has no type; expected a line type = KIND, of %s",
-            config_list_kinds(item->table, UINT32_MAX, kinds));
+            "the section has no type; expected a line type = KIND; see yarder %ss",
+            item->table->noun);
     }
 }
 
@@ -123,7 +122,8 @@ static void refuse_key(struct config_builder *builder, const struct config_item 
     const char *where, const char *key)
 {
     static const char *const members[] = {"type", "to"};
-    const char *near = config_row_near(item->table, key);
+    const struct config_rows rows = config_item_rows(item);
+    const char *near = config_row_near(&rows, key);
     if (near == NULL && !item->one_line) {
         near = text_near(key, members, YARDER_COUNT_OF(members));
     }
@@ -138,7 +138,7 @@ static void refuse_key(struct config_builder *builder, const struct config_item 
     } else {
         report_error(builder->report, where, "unknown option '%.64s' of an %s; see yarder %ss%s%s",
             key, item->table->noun, item->table->noun, item->broken ? "" : " ",
-            item->broken ? "" : item->table->kind_names[item->kind]);
+            item->broken ? "" : config_item_kind(item));
     }
 }
 
@@ -146,21 +146,24 @@ static void refuse_key(struct config_builder *builder, const struct config_item 
 static bool note_row(struct config_builder *builder, struct config_item *item, size_t index,
     const char *where, bool command_line, const char *key)
 {
-    uint64_t bit = UINT64_C(1) << index;
-    uint64_t *seen = &item->seen[command_line ? 1 : 0];
-    if ((*seen & bit) != 0) {
+    bool *seen = &item->seen[command_line ? 1 : 0][index];
+    if (*seen) {
         report_error(
             builder->report, where, "%s is given twice, first at %s", key, item->seen_where[index]);
         return false;
     }
-    *seen |= bit;
+    *seen = true;
     item->seen_where[index] = where;
     return true;
 }
 
 static bool row_allowed(struct config_builder *builder, const struct config_item *item,
-    const struct yarder_option *option, uint32_t kinds, const char *where)
+    const struct config_row *row, const char *where)
 {
+    const struct yarder_option *option = row->option;
+    if (row->own) {
+        return true;
+    }
     if (item->section == SETTINGS_LOGGER &&
         (option->offset >= offsetof(struct output_config, selectors)) &&
         option->offset <
@@ -171,11 +174,11 @@ static bool row_allowed(struct config_builder *builder, const struct config_item
             option->name);
         return false;
     }
-    if ((kinds >> item->kind & 1) == 0) {
+    if ((row->kinds >> item->kind & 1) == 0) {
         char names[CONFIG_KINDS_BYTES];
         report_error(builder->report, where, "%s is not an option of %s; it is one of %s",
-            option->name, item->table->kind_names[item->kind],
-            config_list_kinds(item->table, kinds, names));
+            option->name, config_item_kind(item),
+            config_list_kinds(item->table, row->kinds, names));
         return false;
     }
     return true;
@@ -228,37 +231,39 @@ void config_item_apply(struct config_builder *builder, struct config_item *item,
     enum { ROW_TYPE = CONFIG_ROWS_MAX - 1, ROW_TO = CONFIG_ROWS_MAX - 2 };
     char why[OPTION_WHY_BYTES];
     char refusal[OPTION_REFUSAL_BYTES];
-    size_t index = 0;
-    uint32_t kinds = 0;
+    struct config_row row = {0};
     if (strcmp(key, "type") == 0 || strcmp(key, "to") == 0) {
-        size_t row = strcmp(key, "to") == 0 ? ROW_TO : ROW_TYPE;
+        size_t index = strcmp(key, "to") == 0 ? ROW_TO : ROW_TYPE;
         if (item->one_line) {
             report_error(builder->report, where, "%s is said by the line at %s", key, item->where);
         } else {
-            (void)note_row(builder, item, row, where, command_line, key); /* taken by find_member */
+            (void)note_row(
+                builder, item, index, where, command_line, key); /* taken by find_member */
         }
         return;
     }
-    const struct yarder_option *option = config_row(item->table, key, &index, &kinds);
-    if (option == NULL) {
+    const struct config_rows rows = config_item_rows(item);
+    if (!config_row_find(&rows, key, &row)) {
         refuse_key(builder, item, where, key);
         return;
     }
-    if (item->broken || !row_allowed(builder, item, option, kinds, where)) {
+    const struct yarder_option *option = row.option;
+    if (item->broken || !row_allowed(builder, item, &row, where)) {
         return;
     }
     if (option_repeats(option)) {
-        item->seen_where[index] = where;
-    } else if (!note_row(builder, item, index, where, command_line, key)) {
+        item->seen_where[row.index] = where;
+    } else if (!note_row(builder, item, row.index, where, command_line, key)) {
         return;
     }
     if (strcmp(key, option->name) != 0 && value != NULL) { /* field.NAME=REGEX */
         value = arena_format(builder->arena, "%s=%s", key + strlen("field."), value);
     }
-    if (option_set(option, item->target, value, builder->arena, why) < 0) {
+    void *target = row.own ? ((struct output_config *)item->target)->settings : item->target;
+    if (option_set(option, target, value, builder->arena, why) < 0) {
         report_error(
             builder->report, where, "%s: %s", key, option_refusal(option, why, value, refusal));
-        return;
+    } else if (!row.own) {
+        check_value(builder, item, option, where, key, value);
     }
-    check_value(builder, item, option, where, key, value);
 }

@@ -2,6 +2,7 @@
 /* Outputs: their targets, and what holds when nobody said otherwise. */
 #include <string.h>
 
+#include "control/config_offload.h"
 #include "control/config_private.h"
 
 static const struct yarder_option *output_row(size_t index, uint32_t *kinds)
@@ -76,29 +77,47 @@ void config_default_outputs(struct config_builder *builder)
 /* A logger passes messages on as they are, until its section gives it a format. */
 static void settle_loggers(struct config_builder *builder)
 {
-    size_t format_index = 0;
-    uint32_t kinds = 0;
-    (void)config_row(&config_output_table, "format", &format_index, &kinds);
     for (uint32_t i = 0; i < builder->items_count; i++) {
         struct config_item *item = &builder->items[i];
-        if (item->section == SETTINGS_LOGGER && item->seen_where[format_index] != NULL) {
+        if (item->section == SETTINGS_LOGGER && config_item_gave(item, "format")) {
             ((struct output_config *)item->target)->bare = false;
         }
     }
 }
 
 /* A single output has nothing else that its waiting could hold up. */
-void config_settle_outputs(struct config_builder *builder)
+static void settle_full(struct output_config *output, bool alone)
 {
     static const uint64_t block_ns = 2000000000;
+    if (output->on_full.policy == OUTPUT_FULL_AUTO) {
+        enum output_full among =
+            output->kind == OUTPUT_OFFLOAD ? OUTPUT_FULL_DROP_NEWEST : OUTPUT_FULL_AUTO;
+        output->on_full.policy = alone ? OUTPUT_FULL_BLOCK : among;
+        output->on_full.block_ns = alone ? UINT64_MAX : block_ns;
+    }
+}
+
+void config_settle_outputs(struct config_builder *builder)
+{
     struct daemon_config *config = builder->config;
     settle_loggers(builder);
     for (uint32_t i = 0; i < config->outputs_count; i++) {
-        struct output_config *output = &config->outputs[i];
-        if (output->on_full.policy == OUTPUT_FULL_AUTO) {
-            bool alone = config->outputs_count == 1;
-            output->on_full.policy = alone ? OUTPUT_FULL_BLOCK : OUTPUT_FULL_AUTO;
-            output->on_full.block_ns = alone ? UINT64_MAX : block_ns;
+        settle_full(&config->outputs[i], config->outputs_count == 1);
+    }
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        struct config_item *item = &builder->items[i];
+        if (item->table == &config_output_table && !item->broken) {
+            config_offload_settle(builder, item);
+        }
+    }
+}
+
+void config_place_outputs(struct config_builder *builder)
+{
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        struct config_item *item = &builder->items[i];
+        if (item->table == &config_output_table && !item->broken) {
+            config_offload_place(builder, item);
         }
     }
 }

@@ -13,27 +13,12 @@
 
 #include "base/text.h"
 #include "control/config.h"
+#include "control/config_line.h"
+#include "control/module.h"
 #include "control/option_set.h"
 #include "route/pattern.h"
 
-enum {
-    CONFIG_PAIRS_MAX = 64, /* options in one line */
-    CONFIG_ROWS_MAX = 64,  /* of an option table: bits of `seen` */
-    CONFIG_KINDS_BYTES = 128,
-    CONFIG_ITEMS_MAX = YARDER_INPUTS_MAX + YARDER_OUTPUTS_MAX,
-};
-
-/* What inputs and outputs have in common for the parser. */
-struct config_table {
-    const char *noun; /* "input", "output" */
-    unsigned items_max;
-    const char *const *kind_names;
-    unsigned kinds_count;
-    uint32_t whole_kinds; /* bit per kind: the whole rest of a line is its target */
-    const struct yarder_option *(*row)(size_t index, uint32_t *kinds); /* NULL behind the last */
-};
-extern const struct config_table config_input_table;
-extern const struct config_table config_output_table;
+enum { CONFIG_ITEMS_MAX = YARDER_INPUTS_MAX + YARDER_OUTPUTS_MAX };
 
 struct config_item {
     enum settings_section section; /* SETTINGS_INPUT, SETTINGS_OUTPUT or SETTINGS_LOGGER */
@@ -45,8 +30,10 @@ struct config_item {
     const char *where;
     const struct config_table *table;
     unsigned kind;
-    void *target;     /* struct input_config or struct output_config */
-    uint64_t seen[2]; /* rows given by files, by the command line */
+    void *target;                  /* struct input_config or struct output_config */
+    const char *uwsgi_kind;        /* a logger with a backend: uWSGI's name of its kind */
+    bool numbered;                 /* its name is one of several, told apart by their order */
+    bool seen[2][CONFIG_ROWS_MAX]; /* rows given by files, by the command line */
     const char *seen_where[CONFIG_ROWS_MAX];
 };
 
@@ -60,48 +47,24 @@ struct config_builder {
     struct pattern_set *patterns; /* compiled here to be checked, thrown away at the end */
     struct config_item items[CONFIG_ITEMS_MAX];
     uint32_t items_count;
-    bool items_full[2];                       /* inputs, outputs: said once */
+    bool items_full[2]; /* inputs, outputs: said once */
+    const struct yarder_backend *plugins[MODULE_PLUGINS_MAX];
+    uint32_t plugins_count;
     const char *top_seen[2][CONFIG_ROWS_MAX]; /* where, by files and by the command line */
     const struct setting *logto;
     const struct setting *logto2;
     bool truncate;          /* log-truncate */
-    const char *logto_path; /* of the one that holds; NULL: none, or it is wrong */
+    const char *logto_path; /* of the one that holds, or its address; NULL: none, or it is wrong */
+    const struct yarder_backend *logto_backend; /* of an address */
     const struct setting *log_truncate;
-    bool uwsgi_lines;          /* of those that make uWSGI's walk take part */
-    bool uwsgi_filter;         /* a log-drain or log-filter line */
-    bool native_filter;        /* a drop or keep line */
-    bool request_pipe;         /* a req-logger or log-req-route line */
-    uint32_t ignored_count;    /* keys of [uwsgi] that are not about logs */
-    const char *ignored_where; /* the first */
+    const struct setting *rsyslog[2]; /* packet size, whether to split */
+    bool uwsgi_lines;                 /* of those that make uWSGI's walk take part */
+    bool uwsgi_filter;                /* a log-drain or log-filter line */
+    bool native_filter;               /* a drop or keep line */
+    bool request_pipe;                /* a req-logger or log-req-route line */
+    uint32_t ignored_count;           /* keys of [uwsgi] that are not about logs */
+    const char *ignored_where;        /* the first */
 };
-
-/* A line taken apart; texts belong to the arena. */
-struct config_pair {
-    const char *key;
-    const char *value;
-};
-struct config_split {
-    const char *name; /* "" for none */
-    const char *kind;
-    const char *target;
-    struct config_pair pairs[CONFIG_PAIRS_MAX];
-    uint32_t pairs_count;
-};
-
-/*
- * config_line.c: "[NAME ]KIND:TARGET[,OPTION=VALUE...]". 0, or -EINVAL with `why`, and the name if
- * there is a good one.
- */
-YARDER_MUST_USE int config_split_line(struct arena *arena, const struct config_table *table,
-    const char *line, struct config_split *out, char why[OPTION_WHY_BYTES]);
-/* A value that begins with a double quote, without its quotes; any other as it is. */
-YARDER_MUST_USE int config_unquote(
-    struct arena *arena, const char *value, const char **out, char why[OPTION_WHY_BYTES]);
-bool config_name_is_good(const char *name);
-/* The row of an option by name ("field.NAME" counts as "field"), or NULL. */
-const struct yarder_option *config_row(
-    const struct config_table *table, const char *name, size_t *index, uint32_t *kinds);
-const char *config_row_near(const struct config_table *table, const char *name);
 
 /* config_item.c */
 void config_add_line(
@@ -112,14 +75,23 @@ struct config_item *config_item_add(struct config_builder *builder, enum setting
     const char *name, const char *where);
 void config_item_start(
     struct config_builder *builder, struct config_item *item, unsigned kind, const char *target);
+/* The kind by its name, its module loaded; false: that failed and is reported. */
+bool config_item_start_kind(
+    struct config_builder *builder, struct config_item *item, const char *kind_name);
 void config_item_start_named(struct config_builder *builder, struct config_item *item,
     const char *kind_name, const char *target);
 /* Takes an output away, as if its line had not been there. */
 void config_item_remove(struct config_builder *builder, struct config_item *item);
 const char *config_item_noun(const struct config_item *item);
-/* "file, stdio and null": the kinds whose bits are set. */
-const char *config_list_kinds(
-    const struct config_table *table, uint32_t kinds, char at[CONFIG_KINDS_BYTES]);
+/* "file", "redis". */
+const char *config_item_kind(const struct config_item *item);
+struct config_rows config_item_rows(const struct config_item *item);
+struct config_rows config_output_rows(const struct output_config *output);
+/* Whether an option was given; where, else the item's own place. */
+bool config_item_gave(const struct config_item *item, const char *option);
+const char *config_item_where(const struct config_item *item, const char *option);
+/* What holds when nobody says otherwise. */
+void config_item_defaults(struct config_builder *builder, struct config_item *item);
 struct config_item *config_item_find(
     struct config_builder *builder, enum settings_section section, const char *name);
 /* Gives every item without a name one that is unique. */
@@ -140,8 +112,12 @@ void config_default_inputs(struct config_builder *builder);
 void config_default_outputs(struct config_builder *builder);
 void config_settle_inputs(struct config_builder *builder);
 void config_settle_outputs(struct config_builder *builder);
+void config_place_outputs(struct config_builder *builder); /* once all have names */
 /* `path`, or where it starts from the working directory of whoever read the settings. */
 char *config_absolute(struct config_builder *builder, const char *path);
+
+/* config_offload.c: loads a module, whose kind is known from then on. */
+void config_take_plugin(struct config_builder *builder, const struct setting *setting);
 
 /* config_uwsgi.c */
 struct config_key;
@@ -150,9 +126,13 @@ void config_take_uwsgi(
 /* A logger without a kind yet, or NULL: there are too many. */
 struct config_item *config_uwsgi_add(
     struct config_builder *builder, const char *name, const char *where);
+/* The backend of uWSGI's kind of logger; NULL: there is none, and it is reported. */
+const struct yarder_backend *config_uwsgi_backend(
+    struct config_builder *builder, const struct setting *setting, const char *name);
 /* config_uwsgi_ends.c: once all lines are read, and before options are applied to what they made.
  */
 void config_uwsgi_logto(struct config_builder *builder);
+void config_uwsgi_rsyslog(struct config_builder *builder);
 void config_uwsgi_fallback(struct config_builder *builder);
 
 /* config_route.c: route lines of both kinds, in the order of reading. */

@@ -5,22 +5,20 @@
  *   logger = [NAME ]KIND[:ARGUMENT]   the first word is a name if it has letters and digits alone
  *   file:PATH, or file:logfile=PATH   the second form as soon as the argument has a '='
  *   stdio[:], fd:1, fd:2              standard output, standard error; fd: alone discards
+ *   redislog:ARGUMENT, ...            what the module of that kind makes of it
  */
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
 #include "control/config_keys.h"
+#include "control/config_offload.h"
 #include "control/config_private.h"
-
-static const char *const built_kinds[] = {"file", "stdio", "fd"};
-static const char *const later_kinds[] = {"socket", "syslog", "rsyslog", "redislog", "mongodblog",
-    "zeromq", "zmq", "crypto", "graylog2", "systemd", "pipe", "python"};
 
 struct logger_line {
     const char *name; /* "" for none */
     const char *kind;
-    const char *argument; /* NULL: there was no colon */
+    const char *argument; /* NULL: nothing stands behind the kind */
 };
 
 static void split_logger(struct config_builder *builder, const char *value, struct logger_line *out)
@@ -37,38 +35,36 @@ static void split_logger(struct config_builder *builder, const char *value, stru
     const char *colon = strchr(value, ':');
     size_t length = colon != NULL ? (size_t)(colon - value) : strlen(value);
     out->kind = arena_text(builder->arena, value, length);
-    out->argument = colon != NULL ? arena_text(builder->arena, colon + 1, strlen(colon + 1)) : NULL;
-}
-
-static bool is_one_of(const char *word, const char *const *words, size_t words_count)
-{
-    for (size_t i = 0; i < words_count; i++) {
-        if (strcmp(word, words[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
+    bool given = colon != NULL && colon[1] != '\0';
+    out->argument = given ? arena_text(builder->arena, colon + 1, strlen(colon + 1)) : NULL;
 }
 
 static void refuse_kind(
     struct config_builder *builder, const struct setting *setting, const char *kind)
 {
-    if (is_one_of(kind, later_kinds, YARDER_COUNT_OF(later_kinds))) {
+    const char *names[CONFIG_ROWS_MAX] = {"file", "stdio"};
+    size_t count = 2;
+    for (const struct module_kind *own = module_kinds; own->name != NULL; own++) {
+        for (const char *const *name = own->uwsgi_names; *name != NULL; name++) {
+            names[count++] = *name;
+        }
+    }
+    const char *near = text_near(kind, names, count);
+    if (strcmp(kind, "python") == 0) {
         report_error(builder->report, setting->where,
-            "%s: the kind %s is not built in yet; there are file, stdio and fd", setting->key,
-            kind);
+            "%s: python calls the logging of the program inside uWSGI, which nobody outside can; "
+            "see yarder outputs",
+            setting->key);
     } else if (strchr(kind, ' ') != NULL) {
         report_error(builder->report, setting->where,
             "%s: no kind '%.64s'; a logger's name has "
             "letters and digits alone",
             setting->key, kind);
     } else {
-        const char *near = text_near(kind, built_kinds, YARDER_COUNT_OF(built_kinds));
-        report_error(builder->report, setting->where,
-            "%s: unknown kind '%.64s'; there are file, "
-            "stdio and fd%s%s%s",
-            setting->key, kind, near != NULL ? "; did you mean " : "", near != NULL ? near : "",
-            near != NULL ? "?" : "");
+        char list[CONFIG_KINDS_BYTES];
+        report_error(builder->report, setting->where, "%s: unknown kind '%.64s'; %s%s%s",
+            setting->key, kind, near != NULL ? "did you mean " : "there are ",
+            near != NULL ? near : config_list(names, count, list), near != NULL ? "?" : "");
     }
 }
 
@@ -115,35 +111,63 @@ static const char *file_path(
     return path;
 }
 
-/* What a logger line comes to: 0, or -EINVAL and reported. */
-static int resolve(struct config_builder *builder, const struct setting *setting,
+/* The kinds that need no backend: whether it is one, and its target. */
+static bool is_built_in(struct config_builder *builder, const struct setting *setting,
     const struct logger_line *line, enum output_kind *kind, const char **target)
 {
     const char *argument = line->argument != NULL ? line->argument : "";
     *target = "";
     if (strcmp(line->kind, "stdio") == 0) {
         *kind = OUTPUT_STDIO;
-        return 0;
+        return true;
     }
     if (strcmp(line->kind, "fd") == 0) {
         *kind = argument[0] == '\0' ? OUTPUT_NULL : OUTPUT_STDIO;
         *target = strcmp(argument, "2") == 0 ? "stderr" : "";
-        if (argument[0] != '\0' && strcmp(argument, "1") != 0 && strcmp(argument, "2") != 0) {
-            report_error(builder->report, setting->where,
-                "%s: fd:%.32s is not built in yet; fd:1 "
-                "and fd:2 are",
-                setting->key, argument);
-            return -EINVAL;
+        return argument[0] == '\0' || strcmp(argument, "1") == 0 || strcmp(argument, "2") == 0;
+    }
+    if (strcmp(line->kind, "file") == 0) {
+        *kind = OUTPUT_FILE;
+        *target = file_path(builder, setting, argument);
+        return true;
+    }
+    return false;
+}
+
+static bool has_uwsgi_name(const struct yarder_backend *backend, const char *name)
+{
+    if (backend->uwsgi == NULL || backend->uwsgi_names == NULL) {
+        return false;
+    }
+    for (const char *const *known = backend->uwsgi_names; *known != NULL; known++) {
+        if (strcmp(*known, name) == 0) {
+            return true;
         }
-        return 0;
     }
-    if (strcmp(line->kind, "file") != 0) {
-        refuse_kind(builder, setting, line->kind);
-        return -EINVAL;
+    return false;
+}
+
+const struct yarder_backend *config_uwsgi_backend(
+    struct config_builder *builder, const struct setting *setting, const char *name)
+{
+    char why[MODULE_WHY_BYTES];
+    for (uint32_t i = 0; i < builder->plugins_count; i++) {
+        if (has_uwsgi_name(builder->plugins[i], name)) {
+            return builder->plugins[i];
+        }
     }
-    *kind = OUTPUT_FILE;
-    *target = file_path(builder, setting, argument);
-    return 0;
+    const struct yarder_backend *backend = NULL;
+    const struct module_kind *kind = module_kind_of_uwsgi(name);
+    if (kind == NULL) {
+        refuse_kind(builder, setting, name);
+    } else if (module_load(kind, &backend, why) < 0) {
+        report_error(builder->report, setting->where, "%s: %s", setting->key, why);
+    } else if (!has_uwsgi_name(backend, name)) {
+        report_error(builder->report, setting->where,
+            "%s: the module of %s does not know uWSGI's %s", setting->key, kind->name, name);
+        backend = NULL;
+    }
+    return backend;
 }
 
 struct config_item *config_uwsgi_add(
@@ -156,32 +180,47 @@ struct config_item *config_uwsgi_add(
     return item;
 }
 
-static void take_logger(
-    struct config_builder *builder, const struct setting *setting, enum route_reach reach)
+static void take_logger(struct config_builder *builder, const struct setting *setting,
+    const char *value, enum route_reach reach)
 {
     struct logger_line line;
     enum output_kind kind = OUTPUT_FILE;
     const char *target = "";
-    split_logger(builder, setting->value != NULL ? setting->value : "", &line);
+    split_logger(builder, value, &line);
     if (strlen(line.name) >= YARDER_NAME_BYTES_MAX) {
         report_error(builder->report, setting->where, "%s: a name has at most %d bytes",
             setting->key, YARDER_NAME_BYTES_MAX - 1);
         return;
     }
-    bool good = resolve(builder, setting, &line, &kind, &target) == 0;
+    bool built_in = is_built_in(builder, setting, &line, &kind, &target);
+    const struct yarder_backend *backend =
+        built_in ? NULL : config_uwsgi_backend(builder, setting, line.kind);
     struct config_item *item = config_uwsgi_add(builder, line.name, setting->where);
     if (item == NULL) {
         return;
     }
     struct output_config *output = item->target;
     item->original = strcmp(line.kind, "stdio") == 0;
-    item->broken = !good; /* its name is kept, so that routes to it are no error as well */
-    if (good) {
+    if (built_in) {
         config_item_start(builder, item, kind, target);
+    } else if (backend != NULL) {
+        config_offload_start(builder, item, backend);
+        config_offload_uwsgi(builder, item, line.kind, line.argument);
+    } else {
+        item->broken = true; /* its name is kept, so that routes to it are no error as well */
     }
     output->bare = true;
     output->named = line.name[0] != '\0';
     output->reach = reach;
+}
+
+/* log-socket = ARGUMENT is logger = socket:ARGUMENT. */
+static void take_alias(
+    struct config_builder *builder, const struct setting *setting, const char *value)
+{
+    const char *kind = setting->key + strlen("log-");
+    take_logger(
+        builder, setting, arena_format(builder->arena, "%s:%s", kind, value), ROUTE_UWSGI_LOGGER);
 }
 
 static void take_filter(
@@ -215,13 +254,24 @@ void config_take_uwsgi(
     bool request = key->line == CONFIG_REQ_LOGGER || key->line == CONFIG_LOG_REQ_ROUTE;
     bool filter = key->line == CONFIG_LOG_DRAIN || key->line == CONFIG_LOG_FILTER;
     builder->request_pipe |= request;
-    builder->uwsgi_lines |= !filter && key->line != CONFIG_NOT_BUILT && key->line != CONFIG_LEFT;
+    bool shapes = filter || key->line == CONFIG_RSYSLOG_BYTES || key->line == CONFIG_RSYSLOG_SPLIT;
+    builder->uwsgi_lines |= !shapes && key->line != CONFIG_NOT_BUILT && key->line != CONFIG_LEFT;
+    const char *value = setting->value != NULL ? setting->value : "";
     switch ((int)key->line) {
     case CONFIG_LOGGER:
-        take_logger(builder, setting, ROUTE_UWSGI_LOGGER);
+        take_logger(builder, setting, value, ROUTE_UWSGI_LOGGER);
         break;
     case CONFIG_REQ_LOGGER:
-        take_logger(builder, setting, ROUTE_UWSGI_REQUEST);
+        take_logger(builder, setting, value, ROUTE_UWSGI_REQUEST);
+        break;
+    case CONFIG_LOG_KIND:
+        take_alias(builder, setting, value);
+        break;
+    case CONFIG_RSYSLOG_BYTES:
+        take_single(builder, setting, &builder->rsyslog[0]);
+        break;
+    case CONFIG_RSYSLOG_SPLIT:
+        take_single(builder, setting, &builder->rsyslog[1]);
         break;
     case CONFIG_LOG_ROUTE:
     case CONFIG_LOG_REQ_ROUTE:

@@ -2,6 +2,7 @@
 /* Where uWSGI's two roads end: what logto means to loggers, and who gets what no route took. */
 #include <string.h>
 
+#include "control/config_offload.h"
 #include "control/config_private.h"
 
 static bool is_yes(struct config_builder *builder, const struct setting *setting)
@@ -58,7 +59,34 @@ static const struct setting *logto_of(const struct config_builder *builder)
     return builder->logto2 != NULL ? builder->logto2 : builder->logto;
 }
 
-/* The loggers that write where standard output was: logto has put its file there. */
+/* With a colon it is UDP: uWSGI wants a host before the first and a port behind it. */
+static bool is_address(struct config_builder *builder, const struct setting *logto, bool *good)
+{
+    const char *value = logto->value != NULL ? logto->value : "";
+    const char *colon = strchr(value, ':');
+    *good = colon == NULL || (colon != value && colon[1] != '\0' && strchr(value, ',') == NULL);
+    if (!*good) {
+        report_error(builder->report, logto->where,
+            "%s: expected PATH, or with a colon HOST:PORT, not '%.128s'", logto->key, value);
+    }
+    return colon != NULL;
+}
+
+/* An output where logto says: a file, or datagrams to a server. */
+static void start_logto(
+    struct config_builder *builder, struct config_item *item, const struct setting *logto)
+{
+    if (builder->logto_backend != NULL) {
+        config_offload_start(builder, item, builder->logto_backend);
+        config_offload_uwsgi(builder, item, "socket", builder->logto_path);
+        return;
+    }
+    config_item_start(builder, item, logto != NULL ? OUTPUT_FILE : OUTPUT_STDIO,
+        logto != NULL ? builder->logto_path : "");
+    ((struct output_config *)item->target)->truncate = builder->truncate;
+}
+
+/* The loggers that write where standard output was: logto has put itself there. */
 void config_uwsgi_logto(struct config_builder *builder)
 {
     const struct setting *logto = logto_of(builder);
@@ -66,20 +94,34 @@ void config_uwsgi_logto(struct config_builder *builder)
     if (logto == NULL) {
         return;
     }
-    const char *path = logto->value != NULL ? logto->value : "";
-    if (strchr(path, ':') != NULL) {
-        report_error(builder->report, logto->where,
-            "%s: HOST:PORT (with a colon it is UDP) is not "
-            "built in yet; expected a path",
-            logto->key);
+    bool good = false;
+    bool address = is_address(builder, logto, &good);
+    builder->logto_backend =
+        good && address ? config_uwsgi_backend(builder, logto, "socket") : NULL;
+    if (!good || (address && builder->logto_backend == NULL)) {
         return;
     }
-    builder->logto_path = path;
+    builder->logto_path = logto->value != NULL ? logto->value : "";
     for (uint32_t i = 0; i < builder->items_count; i++) {
         struct config_item *item = &builder->items[i];
         if (item->original) {
-            config_item_start(builder, item, OUTPUT_FILE, path);
-            ((struct output_config *)item->target)->truncate = builder->truncate;
+            start_logto(builder, item, logto);
+        }
+    }
+}
+
+/* uWSGI's options of all its rsyslog loggers; what a section says of one goes first. */
+void config_uwsgi_rsyslog(struct config_builder *builder)
+{
+    static const char *const options[] = {"packet-size", "split"};
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        struct config_item *item = &builder->items[i];
+        bool rsyslog = item->uwsgi_kind != NULL && strcmp(item->uwsgi_kind, "rsyslog") == 0;
+        for (size_t k = 0; k < YARDER_COUNT_OF(options) && rsyslog; k++) {
+            const struct setting *setting = builder->rsyslog[k];
+            if (setting != NULL && !config_item_gave(item, options[k])) {
+                config_item_apply(builder, item, setting->where, false, options[k], setting->value);
+            }
         }
     }
 }
@@ -118,7 +160,7 @@ static void join_loggers(struct config_builder *builder)
     const struct output_config *logger = ends[0]->target;
     const struct output_config *request = ends[1]->target;
     if (!logger->named && !request->named && logger->kind == request->kind &&
-        strcmp(logger->target, request->target) == 0) {
+        logger->kind != OUTPUT_OFFLOAD && strcmp(logger->target, request->target) == 0) {
         config_item_remove(builder, ends[1]);
         builder->request_pipe = false;
     }
@@ -137,12 +179,10 @@ static void add_fallback(struct config_builder *builder, const struct setting *l
         return;
     }
     struct output_config *output = item->target;
-    config_item_start(builder, item, logto != NULL ? OUTPUT_FILE : OUTPUT_STDIO,
-        logto != NULL ? builder->logto_path : "");
+    start_logto(builder, item, logto);
     output->bare = true;
     /* Nothing walks: all records are what no route took, which is an unnamed logger's part. */
     output->reach = fallback ? ROUTE_UWSGI_FALLBACK : ROUTE_UWSGI_LOGGER;
-    output->truncate = builder->truncate;
 }
 
 void config_uwsgi_fallback(struct config_builder *builder)

@@ -11,24 +11,23 @@
 
 /* The options of an input or output that hold something, a few to a line. */
 static void print_options(
-    const struct config_table *table, unsigned kind, const void *target, FILE *to)
+    const struct config_rows *rows, unsigned kind, const void *target, const void *own, FILE *to)
 {
     enum { COLUMNS = 96, INDENT = 4 };
     size_t column = 0;
-    uint32_t kinds = 0;
-    const struct yarder_option *option = table->row(0, &kinds);
-    for (size_t i = 0; option != NULL; option = table->row(++i, &kinds)) {
+    struct config_row row = {0};
+    while (config_row_next(rows, &row)) {
         char at[OPTION_WHY_BYTES];
-        const char *value = option_show(option, target, at);
-        if ((kinds >> kind & 1) == 0 || value[0] == '\0') {
+        const char *value = option_show(row.option, row.own ? own : target, at);
+        if ((row.kinds >> kind & 1) == 0 || value[0] == '\0') {
             continue;
         }
-        size_t width = strlen(option->name) + strlen(value) + 2;
+        size_t width = strlen(row.option->name) + strlen(value) + 2;
         if (column == 0 || column + width > COLUMNS) {
             (void)fputs(column == 0 ? "   " : "\n   ", to);
             column = INDENT - 1;
         }
-        (void)fprintf(to, " %s=%s", option->name, value);
+        (void)fprintf(to, " %s=%s", row.option->name, value);
         column += width;
     }
     (void)fputs(column == 0 ? "" : "\n", to);
@@ -41,6 +40,7 @@ static void print_target(const char *kind, const char *target, const char *where
 
 static void explain_inputs(const struct daemon_config *config, FILE *to)
 {
+    const struct config_rows rows = {&config_input_table, NULL};
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         struct input_config input = config->inputs[i];
         if (input.record_bytes_max == 0) { /* what holds is the daemon's */
@@ -51,7 +51,7 @@ static void explain_inputs(const struct daemon_config *config, FILE *to)
         }
         (void)fprintf(to, "input %s is ", input.name);
         print_target(input_kind_names[input.kind], input.target, input.where, to);
-        print_options(&config_input_table, input.kind, &input, to);
+        print_options(&rows, input.kind, &input, NULL, to);
     }
 }
 
@@ -60,11 +60,12 @@ static void explain_outputs(
 {
     for (uint32_t i = 0; i < config->outputs_count; i++) {
         const struct output_config *output = &config->outputs[i];
+        const struct config_rows rows = config_output_rows(output);
         (void)fprintf(to, "output %s is ", output->name);
-        print_target(output_kind_names[output->kind], output->target, output->where, to);
+        print_target(output_kind_name(output), output->target, output->where, to);
         (void)fputs("    ", to);
         router_explain_output(router, i, to);
-        print_options(&config_output_table, output->kind, output, to);
+        print_options(&rows, output->kind, output, output->settings, to);
     }
 }
 

@@ -72,21 +72,21 @@ static void put_option(
     }
 }
 
-static void put_options(struct json *json, cJSON *object, const struct config_table *table,
-    unsigned kind, const void *target)
+static void put_options(struct json *json, cJSON *object, const struct config_rows *rows,
+    unsigned kind, const void *target, const void *own)
 {
-    uint32_t kinds = 0;
-    const struct yarder_option *option = table->row(0, &kinds);
+    struct config_row row = {0};
     cJSON *options = put_new(json, object, "options", cJSON_CreateObject());
-    for (size_t i = 0; option != NULL; option = table->row(++i, &kinds)) {
-        if ((kinds >> kind & 1) != 0) {
-            put_option(json, options, option, target);
+    while (config_row_next(rows, &row)) {
+        if ((row.kinds >> kind & 1) != 0) {
+            put_option(json, options, row.option, row.own ? own : target);
         }
     }
 }
 
 static void put_inputs(struct json *json, cJSON *root, const struct daemon_config *config)
 {
+    const struct config_rows rows = {&config_input_table, NULL};
     cJSON *array = put_new(json, root, "inputs", cJSON_CreateArray());
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         const struct input_config *input = &config->inputs[i];
@@ -95,7 +95,7 @@ static void put_inputs(struct json *json, cJSON *root, const struct daemon_confi
         put_text(json, object, "type", input_kind_names[input->kind]);
         put_text(json, object, "to", input->target);
         put_text(json, object, "where", input->where);
-        put_options(json, object, &config_input_table, input->kind, input);
+        put_options(json, object, &rows, input->kind, input, NULL);
     }
 }
 
@@ -105,13 +105,14 @@ static void put_outputs(struct json *json, cJSON *root, const struct daemon_conf
     cJSON *array = put_new(json, root, "outputs", cJSON_CreateArray());
     for (uint32_t i = 0; i < config->outputs_count; i++) {
         const struct output_config *output = &config->outputs[i];
+        const struct config_rows rows = config_output_rows(output);
         cJSON *object = put_new(json, array, NULL, cJSON_CreateObject());
         put_text(json, object, "name", output->name);
-        put_text(json, object, "type", output_kind_names[output->kind]);
+        put_text(json, object, "type", output_kind_name(output));
         put_text(json, object, "to", output->target);
         put_text(json, object, "where", output->where);
         put_text(json, object, "reach", reaches[output->reach]);
-        put_options(json, object, &config_output_table, output->kind, output);
+        put_options(json, object, &rows, output->kind, output, output->settings);
     }
 }
 

@@ -6,7 +6,8 @@
 
 #include "codec/encode.h"
 #include "control/config_keys.h"
-#include "control/config_private.h"
+#include "control/config_line.h"
+#include "inputs/input.h"
 
 static const char *default_of(const struct yarder_option *option)
 {
@@ -32,12 +33,12 @@ static void print_row(const char *lead, const struct yarder_option *option, char
 static void print_kind(
     const struct config_table *table, const char *const *helps, unsigned kind, FILE *to)
 {
-    uint32_t kinds = 0;
+    const struct config_rows rows = {table, NULL};
+    struct config_row row = {0};
     (void)fprintf(to, "%s\n\noptions:\n", helps[kind]);
-    const struct yarder_option *option = table->row(0, &kinds);
-    for (size_t i = 0; option != NULL; option = table->row(++i, &kinds)) {
-        if ((kinds >> kind & 1) != 0) {
-            print_row("", option, '=', to);
+    while (config_row_next(&rows, &row)) {
+        if ((row.kinds >> kind & 1) != 0) {
+            print_row("", row.option, '=', to);
         }
     }
 }

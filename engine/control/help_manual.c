@@ -4,8 +4,9 @@
 
 #include "codec/encode.h"
 #include "control/config_keys.h"
-#include "control/config_private.h"
+#include "control/config_line.h"
 #include "control/help.h"
+#include "inputs/input.h"
 
 /* Text with what is special to man's format escaped; a line never begins with it here. */
 static void put_escaped(const char *text, FILE *to)
@@ -73,13 +74,13 @@ static void put_table(const struct config_table *table, const char *const *helps
         put_escaped(helps[i], to);
         (void)fputs(".\n", to);
     }
-    uint32_t kinds = 0;
-    const struct yarder_option *option = table->row(0, &kinds);
-    for (size_t i = 0; option != NULL; option = table->row(++i, &kinds)) {
+    const struct config_rows rows = {table, NULL};
+    struct config_row row = {0};
+    while (config_row_next(&rows, &row)) {
         char names[CONFIG_KINDS_BYTES];
-        put_option(option, "=", to);
+        put_option(row.option, "=", to);
         (void)fputs("For ", to);
-        put_escaped(config_list_kinds(table, kinds, names), to);
+        put_escaped(config_list_kinds(table, row.kinds, names), to);
         (void)fputs(".\n", to);
     }
 }

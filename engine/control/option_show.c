@@ -51,6 +51,15 @@ static const char *show_fsync(const struct output_fsync *fsync, char *at)
     return at;
 }
 
+static const char *show_retry(const struct output_retry *retry, char *at)
+{
+    char base[OPTION_FORMAT_BYTES];
+    char limit[OPTION_FORMAT_BYTES];
+    (void)snprintf(at, OPTION_WHY_BYTES, "%s..%s", option_format_duration(retry->base_ns, base),
+        option_format_duration(retry->limit_ns, limit));
+    return at;
+}
+
 /* The names of the bits that are set, with '+' between. */
 static const char *show_bits(uint32_t bits, const char *(*name)(uint8_t bit), char *at)
 {
@@ -80,9 +89,18 @@ static const char *show_special(const struct yarder_option *option, const void *
 {
     char size[OPTION_FORMAT_BYTES];
     if (option->parse == option_parse_queue) {
-        (void)snprintf(at, OPTION_WHY_BYTES, "memory:%s",
-            option_format_bytes(((const struct output_queue *)field)->memory_bytes, size));
+        const struct output_queue *queue = field;
+        bool disk = queue->disk_bytes > 0;
+        (void)snprintf(at, OPTION_WHY_BYTES, "%s:%s", disk ? "disk" : "memory",
+            option_format_bytes(disk ? queue->disk_bytes : queue->memory_bytes, size));
         return at;
+    }
+    if (option->parse == option_parse_retry) {
+        return show_retry(field, at);
+    }
+    if (option->parse == option_parse_give_up) {
+        uint64_t limit_ns = *(const uint64_t *)field;
+        return limit_ns == UINT64_MAX ? "never" : option_format_duration(limit_ns, at);
     }
     if (option->parse == option_parse_on_full) {
         return show_on_full(field, at);
@@ -102,8 +120,10 @@ static const char *show_special(const struct yarder_option *option, const void *
     if (option->parse == option_parse_nice) {
         return option_show_nice(field, at);
     }
-    YARDER_ASSERT(option->parse == option_parse_streams);
-    return show_bits(*(const uint8_t *)field, stream_name, at);
+    if (option->parse == option_parse_streams) {
+        return show_bits(*(const uint8_t *)field, stream_name, at);
+    }
+    return ""; /* a backend's own, which it alone can read */
 }
 
 const char *option_show(

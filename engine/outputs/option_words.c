@@ -97,19 +97,52 @@ static int refuse(char *why, size_t why_bytes, const char *expected)
 
 int option_parse_queue(void *target, const char *text, char *why, size_t why_bytes)
 {
-    enum { QUEUE_BYTES_MIN = 1 << 20 };
+    enum { QUEUE_BYTES_MIN = 1 << 20, QUEUE_BEFORE_DISK_BYTES = 4 << 20 };
     static const uint64_t queue_bytes_max = 1ull << 40;
-    if (argument_of(text, "disk") != NULL || strcmp(text, "disk") == 0) {
-        (void)snprintf(why, why_bytes, "a queue on disk is not built in yet; expected memory:SIZE");
-        return -EINVAL;
-    }
-    const char *size = argument_of(text, "memory");
+    const char *memory = argument_of(text, "memory");
+    const char *disk = argument_of(text, "disk");
+    const char *size = memory != NULL ? memory : disk;
     uint64_t bytes = 0;
     if (size == NULL || option_parse_bytes(size, &bytes) < 0 || bytes < QUEUE_BYTES_MIN ||
         bytes > queue_bytes_max) {
-        return refuse(why, why_bytes, "memory:SIZE, at least memory:1M");
+        return refuse(why, why_bytes, "memory:SIZE or disk:SIZE, of 1M to 1024G");
     }
-    *(struct output_queue *)target = (struct output_queue){.memory_bytes = bytes};
+    *(struct output_queue *)target = (struct output_queue){
+        .memory_bytes = memory != NULL ? bytes : QUEUE_BEFORE_DISK_BYTES,
+        .disk_bytes = disk != NULL ? bytes : 0,
+    };
+    return 0;
+}
+
+int option_parse_retry(void *target, const char *text, char *why, size_t why_bytes)
+{
+    static const uint64_t base_ns_min = 1000000;
+    static const uint64_t limit_ns_default = 30 * 1000000000ull;
+    struct output_retry parsed = {0};
+    const char *dots = strstr(text, "..");
+    char base[32];
+    size_t length = dots != NULL ? (size_t)(dots - text) : strlen(text);
+    bool good = length < sizeof(base);
+    (void)snprintf(base, sizeof(base), "%.*s", (int)yarder_min(length, sizeof(base) - 1), text);
+    good = good && option_parse_duration(base, &parsed.base_ns) == 0;
+    parsed.limit_ns = yarder_max(parsed.base_ns, limit_ns_default);
+    good = good && (dots == NULL || option_parse_duration(dots + 2, &parsed.limit_ns) == 0);
+    if (!good || parsed.base_ns < base_ns_min || parsed.limit_ns < parsed.base_ns) {
+        return refuse(why, why_bytes,
+            "TIME or TIME..TIME with units, the shorter first, such as 100ms..30s, of 1ms to 365d");
+    }
+    *(struct output_retry *)target = parsed;
+    return 0;
+}
+
+int option_parse_give_up(void *target, const char *text, char *why, size_t why_bytes)
+{
+    uint64_t parsed_ns = UINT64_MAX;
+    if (strcmp(text, "never") != 0 &&
+        (option_parse_duration(text, &parsed_ns) < 0 || parsed_ns == 0)) {
+        return refuse(why, why_bytes, "never, or a time with a unit such as 1h, and at most 365d");
+    }
+    *(uint64_t *)target = parsed_ns;
     return 0;
 }
 

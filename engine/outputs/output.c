@@ -7,12 +7,14 @@
 #include "outputs/output_private.h"
 
 /* clang-format off: a table */
-const char *const output_kind_names[OUTPUT_KINDS] = {"file", "stdio", "null", NULL};
+const char *const output_kind_names[OUTPUT_KINDS] = {
+    "file", "stdio", "null", "kinds with a backend"};
 
 const char *const output_kind_helps[OUTPUT_KINDS] = {
     [OUTPUT_FILE] = "file:PATH: appends to a file; PATH may hold ${host}, ${tag}, ${time:%F} ...",
     [OUTPUT_STDIO] = "stdio:[stdout|stderr]: the daemon's own standard output or error",
     [OUTPUT_NULL] = "null: takes records and throws them away, for measuring",
+    [OUTPUT_OFFLOAD] = "",
 };
 
 static const char *const newlines_choices[] = {"auto", "keep", "escape", "indent", NULL};
@@ -22,7 +24,8 @@ enum {
     FILES = 1 << OUTPUT_FILE,
     STDIO = 1 << OUTPUT_STDIO,
     NONE = 1 << OUTPUT_NULL,
-    EVERY = FILES | STDIO | NONE
+    OFFLOAD = 1 << OUTPUT_OFFLOAD,
+    EVERY = FILES | STDIO | NONE | OFFLOAD
 };
 
 #define FIELD(member) offsetof(struct output_config, member)
@@ -75,18 +78,35 @@ const struct output_option output_options[] = {
         EVERY},
     {{"flush", YARDER_OPTION_DURATION, FIELD(flush_ns), "5ms", 0, UINT64_MAX, NULL, NULL, "TIME",
          "longest wait before a record is written"},
-        FILES | STDIO},
+        FILES | STDIO | OFFLOAD},
     {{"queue", YARDER_OPTION_SPECIAL, FIELD(queue), "memory:16M", 0, 0, NULL, option_parse_queue,
-         "memory:SIZE", "what may wait for delivery"},
-        FILES | STDIO},
+         "memory:SIZE|disk:SIZE",
+         "what may wait for delivery; on disk, for kinds with a backend, it outlives the daemon"},
+        FILES | STDIO | OFFLOAD},
     {{"on-full", YARDER_OPTION_SPECIAL, FIELD(on_full), NULL, 0, 0, NULL, option_parse_on_full,
          "auto|block[:TIME]|drop-newest|drop-oldest",
-         "when the queue is full; auto waits: of several outputs 2s a minute, while nothing is "
-         "lost"},
-        FILES | STDIO},
+         "when the queue is full; auto: a single output blocks; of several a file waits 2s a "
+         "minute, while nothing is lost, and one with a backend drops the newest"},
+        FILES | STDIO | OFFLOAD},
+    {{"retry", YARDER_OPTION_SPECIAL, FIELD(retry), "100ms..30s", 0, 0, NULL, option_parse_retry,
+         "TIME[..TIME]", "pause before a failed delivery is tried again, and how far it grows"},
+        OFFLOAD},
+    {{"give-up", YARDER_OPTION_SPECIAL, FIELD(give_up_ns), "never", 0, 0, NULL,
+         option_parse_give_up, "TIME|never", "a record that was tried for so long is dead"},
+        OFFLOAD},
+    {{"timeout", YARDER_OPTION_DURATION, FIELD(timeout_ns), "10s", 100000000, 600000000000, NULL,
+         NULL, "TIME", "longest time of one try"},
+        OFFLOAD},
+    {{"dead-letter", YARDER_OPTION_TEXT, FIELD(dead_letter), NULL, 0, 0, NULL, NULL, "PATH",
+         "file of the records that could not be delivered; else they are counted only"},
+        OFFLOAD},
+    {{"direct", YARDER_OPTION_BOOL, FIELD(direct), "no", 0, 0, NULL, NULL, "yes|no",
+         "a queue on disk leaves the page cache alone (O_DIRECT)"},
+        OFFLOAD},
     {{"fsync", YARDER_OPTION_SPECIAL, FIELD(fsync), "none", 0, 0, NULL, option_parse_fsync,
-         "none|interval:TIME|batch", "when written bytes are forced to the disk"},
-        FILES},
+         "none|interval:TIME|batch",
+         "when written bytes are forced to the disk; of a queue on disk interval:1s"},
+        FILES | OFFLOAD},
     {{"file-io", YARDER_OPTION_CHOICE, FIELD(file_io), "auto", 0, 0, file_io_choices, NULL,
          "auto|uring|write", "how the file's lane writes"},
         FILES},
@@ -111,3 +131,8 @@ const struct output_option output_options[] = {
     {{.kind = YARDER_OPTION_END}, 0},
 };
 /* clang-format on */
+
+const char *output_kind_name(const struct output_config *output)
+{
+    return output->kind == OUTPUT_OFFLOAD ? output->backend->name : output_kind_names[output->kind];
+}

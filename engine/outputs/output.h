@@ -59,7 +59,8 @@ struct output_config {
     bool named; /* the line gave a name (uWSGI's sense for logger lines) */
     char
         *logger_name; /* of a named logger as its line gave it: two may have one; routes go by it */
-    char *target; /* file: path template; stdio: "stdout" or "stderr" ("" is stdout); null: "" */
+    char *target;     /* file: path template; stdio: "stdout" or "stderr" ("" is stdout); null: "";
+                         OFFLOAD: what may be shown of it */
     const char *where; /* "file:line" */
     enum route_reach reach;
     struct route_selectors selectors;
@@ -78,6 +79,7 @@ struct output_config {
     uint64_t timeout_ns; /* of one try of a batch */
     char *dead_letter;   /* file of refused records; NULL: they are counted only */
     bool direct;         /* a queue on disk is written with O_DIRECT */
+    char *spool_dir;     /* STATE_DIR/spool/...: the folder of a queue on disk; NULL: it has none */
 
     struct output_fsync fsync;
     int file_io;   /* enum output_file_io */
@@ -94,8 +96,11 @@ struct output_option {
     struct yarder_option option;
     uint32_t kinds; /* bit per enum output_kind */
 };
-extern const struct output_option output_options[]; /* ends with YARDER_OPTION_END */
-extern const char *const output_kind_names[OUTPUT_KINDS];
+extern const struct output_option output_options[];       /* ends with YARDER_OPTION_END */
+extern const char *const output_kind_names[OUTPUT_KINDS]; /* OFFLOAD: see output_kind_name */
 extern const char *const output_kind_helps[OUTPUT_KINDS];
+
+/* "file", or the backend's name. */
+const char *output_kind_name(const struct output_config *output);
 
 #endif

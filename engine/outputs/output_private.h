@@ -13,6 +13,9 @@ YARDER_MUST_USE int option_parse_queue(void *target, const char *text, char *why
 YARDER_MUST_USE int option_parse_on_full(
     void *target, const char *text, char *why, size_t why_bytes);
 YARDER_MUST_USE int option_parse_fsync(void *target, const char *text, char *why, size_t why_bytes);
+YARDER_MUST_USE int option_parse_retry(void *target, const char *text, char *why, size_t why_bytes);
+YARDER_MUST_USE int option_parse_give_up(
+    void *target, const char *text, char *why, size_t why_bytes);
 YARDER_MUST_USE int option_parse_facilities(
     void *target, const char *text, char *why, size_t why_bytes);
 YARDER_MUST_USE int option_parse_kinds(void *target, const char *text, char *why, size_t why_bytes);

@@ -118,20 +118,6 @@ static void output_losses(
     number(to, "dead", growth(now->dead, before->dead));
 }
 
-static void destination_report(cJSON *to, const struct output_config *config)
-{
-    char shown[YARDER_PATH_BYTES_MAX] = "";
-    const struct yarder_backend *backend = config->kind == OUTPUT_OFFLOAD ? config->backend : NULL;
-    (void)cJSON_AddStringToObject(
-        to, "kind", backend != NULL ? backend->name : output_kind_names[config->kind]);
-    if (backend != NULL && backend->shown != NULL) { /* without its secrets */
-        backend->shown(config->settings, shown, sizeof(shown));
-        (void)cJSON_AddStringToObject(to, "to", shown);
-    } else {
-        (void)cJSON_AddStringToObject(to, "to", config->target);
-    }
-}
-
 static cJSON *output_report(const struct hold *hold, uint32_t index,
     const struct hold_output *before, const struct output *output)
 {
@@ -140,7 +126,8 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     const struct output_config *config = output->config;
     cJSON *report = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(report, "name", config->name);
-    destination_report(report, config);
+    (void)cJSON_AddStringToObject(report, "kind", output_kind_name(config));
+    (void)cJSON_AddStringToObject(report, "to", config->target);
     number(report, "copies", counts->copies);
     number(report, "delivered", counts->delivered);
     output_losses(report, counts, &nothing);

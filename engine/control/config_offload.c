@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Outputs with a backend. The module is loaded for what its table and its checks say; what comes
+ * out is the backend's `self` as configured, which the output's thread will copy.
+ */
+#include "control/config_offload.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/checksum.h"
+
+size_t config_kind_names(const struct config_builder *builder, const struct config_table *table,
+    const char *names[CONFIG_ROWS_MAX])
+{
+    size_t count = 0;
+    for (; count < table->kinds_count; count++) {
+        names[count] = table->kind_names[count];
+    }
+    if (table != &config_output_table) {
+        return count;
+    }
+    for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
+        names[count++] = kind->name;
+    }
+    for (uint32_t i = 0; i < builder->plugins_count; i++) {
+        names[count++] = builder->plugins[i]->name;
+    }
+    YARDER_ASSERT(count <= CONFIG_ROWS_MAX);
+    return count;
+}
+
+const struct yarder_backend *config_backend(
+    const struct config_builder *builder, const char *kind, char why[MODULE_WHY_BYTES])
+{
+    for (uint32_t i = 0; i < builder->plugins_count; i++) {
+        if (strcmp(builder->plugins[i]->name, kind) == 0) {
+            return builder->plugins[i];
+        }
+    }
+    const struct yarder_backend *backend = NULL;
+    const struct module_kind *own = module_kind_find(kind);
+    int r = own != NULL ? module_load(own, &backend, why) : -ENOENT;
+    return r == 0 ? backend : NULL;
+}
+
+static bool name_is_taken(const struct config_builder *builder, const char *name)
+{
+    const char *names[CONFIG_ROWS_MAX];
+    size_t count = config_kind_names(builder, &config_output_table, names);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void config_take_plugin(struct config_builder *builder, const struct setting *setting)
+{
+    char why[MODULE_WHY_BYTES];
+    const char *path = "";
+    const struct yarder_backend *backend = NULL;
+    if (config_unquote(builder->arena, setting->value, &path, why) < 0) {
+        report_error(builder->report, setting->where, "plugin: %s", why);
+    } else if (path == NULL || path[0] == '\0') {
+        report_error(builder->report, setting->where, "plugin: expected PATH of a module");
+    } else if (builder->plugins_count == MODULE_PLUGINS_MAX) {
+        report_error(
+            builder->report, setting->where, "plugin: at most %d can be", MODULE_PLUGINS_MAX);
+    } else if (module_load_file(config_absolute(builder, path), &backend, why) < 0) {
+        report_error(builder->report, setting->where, "plugin: %s", why);
+    } else if (name_is_taken(builder, backend->name)) {
+        report_error(builder->report, setting->where,
+            "plugin: %.256s is of kind %s, which is there already", path, backend->name);
+    } else {
+        builder->plugins[builder->plugins_count++] = backend;
+    }
+}
+
+static void set_own_defaults(
+    struct config_builder *builder, struct config_item *item, struct output_config *output)
+{
+    char why[OPTION_WHY_BYTES];
+    for (const struct yarder_option *row = output->backend->options; row->kind != YARDER_OPTION_END;
+         row++) {
+        if (row->default_text != NULL &&
+            option_set(row, output->settings, row->default_text, builder->arena, why) < 0) {
+            item->broken = true;
+            report_error(builder->report, item->where,
+                "the module of %s is wrong: the default of its option %s: %s",
+                output->backend->name, row->name, why);
+        }
+    }
+}
+
+void config_offload_start(
+    struct config_builder *builder, struct config_item *item, const struct yarder_backend *backend)
+{
+    struct output_config *output = item->target;
+    item->kind = OUTPUT_OFFLOAD;
+    output->kind = OUTPUT_OFFLOAD;
+    output->backend = backend;
+    output->where = item->where;
+    output->named = item->name[0] != '\0';
+    output->settings = arena_take(builder->arena, yarder_max(backend->self_bytes, 1));
+    config_item_defaults(builder, item);
+    if (output->settings == NULL) {
+        item->broken = true; /* the arena's failure ends it all */
+        return;
+    }
+    if (backend->default_format != NULL) {
+        output->format =
+            arena_text(builder->arena, backend->default_format, strlen(backend->default_format));
+    }
+    set_own_defaults(builder, item, output);
+}
+
+static void refuse(struct config_builder *builder, struct config_item *item, const char *why)
+{
+    struct output_config *output = item->target;
+    item->broken = true;
+    report_error(builder->report, item->where, "%s %s: %s", config_item_noun(item),
+        item->uwsgi_kind != NULL ? item->uwsgi_kind : output->backend->name,
+        why[0] != '\0' ? why : "its target is wrong");
+}
+
+void config_offload_target(
+    struct config_builder *builder, struct config_item *item, const char *target)
+{
+    struct output_config *output = item->target;
+    char why[OPTION_WHY_BYTES] = "";
+    char *text = arena_text(builder->arena, target, strlen(target));
+    output->target = arena_text(builder->arena, target, strlen(target));
+    if (output->backend->target(output->settings, text, why, sizeof(why)) < 0) {
+        refuse(builder, item, why);
+    }
+}
+
+void config_offload_uwsgi(struct config_builder *builder, struct config_item *item,
+    const char *name, const char *argument)
+{
+    struct output_config *output = item->target;
+    char why[OPTION_WHY_BYTES] = "";
+    char *text = argument != NULL ? arena_text(builder->arena, argument, strlen(argument)) : NULL;
+    item->uwsgi_kind = name;
+    output->target = arena_text(builder->arena, argument, text != NULL ? strlen(text) : 0);
+    if (output->backend->uwsgi(output->settings, name, text, why, sizeof(why)) < 0) {
+        refuse(builder, item, why);
+    }
+}
+
+/* Options that say how a text is made are nothing to a backend that takes records as they are. */
+static void check_text_options(struct config_builder *builder, const struct config_item *item)
+{
+    static const char *const names[] = {"format", "newlines"};
+    const struct output_config *output = item->target;
+    bool takes_text = (output->backend->flags & YARDER_BACKEND_TEXT) != 0;
+    for (size_t i = 0; i < YARDER_COUNT_OF(names); i++) {
+        if (!takes_text && config_item_gave(item, names[i])) {
+            report_error(builder->report, config_item_where(item, names[i]),
+                "%s is not an option of %s, which takes records as they are", names[i],
+                output->backend->name);
+        }
+    }
+}
+
+static void settle_disk(struct config_builder *builder, struct config_item *item)
+{
+    static const char *const names[] = {"fsync", "direct"};
+    static const struct output_fsync each_second = {OUTPUT_SYNC_INTERVAL, 1000000000};
+    struct output_config *output = item->target;
+    if (output->queue.disk_bytes > 0) {
+        output->fsync = config_item_gave(item, "fsync") ? output->fsync : each_second;
+        return;
+    }
+    for (size_t i = 0; i < YARDER_COUNT_OF(names); i++) {
+        if (config_item_gave(item, names[i])) {
+            report_error(builder->report, config_item_where(item, names[i]),
+                "%s speaks of a queue on disk, and this one is in memory; expected "
+                "queue=disk:SIZE beside it",
+                names[i]);
+        }
+    }
+}
+
+/* What may be shown of its target. */
+static char *shown_target(struct config_builder *builder, const struct output_config *output)
+{
+    enum { SHOWN_BYTES = 256 };
+    char shown[SHOWN_BYTES] = "";
+    output->backend->shown(output->settings, shown, sizeof(shown));
+    shown[sizeof(shown) - 1] = '\0';
+    return arena_text(builder->arena, shown, strlen(shown));
+}
+
+void config_offload_settle(struct config_builder *builder, struct config_item *item)
+{
+    struct output_config *output = item->target;
+    char why[OPTION_WHY_BYTES] = "";
+    if (output->kind != OUTPUT_OFFLOAD) {
+        if (output->queue.disk_bytes > 0) {
+            report_error(builder->report, config_item_where(item, "queue"),
+                "queue=disk:SIZE is for kinds with a backend, not for %s; expected memory:SIZE",
+                config_item_kind(item));
+        }
+        return;
+    }
+    check_text_options(builder, item);
+    settle_disk(builder, item);
+    if (output->dead_letter != NULL) {
+        output->dead_letter = config_absolute(builder, output->dead_letter);
+    }
+    if (output->backend->check != NULL &&
+        output->backend->check(output->settings, why, sizeof(why)) < 0) {
+        refuse(builder, item, why);
+    }
+    output->target =
+        output->backend->shown != NULL ? shown_target(builder, output) : output->target;
+}
+
+/*
+ * A folder's name for a queue on disk: the output's, where it is one as it stands; a made name is
+ * cleaned, and what it was before is told by four bytes at its end.
+ */
+static char *folder_name(struct config_builder *builder, const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    if (config_name_is_good(output->name)) {
+        return output->name;
+    }
+    char *name = arena_format(builder->arena, "%s-%08x", output->name,
+        (unsigned)checksum_crc32c(output->target, strlen(output->target)));
+    for (size_t i = 0; name[i] != '\0'; i++) {
+        const char one[2] = {name[i], '\0'};
+        name[i] =
+            config_name_is_good(one) || name[i] == '-' || (name[i] == '.' && i > 0) ? name[i] : '_';
+    }
+    return name;
+}
+
+void config_offload_place(struct config_builder *builder, struct config_item *item)
+{
+    struct output_config *output = item->target;
+    if (output->kind != OUTPUT_OFFLOAD || output->queue.disk_bytes == 0) {
+        return;
+    }
+    if (item->numbered) {
+        report_error(builder->report, item->where,
+            "the queue on disk needs a name of its own here: expected NAME before %s, for there "
+            "is another output to the same place",
+            output->backend->name);
+        return;
+    }
+    output->spool_dir = arena_format(
+        builder->arena, "%s/spool/%s", builder->config->state_dir, folder_name(builder, item));
+    for (const struct config_item *other = builder->items; other < item; other++) {
+        const struct output_config *before = other->target;
+        if (other->table == item->table && before->spool_dir != NULL &&
+            strcmp(before->spool_dir, output->spool_dir) == 0) {
+            report_error(builder->report, item->where,
+                "its queue on disk would lie where that of %s at %s lies; expected another NAME",
+                other->name, other->where);
+        }
+    }
+}

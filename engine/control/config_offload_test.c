@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: an output with a backend is configured as any other: common options and its own, in lines,
+ * sections and uWSGI's form; what is wrong is one line that names the option and what is allowed;
+ * no secret is ever told. Method: tests/sample.so, a backend with one option of each sort, as a
+ * plugin.
+ */
+#include "control/config_scene.h"
+
+#include <libgen.h>
+#include <unistd.h>
+
+#include "control/config_private.h"
+#include "control/explain.h"
+
+static char plugin[YARDER_PATH_BYTES_MAX];
+
+static int find_plugin(void **state)
+{
+    (void)state;
+    char program[YARDER_PATH_BYTES_MAX / 2];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    assert_true(length > 0);
+    program[length] = '\0';
+    (void)snprintf(plugin, sizeof(plugin), "%s/tests/sample.so", dirname(program));
+    return access(plugin, R_OK);
+}
+
+static void run(struct scene *scene, const char *text)
+{
+    scene_open(scene);
+    scene_argument(scene, "plugin", plugin);
+    scene_read(scene, text);
+    scene_load(scene);
+}
+
+struct bad {
+    const char *text;
+    const char *want;
+};
+
+static void check_bad(const struct bad *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct scene scene;
+        run(&scene, rows[i].text);
+        assert_string_equal(scene.said, rows[i].want);
+        assert_int_equal(scene.result, -EINVAL);
+        scene_close(&scene);
+    }
+}
+
+static void test_line(void **state)
+{
+    (void)state;
+    struct scene scene;
+    run(&scene, "output = sample:/x,y,count=3,retry=1s..2m,size=1K,colour=green,item=a,item=b\n"
+                "output = null\n");
+    assert_string_equal(scene.said, "");
+    assert_int_equal(scene.result, 0);
+    const struct output_config *output = &scene.config->outputs[0];
+    assert_int_equal(output->kind, OUTPUT_OFFLOAD);
+    assert_string_equal(output->backend->name, "sample");
+    assert_string_equal(output->name, "sample:/x,y");
+    assert_string_equal(output->target, "/x,y");
+    assert_true(output->retry.base_ns == 1000000000 && output->retry.limit_ns == 120000000000);
+    assert_true(output->give_up_ns == UINT64_MAX && output->timeout_ns == 10000000000);
+    assert_true(output->queue.memory_bytes == 16 << 20 && output->queue.disk_bytes == 0);
+    assert_int_equal(output->on_full.policy, OUTPUT_FULL_DROP_NEWEST);
+    assert_null(output->spool_dir);
+    cJSON *root = config_to_json(scene.config, NULL);
+    const cJSON *told = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "outputs"), 0);
+    const cJSON *options = cJSON_GetObjectItem(told, "options");
+    assert_string_equal(cJSON_GetObjectItem(told, "type")->valuestring, "sample");
+    assert_int_equal(cJSON_GetObjectItem(options, "count")->valueint, 3);
+    assert_int_equal(cJSON_GetObjectItem(options, "size")->valueint, 1024);
+    assert_string_equal(cJSON_GetObjectItem(options, "colour")->valuestring, "green");
+    assert_string_equal(cJSON_GetObjectItem(options, "wait")->valuestring, "2s");
+    assert_string_equal(cJSON_GetObjectItem(options, "retry")->valuestring, "1s..2m");
+    assert_string_equal(cJSON_GetObjectItem(options, "give-up")->valuestring, "never");
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(options, "item")), 2);
+    cJSON_Delete(root);
+    scene_close(&scene);
+}
+
+static void test_bad(void **state)
+{
+    (void)state;
+    static const struct bad rows[] = {
+        {"output = sample:x\n", "y.conf:1: output sample: expected [USER@]/PATH\n"},
+        {"output = sample:/x,cout=3\n",
+            "y.conf:1: output: unknown option 'cout' of an output; did you mean count?\n"},
+        {"output = sample:/x,count=10\n", "y.conf:1: count: expected 1 to 9, not '10'\n"},
+        {"output = sample:/x,colour=gren\n",
+            "y.conf:1: colour: expected red or green, not 'gren'; did you mean green?\n"},
+        {"output = sample:/x,even=three\n", "y.conf:1: even: expected two or four, not 'three'\n"},
+        {"output = sample:/x,mode=0600\n",
+            "y.conf:1: mode is not an option of sample; it is one of file\n"},
+        {"output = file:/x,retry=1s\n",
+            "y.conf:1: retry is not an option of file; it is one of kinds with a backend\n"},
+        {"output = file:/x,queue=disk:1G\n",
+            "y.conf:1: queue=disk:SIZE is for kinds with a backend, not for file; expected "
+            "memory:SIZE\n"},
+        {"output = sample:/x,queue=disk:100\n",
+            "y.conf:1: queue: expected memory:SIZE or disk:SIZE, of 1M to 1024G, not "
+            "'disk:100'\n"},
+        {"output = sample:/x,retry=2s..1s\n",
+            "y.conf:1: retry: expected TIME or TIME..TIME with units, the shorter first, such as "
+            "100ms..30s, of 1ms to 365d, not '2s..1s'\n"},
+        {"output = sample:/x,give-up=0\n",
+            "y.conf:1: give-up: expected never, or a time with a unit such as 1h, and at most "
+            "365d, not '0'\n"},
+        {"output = sample:/x,timeout=1h\n", "y.conf:1: timeout: expected 100ms to 10m, not '1h'\n"},
+        {"output = sample:/x,fsync=batch\n",
+            "y.conf:1: fsync speaks of a queue on disk, and this one is in memory; expected "
+            "queue=disk:SIZE beside it\n"},
+        {"output = sample:/x,password=word\n",
+            "y.conf:1: output sample: password needs a user: expected USER@/PATH\n"},
+        {"output = sampl:/x\n",
+            "y.conf:1: unknown kind 'sampl' of an output; did you mean sample?\n"},
+        {"[output a]\ntype = sample\n", "y.conf:1: output sample: expected [USER@]/PATH\n"},
+        {"[output a]\ntype = sample\nto = /x\ncount = 3\ncount = 4\n",
+            "y.conf:5: count is given twice, first at y.conf:4\n"},
+        {"logger = samplelog:x\n", "y.conf:1: logger samplelog: expected [USER@]/PATH\n"},
+        {"logger = samplelog\n",
+            "y.conf:1: logger samplelog: expected /PATH[,PREFIX] behind samplelog:\n"},
+        {"[output a]\ntype = sample\nto = /x\nclour = red\n",
+            "y.conf:4: unknown option 'clour' of an output; did you mean colour?\n"},
+    };
+    check_bad(rows, YARDER_COUNT_OF(rows));
+}
+
+static void test_not_built(void **state)
+{
+    (void)state;
+    static const struct bad rows[] = {
+        {"output = redis:x,whatever=3\n",
+            "y.conf:1: this yarder was built without redis (libhiredis-dev)\n"},
+        {"logger = redislog:x\n",
+            "y.conf:1: logger: this yarder was built without redis (libhiredis-dev)\n"},
+        {"[output a]\ntype = pipe\nto = x\n", "y.conf:1: this yarder was built without pipe\n"},
+    };
+    assert_int_equal(setenv("YARDER_BACKENDS", "/nowhere", 1), 0);
+    check_bad(rows, YARDER_COUNT_OF(rows));
+    assert_int_equal(unsetenv("YARDER_BACKENDS"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_line),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_not_built),
+    };
+    return cmocka_run_group_tests(tests, find_plugin, NULL);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/module.h"
+
+#include <ctype.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "control/installed.h"
+#include "outputs/output.h"
+
+static int refuse(char *why, int error, const char *format, ...) YARDER_PRINTF(3, 4);
+
+static int refuse(char *why, int error, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    (void)vsnprintf(why, MODULE_WHY_BYTES, format, list);
+    va_end(list);
+    return error;
+}
+
+/* Who may write our own program may run anything as us already. */
+static bool is_ours(uid_t owner)
+{
+    struct stat program;
+    return owner == 0 || owner == geteuid() ||
+           (stat("/proc/self/exe", &program) == 0 && owner == program.st_uid);
+}
+
+/* For root: nobody else may write the file, or put another in its place. */
+static int check_writers(const char *path, char *why)
+{
+    char at[PATH_MAX];
+    if (geteuid() != 0) {
+        return 0;
+    }
+    if (realpath(path, at) == NULL) {
+        return refuse(why, -ENOEXEC, "%.256s: %s", path, strerror(errno));
+    }
+    for (unsigned depth = 0; at[0] != '\0'; depth++) {
+        struct stat facts;
+        if (stat(at, &facts) < 0) {
+            return refuse(why, -ENOEXEC, "%.256s: %s", at, strerror(errno));
+        }
+        bool sticky = depth > 1 && (facts.st_mode & S_ISVTX) != 0;
+        mode_t others = depth > 1 ? S_IWOTH : S_IWGRP | S_IWOTH;
+        if (!is_ours(facts.st_uid) || ((facts.st_mode & others) != 0 && !sticky)) {
+            return refuse(why, -ENOEXEC,
+                "%.256s can be written by others, and we are root: nothing is loaded from there",
+                at);
+        }
+        char *slash = strrchr(at, '/');
+        slash[0] = '\0';
+    }
+    return 0;
+}
+
+static bool is_common(const char *name)
+{
+    for (const struct output_option *row = output_options; row->option.kind != YARDER_OPTION_END;
+         row++) {
+        if (strcmp(row->option.name, name) == 0) {
+            return true;
+        }
+    }
+    return strcmp(name, "type") == 0 || strcmp(name, "to") == 0;
+}
+
+static bool is_word(const char *name)
+{
+    size_t length = 0;
+    while (islower((unsigned char)name[length]) || isdigit((unsigned char)name[length]) ||
+           name[length] == '-' || name[length] == '_') {
+        length++;
+    }
+    return length > 0 && name[length] == '\0' && length < YARDER_NAME_BYTES_MAX / 2;
+}
+
+static bool row_is_sound(const struct yarder_option *row, size_t self_bytes)
+{
+    return row->name != NULL && is_word(row->name) && row->kind > YARDER_OPTION_END &&
+           row->kind <= YARDER_OPTION_SPECIAL && row->offset < self_bytes && row->help != NULL &&
+           row->argument != NULL && (row->kind != YARDER_OPTION_CHOICE || row->choices != NULL) &&
+           (row->kind != YARDER_OPTION_SPECIAL || row->parse != NULL);
+}
+
+/* A table is somebody else's: what makes no sense in it is said, not stumbled over. */
+static int check_options(const struct yarder_backend *backend, char *why)
+{
+    const struct yarder_option *row = backend->options;
+    for (size_t i = 0; row->kind != YARDER_OPTION_END; i++, row++) {
+        if (i == MODULE_OPTIONS_MAX) {
+            return refuse(why, -ENOEXEC, "its table has over %d options, or no end", (int)i);
+        }
+        if (!row_is_sound(row, backend->self_bytes)) {
+            return refuse(why, -ENOEXEC, "row %zu of its options makes no sense", i);
+        }
+        if (is_common(row->name)) {
+            return refuse(why, -ENOEXEC,
+                "its option %.32s has the name of an option that all outputs have", row->name);
+        }
+    }
+    return 0;
+}
+
+static int check_backend(const struct yarder_backend *backend, char *why)
+{
+    if (backend->abi != YARDER_BACKEND_ABI || backend->struct_bytes != sizeof(*backend)) {
+        return refuse(why, -ENOEXEC,
+            "it was built for another yarder (interface %u, %u bytes; expected %u, %zu)",
+            backend->abi, backend->struct_bytes, YARDER_BACKEND_ABI, sizeof(*backend));
+    }
+    if (backend->name == NULL || !is_word(backend->name) || backend->help == NULL ||
+        backend->options == NULL || backend->target == NULL || backend->open == NULL ||
+        backend->submit == NULL || backend->close == NULL || backend->means > YARDER_MEANS_SENT) {
+        return refuse(why, -ENOEXEC, "its struct yarder_backend is incomplete");
+    }
+    return check_options(backend, why);
+}
+
+int module_load_file(
+    const char *path, const struct yarder_backend **out, char why[MODULE_WHY_BYTES])
+{
+    if (access(path, R_OK) < 0) {
+        return refuse(why, -ENOENT, "%.256s: %s", path, strerror(errno));
+    }
+    int r = check_writers(path, why);
+    if (r < 0) {
+        return r;
+    }
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        const char *error = dlerror();
+        return refuse(why, -ENOEXEC, "%.400s", error != NULL ? error : "no reason given");
+    }
+    const struct yarder_backend *backend = dlsym(library, "yarder_backend");
+    if (backend == NULL) {
+        return refuse(why, -ENOEXEC, "%.256s: it exports no yarder_backend", path);
+    }
+    r = check_backend(backend, why);
+    *out = r == 0 ? backend : *out;
+    return r;
+}
+
+/* Where a module of our own lies, or NULL. */
+static const char *find(struct arena *arena, const char *name)
+{
+    const char *folder = secure_getenv("YARDER_BACKENDS");
+    if (folder != NULL && folder[0] != '\0') {
+        const char *path = arena_format(arena, "%s/%s.so", folder, name);
+        return access(path, R_OK) == 0 ? path : NULL;
+    }
+    const char *file = arena_format(arena, "backends/%s.so", name);
+    return installed_find(arena, file, file);
+}
+
+int module_load(
+    const struct module_kind *kind, const struct yarder_backend **out, char why[MODULE_WHY_BYTES])
+{
+    struct arena arena;
+    char reason[MODULE_WHY_BYTES] = "";
+    const struct yarder_backend *backend = NULL;
+    arena_init(&arena, 16 << 10);
+    const char *path = find(&arena, kind->name);
+    int r = path != NULL ? module_load_file(path, &backend, reason) : -ENOENT;
+    arena_deinit(&arena);
+    if (path == NULL) {
+        return refuse(why, r, "this yarder was built without %s%s%s%s", kind->name,
+            kind->build != NULL ? " (" : "", kind->build != NULL ? kind->build : "",
+            kind->build != NULL ? ")" : "");
+    }
+    if (r == 0 && strcmp(backend->name, kind->name) != 0) {
+        r = refuse(reason, -ENOEXEC, "the module says that it is %.32s", backend->name);
+    }
+    if (r < 0) {
+        bool library = kind->runtime != NULL && strstr(reason, "cannot open shared object") != NULL;
+        return refuse(why, r, "output kind %s: cannot be loaded: %.400s%s%s", kind->name, reason,
+            library ? ": install " : "", library ? kind->runtime : "");
+    }
+    *out = backend;
+    return 0;
+}
