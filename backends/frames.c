@@ -193,9 +193,9 @@ static int send_datagrams(struct frames *frames, struct yarder_host *host,
     return 0;
 }
 
-int frames_send(struct frames *frames, struct yarder_host *host, bool datagrams,
-    struct yarder_batch *batch, uint64_t deadline_ns)
+int frames_send(struct frames *frames, struct yarder_host *host, struct yarder_batch *batch,
+    uint64_t deadline_ns)
 {
-    return datagrams ? send_datagrams(frames, host, batch, deadline_ns)
-                     : send_stream(frames, batch, deadline_ns);
+    return link_sends_datagrams(frames->link) ? send_datagrams(frames, host, batch, deadline_ns)
+                                              : send_stream(frames, batch, deadline_ns);
 }

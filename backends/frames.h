@@ -50,7 +50,7 @@ char *frames_take(struct frames *frames, size_t bytes);
 /* What was written there is a frame of the item. */
 void frames_add(struct frames *frames, size_t bytes, uint32_t item, bool last);
 /* Sends them, each as a datagram or all as a stream. 0 or -errno, told; items have results. */
-int frames_send(struct frames *frames, struct yarder_host *host, bool datagrams,
-    struct yarder_batch *batch, uint64_t deadline_ns);
+int frames_send(struct frames *frames, struct yarder_host *host, struct yarder_batch *batch,
+    uint64_t deadline_ns);
 
 #endif

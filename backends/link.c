@@ -62,7 +62,8 @@ int link_open(struct link **out, struct yarder_host *host, const struct link_add
     if (link == NULL) {
         return host->fail(host, -ENOMEM, "no memory for a connection");
     }
-    *link = (struct link){.host = host, .address = address, .tls = tls, .fd = -1};
+    *link = (struct link){
+        .host = host, .address = address, .tls = tls, .kind = address->kind, .fd = -1};
     (void)link_show(address, link->shown, sizeof(link->shown));
     int r = address->kind == LINK_TLS ? link_tls_open(link) : 0;
     if (r < 0) {
@@ -111,6 +112,11 @@ bool link_is_connected(const struct link *link)
 int link_fd(const struct link *link)
 {
     return link->fd;
+}
+
+bool link_sends_datagrams(const struct link *link)
+{
+    return link->kind == LINK_UDP || link->kind == LINK_UNIX_DATAGRAM;
 }
 
 void link_set_multicast(struct link *link, const struct link_multicast *multicast)
@@ -180,7 +186,7 @@ static int finish_connect(struct link *link, const struct link_place *to, uint64
 
 static int connect_to(struct link *link, const struct link_place *to, uint64_t deadline_ns)
 {
-    int type = link_is_datagram(link->address) ? SOCK_DGRAM : SOCK_STREAM;
+    int type = link_sends_datagrams(link) ? SOCK_DGRAM : SOCK_STREAM;
     int family = ((const struct sockaddr *)&to->at)->sa_family;
     link->fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (link->fd < 0) {
@@ -234,6 +240,10 @@ static int connect_path(struct link *link, uint64_t deadline_ns)
     struct link_place to = {.bytes = bytes};
     memcpy(&to.at, &at, sizeof(at));
     int r = connect_to(link, &to, deadline_ns);
+    if (r == -EPROTOTYPE && link->address->either) {
+        link->kind = link->kind == LINK_UNIX_STREAM ? LINK_UNIX_DATAGRAM : LINK_UNIX_STREAM;
+        r = connect_to(link, &to, deadline_ns);
+    }
     return r < 0 && r != -ECANCELED ? tell_connect(link, r, NULL) : r;
 }
 
@@ -258,7 +268,7 @@ static int connect_host(struct link *link, uint64_t deadline_ns)
         uint64_t now_ns = link_now_ns();
         uint64_t left_ns = now_ns < deadline_ns ? deadline_ns - now_ns : 0;
         r = link_connect_place(link, i, now_ns + left_ns / (link->places_count - i));
-        if (r == 0 && link->address->kind == LINK_TLS) {
+        if (r == 0 && link->kind == LINK_TLS) {
             r = link_tls_start(link, deadline_ns);
             if (r < 0) {
                 link_drop(link);
@@ -274,7 +284,7 @@ static int connect_host(struct link *link, uint64_t deadline_ns)
 int link_connect(struct link *link, uint64_t deadline_ns)
 {
     bool by_name = link->address->host != NULL;
-    if (link->fd >= 0 && by_name && link->address->kind == LINK_UDP && link_has_moved(link)) {
+    if (link->fd >= 0 && by_name && link->kind == LINK_UDP && link_has_moved(link)) {
         return link_connect_place(link, 0, deadline_ns);
     }
     if (link->fd >= 0) {

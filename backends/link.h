@@ -28,12 +28,9 @@ struct link_address {
     enum link_kind kind;
     char *host; /* name, IPv4 or IPv6 (without its brackets); NULL: a path */
     char *port;
-    char *path; /* "@name": abstract */
+    char *path;  /* "@name": abstract */
+    bool either; /* of a path: the other of its two kinds will do, if that is what listens */
 };
-static inline bool link_is_datagram(const struct link_address *address)
-{
-    return address->kind == LINK_UDP || address->kind == LINK_UNIX_DATAGRAM;
-}
 
 enum link_verify { LINK_VERIFY_NAME, LINK_VERIFY_CHAIN, LINK_VERIFY_NONE };
 
@@ -94,6 +91,8 @@ int link_connect(struct link *link, uint64_t deadline_ns); /* 0, also when it is
 bool link_is_connected(const struct link *link);
 void link_drop(struct link *link); /* closes the connection */
 int link_fd(const struct link *link);
+/* Whether each send is a datagram; of an address with `either` known once it is connected. */
+bool link_sends_datagrams(const struct link *link);
 
 /*
  * All of it, in order (a datagram: as one; 64 parts at most). 0, or -errno, and *sent says how much

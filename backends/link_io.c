@@ -54,7 +54,7 @@ static ssize_t send_some(
     struct iovec rest[PARTS_MAX];
     size_t count = rest_of(parts, parts_count, skip, rest, PARTS_MAX);
     *events = POLLOUT;
-    if (link->address->kind != LINK_TLS) {
+    if (link->kind != LINK_TLS) {
         const struct msghdr message = {.msg_iov = rest, .msg_iovlen = count};
         ssize_t r = sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         return r < 0 ? -errno : r;
@@ -103,10 +103,10 @@ static int send_stream(struct link *link, const struct iovec *parts, int parts_c
             *sent += (size_t)n;
             continue;
         }
-        bool told = link->address->kind == LINK_TLS && n != -EAGAIN;
+        bool told = link->kind == LINK_TLS && n != -EAGAIN;
         int r = told ? (int)n : recover(link, (int)n, events, deadline_ns);
         if (r < 0) {
-            if (link->address->kind == LINK_TLS) {
+            if (link->kind == LINK_TLS) {
                 link_drop(link); /* its record is half on the way, and only whole ones count */
             }
             return r;
@@ -146,7 +146,7 @@ int link_send_many(struct link *link, const struct iovec *datagrams, size_t coun
             continue;
         }
         int error = n < 0 ? -errno : -EAGAIN;
-        bool refused = error == -ECONNREFUSED && link->address->kind == LINK_UDP;
+        bool refused = error == -ECONNREFUSED && link->kind == LINK_UDP;
         int r = refused ? answer_refusal(link, deadline_ns)
                         : recover(link, error, POLLOUT, deadline_ns);
         if (r < 0) {
@@ -166,7 +166,7 @@ static int send_datagram(
     const struct msghdr message = {.msg_iov = readable(parts), .msg_iovlen = (size_t)parts_count};
     while (sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
         int error = -errno;
-        bool refused = error == -ECONNREFUSED && link->address->kind == LINK_UDP;
+        bool refused = error == -ECONNREFUSED && link->kind == LINK_UDP;
         int r = refused ? answer_refusal(link, deadline_ns)
                         : recover(link, error, POLLOUT, deadline_ns);
         if (r < 0) {
@@ -183,7 +183,7 @@ int link_send(struct link *link, const struct iovec *parts, int parts_count, uin
     if (link->fd < 0) {
         return -ENOTCONN;
     }
-    if (!link_is_datagram(link->address)) {
+    if (!link_sends_datagrams(link)) {
         return send_stream(link, parts, parts_count, deadline_ns, sent);
     }
     int r = send_datagram(link, parts, parts_count, deadline_ns);
@@ -194,7 +194,7 @@ int link_send(struct link *link, const struct iovec *parts, int parts_count, uin
 static ssize_t receive_some(struct link *link, void *at, size_t room, bool peek, short *events)
 {
     *events = POLLIN;
-    if (link->address->kind == LINK_TLS) {
+    if (link->kind == LINK_TLS) {
         return link_tls_receive(link, at, room, peek, events);
     }
     ssize_t n = recv(link->fd, at, room, MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
@@ -218,7 +218,7 @@ ssize_t link_receive(struct link *link, void *at, size_t room, uint64_t deadline
                 return -EAGAIN;
             }
         } else if (n != -EINTR) {
-            bool told = link->address->kind == LINK_TLS;
+            bool told = link->kind == LINK_TLS;
             link_drop(link);
             return told ? n : link_broken(link, "receive", (int)n);
         }
@@ -230,7 +230,7 @@ ssize_t link_receive(struct link *link, void *at, size_t room, uint64_t deadline
 
 bool link_is_dead(struct link *link)
 {
-    if (link->fd < 0 || link_is_datagram(link->address)) {
+    if (link->fd < 0 || link_sends_datagrams(link)) {
         return link->fd < 0;
     }
     char byte;
@@ -243,7 +243,7 @@ bool link_is_dead(struct link *link)
         (void)link->host->fail(
             link->host, -EPIPE, "%s: the peer has closed the connection", link->shown);
         link_drop(link);
-    } else if (link->address->kind == LINK_TLS) {
+    } else if (link->kind == LINK_TLS) {
         link_drop(link);
     } else {
         (void)link_broken(link, "receive", (int)n);

@@ -22,6 +22,7 @@ struct link {
     const struct link_address *address;
     const struct link_tls *tls;
     const struct link_multicast *multicast; /* NULL: as the system has it */
+    enum link_kind kind;                    /* of the address, or the other of its two */
     struct link_secure *secure;
     struct link_lookup *lookup; /* under way; NULL: none */
     uint64_t resolved_ns;

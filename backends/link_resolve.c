@@ -102,7 +102,7 @@ static struct link_lookup *make_lookup(const struct link *link)
         return NULL;
     }
     atomic_init(&lookup->owners, 1);
-    lookup->wanted.ai_socktype = link->address->kind == LINK_UDP ? SOCK_DGRAM : SOCK_STREAM;
+    lookup->wanted.ai_socktype = link->kind == LINK_UDP ? SOCK_DGRAM : SOCK_STREAM;
     lookup->wanted.ai_flags = AI_NUMERICSERV;
     lookup->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     lookup->host = strdup(link->address->host);

@@ -85,7 +85,8 @@ static int check(void *self_, char *why, size_t why_bytes)
         return -EINVAL;
     }
     if (self->framing == FRAMING_AUTO) {
-        self->framing = link_is_datagram(&self->address) ? FRAMING_NONE : FRAMING_LF;
+        bool datagrams = self->address.kind == LINK_UDP || self->address.kind == LINK_UNIX_DATAGRAM;
+        self->framing = datagrams ? FRAMING_NONE : FRAMING_LF;
     }
     return link_check_tls(&self->address, &self->tls, why, why_bytes);
 }
@@ -152,9 +153,7 @@ static int submit(void *self_, struct yarder_batch *batch, uint64_t deadline_ns)
             r = add(self, &batch->items[i], i);
         }
     }
-    return r < 0 ? r
-                 : frames_send(&self->frames, self->host, link_is_datagram(&self->address), batch,
-                       deadline_ns);
+    return r < 0 ? r : frames_send(&self->frames, self->host, batch, deadline_ns);
 }
 
 __attribute__((visibility("default"))) extern const struct yarder_backend yarder_backend;
