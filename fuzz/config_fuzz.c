@@ -28,7 +28,7 @@ static void check_router(const struct daemon_config *config)
     router_close(router);
 }
 
-static void check_config(const struct settings *settings, const struct settings *unpacked)
+static void check_config(struct settings *settings, struct settings *unpacked)
 {
     static struct config_report first;
     static struct config_report second;

@@ -273,7 +273,7 @@ static void owner_drop(struct config_owner **owner)
     }
 }
 
-int config_load_within(struct daemon_config **out, const struct settings *settings,
+int config_load_within(struct daemon_config **out, struct settings *settings,
     struct config_report *report, size_t budget_bytes)
 {
     uint32_t errors_before = report->counts[REPORT_ERROR];
@@ -314,8 +314,7 @@ int config_load_within(struct daemon_config **out, const struct settings *settin
     return 0;
 }
 
-int config_load(
-    struct daemon_config **out, const struct settings *settings, struct config_report *report)
+int config_load(struct daemon_config **out, struct settings *settings, struct config_report *report)
 {
     return config_load_within(out, settings, report, SETTINGS_BUDGET_BYTES);
 }

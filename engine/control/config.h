@@ -16,14 +16,16 @@
 #include "worker/config.h"
 
 /*
- * Builds the configuration. Pure: it looks at nothing but the settings, so supervisor and worker
- * come to the same. 0, and *out is the caller's until config_close; -EINVAL: see the report (which
- * may hold warnings also when it is 0); -ENOMEM.
+ * Builds the configuration. It looks at the settings alone, so supervisor and worker come to the
+ * same, save that modules are loaded, and that a secret's file is read, or its variable looked at,
+ * by who comes first: what it holds is kept in the settings and travels with them. 0, and *out is
+ * the caller's until config_close; -EINVAL: see the report (which may hold warnings also when it is
+ * 0); -ENOMEM.
  */
 YARDER_MUST_USE int config_load(
-    struct daemon_config **out, const struct settings *settings, struct config_report *report);
+    struct daemon_config **out, struct settings *settings, struct config_report *report);
 /* The same with so much memory for the configuration's texts, for tests; else it is the most. */
-YARDER_MUST_USE int config_load_within(struct daemon_config **out, const struct settings *settings,
+YARDER_MUST_USE int config_load_within(struct daemon_config **out, struct settings *settings,
     struct config_report *report, size_t budget_bytes);
 void config_close(struct daemon_config *config);
 

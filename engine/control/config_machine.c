@@ -90,6 +90,39 @@ static void check_file(const struct machine_check *check, const struct output_co
     }
 }
 
+/* A file that holds a secret is its owner's alone. */
+static void check_secrets(struct machine_check *check, const struct settings *settings)
+{
+    static const char of_file[] = "file:";
+    for (uint32_t i = 0; i < settings->secrets_count; i++) {
+        const struct settings_secret *secret = &settings->secrets[i];
+        const char *path = secret->reference + sizeof(of_file) - 1;
+        struct stat status;
+        if (strncmp(secret->reference, of_file, sizeof(of_file) - 1) == 0 &&
+            stat(path, &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)) != 0) {
+            report_warning(check->report, secret->where,
+                "%.512s holds a secret, and everybody may %s it (mode %04o)", path,
+                (status.st_mode & S_IWOTH) != 0 ? "write" : "read",
+                (unsigned)(status.st_mode & 07777));
+        }
+    }
+}
+
+static void check_dead_letter(const struct machine_check *check, const struct output_config *output)
+{
+    struct stat status;
+    char folder[YARDER_PATH_BYTES_MAX];
+    if (output->dead_letter == NULL) {
+        return;
+    }
+    (void)snprintf(folder, sizeof(folder), "%s", output->dead_letter);
+    cut_name(folder);
+    if (stat(folder, &status) < 0 || !S_ISDIR(status.st_mode)) {
+        report_warning(check->report, check->where,
+            "dead-letter: %.512s is no folder: refused records will be counted only", folder);
+    }
+}
+
 static void check_cpus(const struct machine_check *check, const cpu_set_t *wanted)
 {
     char texts[2][PROCESSORS_TEXT_BYTES];
@@ -157,7 +190,9 @@ int config_check_machine(const struct daemon_config *config, const struct settin
         if (output->kind == OUTPUT_FILE) {
             check_file(&check, output);
         }
+        check_dead_letter(&check, output);
     }
+    check_secrets(&check, settings);
     report_sort(report);
     return report->counts[REPORT_ERROR] > errors_before ? -EINVAL : 0;
 }

@@ -260,7 +260,10 @@ void config_item_apply(struct config_builder *builder, struct config_item *item,
         value = arena_format(builder->arena, "%s=%s", key + strlen("field."), value);
     }
     void *target = row.own ? ((struct output_config *)item->target)->settings : item->target;
-    if (option_set(option, target, value, builder->arena, why) < 0) {
+    int r = option->kind == YARDER_OPTION_SECRET
+                ? config_set_secret(builder, option, target, where, value, why)
+                : option_set(option, target, value, builder->arena, why);
+    if (r < 0) {
         report_error(
             builder->report, where, "%s: %s", key, option_refusal(option, why, value, refusal));
     } else if (!row.own) {

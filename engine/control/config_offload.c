@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/checksum.h"
-
 size_t config_kind_names(const struct config_builder *builder, const struct config_table *table,
     const char *names[CONFIG_ROWS_MAX])
 {
@@ -184,6 +182,21 @@ static void settle_disk(struct config_builder *builder, struct config_item *item
     }
 }
 
+static void settle_dead_letter(struct config_builder *builder, const struct config_item *item)
+{
+    struct output_config *output = item->target;
+    if (output->dead_letter == NULL) {
+        return;
+    }
+    output->dead_letter = config_absolute(builder, output->dead_letter);
+    size_t length = strlen(output->dead_letter);
+    if (length >= YARDER_PATH_BYTES_MAX || output->dead_letter[length - 1] == '/') {
+        report_error(builder->report, config_item_where(item, "dead-letter"),
+            "dead-letter: expected PATH of a file, of at most %d bytes, not '%.128s'",
+            YARDER_PATH_BYTES_MAX - 1, output->dead_letter);
+    }
+}
+
 /* What may be shown of its target. */
 static char *shown_target(struct config_builder *builder, const struct output_config *output)
 {
@@ -208,9 +221,7 @@ void config_offload_settle(struct config_builder *builder, struct config_item *i
     }
     check_text_options(builder, item);
     settle_disk(builder, item);
-    if (output->dead_letter != NULL) {
-        output->dead_letter = config_absolute(builder, output->dead_letter);
-    }
+    settle_dead_letter(builder, item);
     if (output->backend->check != NULL &&
         output->backend->check(output->settings, why, sizeof(why)) < 0) {
         refuse(builder, item, why);
@@ -219,48 +230,13 @@ void config_offload_settle(struct config_builder *builder, struct config_item *i
         output->backend->shown != NULL ? shown_target(builder, output) : output->target;
 }
 
-/*
- * A folder's name for a queue on disk: the output's, where it is one as it stands; a made name is
- * cleaned, and what it was before is told by four bytes at its end.
- */
-static char *folder_name(struct config_builder *builder, const struct config_item *item)
-{
-    const struct output_config *output = item->target;
-    if (config_name_is_good(output->name)) {
-        return output->name;
-    }
-    char *name = arena_format(builder->arena, "%s-%08x", output->name,
-        (unsigned)checksum_crc32c(output->target, strlen(output->target)));
-    for (size_t i = 0; name[i] != '\0'; i++) {
-        const char one[2] = {name[i], '\0'};
-        name[i] =
-            config_name_is_good(one) || name[i] == '-' || (name[i] == '.' && i > 0) ? name[i] : '_';
-    }
-    return name;
-}
-
 void config_offload_place(struct config_builder *builder, struct config_item *item)
 {
-    struct output_config *output = item->target;
-    if (output->kind != OUTPUT_OFFLOAD || output->queue.disk_bytes == 0) {
-        return;
-    }
-    if (item->numbered) {
+    const struct output_config *output = item->target;
+    if (output->kind == OUTPUT_OFFLOAD && output->queue.disk_bytes > 0 && item->numbered) {
         report_error(builder->report, item->where,
-            "the queue on disk needs a name of its own here: expected NAME before %s, for there "
-            "is another output to the same place",
+            "its queue on disk is found again by its name: expected NAME before %s, for there is "
+            "another output without one to the same place",
             output->backend->name);
-        return;
-    }
-    output->spool_dir = arena_format(
-        builder->arena, "%s/spool/%s", builder->config->state_dir, folder_name(builder, item));
-    for (const struct config_item *other = builder->items; other < item; other++) {
-        const struct output_config *before = other->target;
-        if (other->table == item->table && before->spool_dir != NULL &&
-            strcmp(before->spool_dir, output->spool_dir) == 0) {
-            report_error(builder->report, item->where,
-                "its queue on disk would lie where that of %s at %s lies; expected another NAME",
-                other->name, other->where);
-        }
     }
 }

@@ -8,6 +8,7 @@
 #include "control/config_scene.h"
 
 #include <libgen.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/config_private.h"
@@ -67,7 +68,6 @@ static void test_line(void **state)
     assert_true(output->give_up_ns == UINT64_MAX && output->timeout_ns == 10000000000);
     assert_true(output->queue.memory_bytes == 16 << 20 && output->queue.disk_bytes == 0);
     assert_int_equal(output->on_full.policy, OUTPUT_FULL_DROP_NEWEST);
-    assert_null(output->spool_dir);
     cJSON *root = config_to_json(scene.config, NULL);
     const cJSON *told = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "outputs"), 0);
     const cJSON *options = cJSON_GetObjectItem(told, "options");
@@ -114,6 +114,16 @@ static void test_bad(void **state)
         {"output = sample:/x,fsync=batch\n",
             "y.conf:1: fsync speaks of a queue on disk, and this one is in memory; expected "
             "queue=disk:SIZE beside it\n"},
+        {"output = sample:/x,queue=disk:1M\noutput = sample:/x,queue=disk:1M\n",
+            "y.conf:2: its queue on disk is found again by its name: expected NAME before sample, "
+            "for there is another output without one to the same place\n"},
+        {"output = sample:u@/x,password=env:SAMPLE_NOWHERE\n",
+            "y.conf:1: password: expected an environment variable that is set\n"},
+        {"output = sample:u@/x,password=file:/nowhere\n",
+            "y.conf:1: password: expected a readable file with a line in it: /nowhere: No such "
+            "file or directory\n"},
+        {"output = sample:/x,dead-letter=/x/\n",
+            "y.conf:1: dead-letter: expected PATH of a file, of at most 1023 bytes, not '/x/'\n"},
         {"output = sample:/x,password=word\n",
             "y.conf:1: output sample: password needs a user: expected USER@/PATH\n"},
         {"output = sampl:/x\n",
@@ -128,6 +138,68 @@ static void test_bad(void **state)
             "y.conf:4: unknown option 'clour' of an output; did you mean colour?\n"},
     };
     check_bad(rows, YARDER_COUNT_OF(rows));
+}
+
+/* What supervisor and worker do: the worker finds the secrets in what it is given. */
+static void test_secrets(void **state)
+{
+    (void)state;
+    static const char text[] = "output = a sample:u@/x,password=file:secret\n"
+                               "output = b sample:u@/x,password=env:SAMPLE_SECRET\n"
+                               "output = c sample:u@/x,password=in line\n";
+    static const char *const want[] = {"hush hush", "very quiet", "in line"};
+    char folder[] = "/tmp/yarder-secret-XXXXXX";
+    char path[128];
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/secret", folder);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs("hush hush\nsecond line\n", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(setenv("SAMPLE_SECRET", "very quiet", 1), 0);
+
+    struct scene scene;
+    scene_open(&scene);
+    scene.settings->place.working_dir = folder;
+    scene_argument(&scene, "plugin", plugin);
+    scene_read(&scene, text);
+    scene_load(&scene);
+    assert_string_equal(scene.said, "");
+    assert_int_equal(config_check_machine(scene.config, scene.settings, &scene.report), 0);
+    scene_print(&scene);
+    assert_non_null(strstr(scene.said, "/secret holds a secret, and everybody may read it (mode "
+                                       "0644)\n"));
+    void *packed = NULL;
+    size_t packed_count = 0;
+    assert_int_equal(settings_pack(scene.settings, &packed, &packed_count), 0);
+
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+    assert_int_equal(unsetenv("SAMPLE_SECRET"), 0);
+    struct settings *settings = NULL;
+    struct daemon_config *config = NULL;
+    assert_int_equal(settings_unpack(&settings, packed, packed_count), 0);
+    assert_int_equal(config_load(&config, settings, &scene.report), 0);
+    cJSON *root = config_to_json(config, NULL);
+    char *told = cJSON_PrintUnformatted(root);
+    for (size_t i = 0; i < YARDER_COUNT_OF(want); i++) {
+        const struct yarder_option *row = config->outputs[i].backend->options;
+        while (strcmp(row->name, "password") != 0) {
+            row++;
+        }
+        char *const *field = (char **)(void *)((char *)config->outputs[i].settings + row->offset);
+        assert_string_equal(*field, want[i]);
+        assert_null(strstr(told, want[i]));
+        assert_string_equal(config->outputs[i].target, "/x");
+    }
+    assert_non_null(strstr(told, "\"password\":\"***\""));
+    cJSON_free(told);
+    cJSON_Delete(root);
+    config_close(config);
+    settings_close(settings);
+    free(packed);
+    scene_close(&scene);
 }
 
 static void test_not_built(void **state)
@@ -150,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_line),
         cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_not_built),
     };
     return cmocka_run_group_tests(tests, find_plugin, NULL);

@@ -40,7 +40,7 @@ struct config_item {
 struct config_builder {
     struct daemon_config *config;
     struct arena *arena;
-    const struct settings *settings;
+    struct settings *settings;      /* changed by secrets alone */
     const struct setting **ordered; /* files first, then the command line, which wins */
     uint32_t settings_count;
     struct config_report *report;
@@ -115,6 +115,11 @@ void config_settle_outputs(struct config_builder *builder);
 void config_place_outputs(struct config_builder *builder); /* once all have names */
 /* `path`, or where it starts from the working directory of whoever read the settings. */
 char *config_absolute(struct config_builder *builder, const char *path);
+
+/* config_secret.c: option_set for a secret. */
+YARDER_MUST_USE int config_set_secret(struct config_builder *builder,
+    const struct yarder_option *option, void *target, const char *where, const char *value,
+    char why[OPTION_WHY_BYTES]);
 
 /* config_offload.c: loads a module, whose kind is known from then on. */
 void config_take_plugin(struct config_builder *builder, const struct setting *setting);

@@ -82,7 +82,7 @@ const char *option_refusal(const struct yarder_option *option, const char *why, 
 {
     struct words words;
     char room[WORD_BYTES];
-    if (text == NULL) {
+    if (text == NULL || option->kind == YARDER_OPTION_SECRET) {
         (void)snprintf(at, OPTION_REFUSAL_BYTES, "%s", why);
         return at;
     }

@@ -8,8 +8,6 @@
 #include "base/text.h"
 #include "outputs/output_private.h"
 
-enum { SECRET_BYTES_MAX = 1024 };
-
 static int refuse(char *why, const char *expected)
 {
     (void)snprintf(why, OPTION_WHY_BYTES, "expected %s", expected);
@@ -151,42 +149,57 @@ static int set_special(const struct yarder_option *option, void *field, const ch
 }
 
 /* The first line of a file. */
-static int read_secret(const char *path, char *at, size_t room, char *why)
+static int read_secret(const char *path, char at[OPTION_SECRET_BYTES], char *why)
 {
     YARDER_OWN_FILE FILE *file = fopen(path, "re");
-    if (file == NULL || fgets(at, (int)room, file) == NULL) {
+    if (file == NULL || fgets(at, OPTION_SECRET_BYTES, file) == NULL) {
         (void)snprintf(why, OPTION_WHY_BYTES,
             "expected a readable file with a line in it: %.128s: %s", path,
-            file == NULL ? strerror(errno) : "it is empty");
+            file == NULL || ferror(file) != 0 ? strerror(errno) : "it is empty");
         return -EINVAL;
     }
-    at[strcspn(at, "\r\n")] = '\0';
+    size_t length = strcspn(at, "\r\n");
+    if (at[length] == '\0' && length == OPTION_SECRET_BYTES - 1) {
+        (void)snprintf(why, OPTION_WHY_BYTES, "expected a line of less than %d bytes in %.128s",
+            OPTION_SECRET_BYTES, path);
+        return -EINVAL;
+    }
+    at[length] = '\0';
     return 0;
+}
+
+int option_secret(const char *text, char at[OPTION_SECRET_BYTES], char why[OPTION_WHY_BYTES])
+{
+    bool of_file = strncmp(text, "file:", 5) == 0;
+    const char *value = strncmp(text, "env:", 4) == 0 ? getenv(text + 4) : text;
+    int r = of_file ? read_secret(text + 5, at, why) : 0;
+    if (value == NULL) {
+        (void)snprintf(why, OPTION_WHY_BYTES, "expected an environment variable that is set");
+        return -EINVAL;
+    }
+    if (r == 0 && !of_file) {
+        r = snprintf(at, OPTION_SECRET_BYTES, "%s", value) < OPTION_SECRET_BYTES ? 0 : -EINVAL;
+    }
+    if (r == 0 && at[0] != '\0') {
+        return 0;
+    }
+    if (!of_file || r == 0) {
+        (void)snprintf(why, OPTION_WHY_BYTES,
+            "expected a secret of 1 to %d bytes: file:PATH, env:NAME or a text",
+            OPTION_SECRET_BYTES - 1);
+    }
+    return -EINVAL;
 }
 
 static int set_secret(char **field, const char *text, struct arena *arena, char *why)
 {
-    char line[SECRET_BYTES_MAX];
-    if (strncmp(text, "file:", 5) == 0) {
-        int r = read_secret(text + 5, line, sizeof(line), why);
-        if (r < 0) {
-            return r;
-        }
-        text = line;
-    } else if (strncmp(text, "env:", 4) == 0) {
-        const char *value = getenv(text + 4);
-        if (value == NULL) {
-            (void)snprintf(why, OPTION_WHY_BYTES, "expected an environment variable that is set");
-            return -EINVAL;
-        }
-        text = value;
+    char secret[OPTION_SECRET_BYTES];
+    int r = option_secret(text, secret, why);
+    if (r == 0) {
+        *field = arena_text(arena, secret, strlen(secret));
     }
-    if (text[0] == '\0') {
-        return refuse(why, "a secret that is not empty: file:PATH, env:NAME or a text");
-    }
-    *field = arena_text(arena, text, strlen(text));
-    explicit_bzero(line, sizeof(line));
-    return 0;
+    explicit_bzero(secret, sizeof(secret));
+    return r;
 }
 
 int option_set(const struct yarder_option *option, void *target, const char *text,

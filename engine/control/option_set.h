@@ -17,6 +17,14 @@ YARDER_MUST_USE int option_set(const struct yarder_option *option, void *target,
     struct arena *arena, char why[OPTION_WHY_BYTES]);
 
 /*
+ * What a secret's text comes to: of file:PATH the file's first line, of env:NAME the variable, else
+ * the text itself. 0, or -EINVAL with what was expected in `why`.
+ */
+enum { OPTION_SECRET_BYTES = 4096 };
+YARDER_MUST_USE int option_secret(
+    const char *text, char at[OPTION_SECRET_BYTES], char why[OPTION_WHY_BYTES]);
+
+/*
  * What option_set said of a value, with the value and what it was probably meant to be: "expected
  * raw or syslog, not 'sylog'; did you mean syslog?". In `at`.
  */

@@ -57,6 +57,31 @@ int settings_add(
     return settings->arena.failed ? -ENOMEM : 0;
 }
 
+const char *settings_secret_find(const struct settings *settings, const char *reference)
+{
+    for (uint32_t i = 0; i < settings->secrets_count; i++) {
+        if (strcmp(settings->secrets[i].reference, reference) == 0) {
+            return settings->secrets[i].value;
+        }
+    }
+    return NULL;
+}
+
+int settings_secret_keep(
+    struct settings *settings, const char *reference, const char *value, const char *where)
+{
+    struct arena *arena = &settings->arena;
+    if (settings->secrets_count == SETTINGS_SECRETS_MAX) {
+        return -E2BIG;
+    }
+    settings->secrets[settings->secrets_count++] = (struct settings_secret){
+        .reference = arena_text(arena, reference, strlen(reference)),
+        .value = arena_text(arena, value, strlen(value)),
+        .where = arena_text(arena, where, strlen(where)),
+    };
+    return arena->failed ? -ENOMEM : 0;
+}
+
 /* $NAME, unless it is unset or empty. */
 static const char *environment(const char *name)
 {

@@ -28,6 +28,7 @@ enum {
     SETTINGS_MAX = 16384,
     SETTINGS_FILES_MAX = 256,
     SETTINGS_DEPTH_MAX = 8, /* of includes */
+    SETTINGS_SECRETS_MAX = 256,
     SETTINGS_LINE_BYTES_MAX = 64 << 10,
     SETTINGS_FILE_BYTES_MAX = 8 << 20,
     SETTINGS_BUDGET_BYTES = 64 << 20, /* of an arena with settings or with a configuration */
@@ -65,6 +66,16 @@ struct settings_place {
     uint64_t memory_bytes; /* of this machine */
 };
 
+/*
+ * What a secret's "file:PATH" or "env:NAME" came to, found by the first who made a configuration:
+ * a worker has other rights and another environment.
+ */
+struct settings_secret {
+    const char *reference;
+    const char *value;
+    const char *where;
+};
+
 struct settings {
     struct arena arena;
     struct settings_place place;
@@ -73,6 +84,8 @@ struct settings {
     uint32_t room;
     uint32_t sections_count;
     uint32_t files_count;
+    struct settings_secret secrets[SETTINGS_SECRETS_MAX];
+    uint32_t secrets_count;
 };
 
 /*
@@ -109,6 +122,12 @@ YARDER_MUST_USE int settings_read_argument(struct settings *settings, int argume
 /* Makes one setting of the command line without an argument list. 0, -EINVAL or -ENOMEM. */
 YARDER_MUST_USE int settings_set(
     struct settings *settings, const char *key, const char *value, struct config_report *report);
+
+/* What a reference came to, or NULL: nobody asked yet. */
+const char *settings_secret_find(const struct settings *settings, const char *reference);
+/* Keeps it. 0, -E2BIG or -ENOMEM. */
+YARDER_MUST_USE int settings_secret_keep(
+    struct settings *settings, const char *reference, const char *value, const char *where);
 
 /* Whether a file was read (else all of it came from the command line, or nothing at all). */
 static inline bool settings_have_file(const struct settings *settings)

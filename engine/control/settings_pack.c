@@ -10,7 +10,7 @@
 #include "control/settings.h"
 #include "control/settings_private.h"
 
-enum { PACK_MAGIC = 0x59524453 /* "YRDS" */, PACK_VERSION = 1 };
+enum { PACK_MAGIC = 0x59524453 /* "YRDS" */, PACK_VERSION = 2 };
 
 /* Written to when `at` is set, else only measured. */
 struct packer {
@@ -48,6 +48,7 @@ static void pack_settings(struct packer *packer, const struct settings *settings
     pack_number(packer, settings->count);
     pack_number(packer, settings->sections_count);
     pack_number(packer, settings->files_count);
+    pack_number(packer, settings->secrets_count);
     pack_number(packer, place->stdin_feeds);
     pack_number(packer, place->memory_bytes);
     pack_text(packer, place->working_dir);
@@ -63,6 +64,11 @@ static void pack_settings(struct packer *packer, const struct settings *settings
         pack_text(packer, setting->where);
         pack_text(packer, setting->key);
         pack_text(packer, setting->value);
+    }
+    for (uint32_t i = 0; i < settings->secrets_count; i++) {
+        pack_text(packer, settings->secrets[i].reference);
+        pack_text(packer, settings->secrets[i].value);
+        pack_text(packer, settings->secrets[i].where);
     }
 }
 
@@ -167,6 +173,14 @@ static int unpack_setting(struct unpacker *unpacker, struct settings *settings)
     return settings_add(settings, &spot, key, value);
 }
 
+static void unpack_secret(struct unpacker *unpacker, struct settings *settings)
+{
+    struct settings_secret *secret = &settings->secrets[settings->secrets_count++];
+    secret->reference = unpack_text(unpacker, &settings->arena, false, "");
+    secret->value = unpack_text(unpacker, &settings->arena, false, "");
+    secret->where = unpack_text(unpacker, &settings->arena, false, "");
+}
+
 static void close_guard(struct settings **settings)
 {
     settings_close(*settings);
@@ -186,12 +200,16 @@ int settings_unpack(struct settings **out, const void *bytes, size_t bytes_count
     uint64_t count = unpack_number(&unpacker, SETTINGS_MAX);
     settings->sections_count = (uint32_t)unpack_number(&unpacker, UINT32_MAX);
     settings->files_count = (uint32_t)unpack_number(&unpacker, UINT32_MAX);
+    uint64_t secrets_count = unpack_number(&unpacker, SETTINGS_SECRETS_MAX);
     unpack_place(&unpacker, settings);
     for (uint64_t i = 0; i < count; i++) {
         int r = unpack_setting(&unpacker, settings);
         if (r < 0) {
             return r;
         }
+    }
+    for (uint64_t i = 0; i < secrets_count && !unpacker.bad; i++) {
+        unpack_secret(&unpacker, settings);
     }
     if (unpacker.bad || unpacker.left != 0) {
         return -EBADMSG;

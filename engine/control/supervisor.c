@@ -359,6 +359,17 @@ int supervisor_run(const struct supervisor_options *options)
     return r;
 }
 
+/* The first thing that is wrong: what the supervisor could have, this user may not. */
+static void tell_error(const struct config_report *report, int r, char *why, size_t why_bytes)
+{
+    const char *what = strerror(-r);
+    for (uint32_t i = report->entries_count; i-- > 0;) {
+        const struct report_entry *entry = &report->entries[i];
+        what = entry->severity == REPORT_ERROR ? entry->what : what;
+    }
+    (void)snprintf(why, why_bytes, "settings: %s", what);
+}
+
 static struct daemon_config *config_of(int settings_fd, char *why, size_t why_bytes)
 {
     struct stat facts;
@@ -386,7 +397,7 @@ static struct daemon_config *config_of(int settings_fd, char *why, size_t why_by
         r = config_load(&config, settings, &report);
     }
     if (r < 0) {
-        (void)snprintf(why, why_bytes, "settings: %s", strerror(-r));
+        tell_error(&report, r, why, why_bytes);
         config = NULL;
     }
     report_deinit(&report);

@@ -79,7 +79,6 @@ struct output_config {
     uint64_t timeout_ns; /* of one try of a batch */
     char *dead_letter;   /* file of refused records; NULL: they are counted only */
     bool direct;         /* a queue on disk is written with O_DIRECT */
-    char *spool_dir;     /* STATE_DIR/spool/...: the folder of a queue on disk; NULL: it has none */
 
     struct output_fsync fsync;
     int file_io;   /* enum output_file_io */
