@@ -31,6 +31,10 @@ struct link_address {
     char *path;  /* "@name": abstract */
     bool either; /* of a path: the other of its two kinds will do, if that is what listens */
 };
+static inline bool link_is_datagram(const struct link_address *address)
+{
+    return address->kind == LINK_UDP || address->kind == LINK_UNIX_DATAGRAM;
+}
 
 enum link_verify { LINK_VERIFY_NAME, LINK_VERIFY_CHAIN, LINK_VERIFY_NONE };
 
