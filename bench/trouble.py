@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a hanging file and a slow one do to a good one beside them, and to the program that logs.
+"""What destinations in trouble do to a good file beside them, and to the program that logs.
 
     bench/trouble.py [CASE...] [--rate 200000] [--seconds 10] [--runs 5] [--json FILE]
 
 One program logs by the ring at a fixed rate (bench/latency.c), and each record goes to all outputs:
 a good file; a file on a frozen file system, which takes nothing; one on a file system that takes
-1 000 records a second. Cases take turns; ratios are to `alone` in the same turn. Needs root and
-FUSE. Status 1: a record is not in the good file.
+1 000 records a second; or two more good ones, and TCP peers of which one accepts and never reads,
+one refuses, one reads 1 000 records a second. Cases take turns; ratios are to `alone` in the same
+turn, those of `peers` to `well`. The file systems need root and FUSE. Status 1: a record is not in
+the good file.
 
     lost     records that the program made and that do not stand in the good file
     still    how long in all the good file did not grow, and the longest of such pauses
@@ -21,10 +23,12 @@ import contextlib
 import json
 import os
 import shutil
-import statistics
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +38,7 @@ import pytest
 import report
 from landing import bench_program, cpu_ns, lines_like, wait_landed, warm
 from subjects import family
-from works import turns
+from works import fill, turns
 from harness import ledger, mounts
 from harness.daemon import Yarder
 
@@ -43,11 +47,15 @@ STILL_SECONDS = 0.1  # shorter pauses of a file are none
 POLL_SECONDS = 0.005
 SETTLE_SECONDS = 20
 PAUSES_TOLD = 4
+SLOW_STEP_SECONDS = 0.02
 P50_MOST, P999_MOST, CPU_MOST = 1.10, 2.0, 1.15
 
 GOOD = "output = good file:{folder}/good.log"
 HANGING = "output = hanging file:{folder}/frozen/hanging.log"
 SLOW = "output = slow file:{folder}/slow/slow.log"
+MORE_GOOD = tuple(f"output = {name} file:{{folder}}/{name}.log" for name in ("second", "third"))
+PEERS = tuple(f"output = {name} socket:tcp://127.0.0.1:{{{name}}}"
+              for name in ("hanging", "refusing", "slow"))
 NEWEST = ",on-full=drop-newest"
 
 
@@ -55,6 +63,7 @@ NEWEST = ",on-full=drop-newest"
 class Case:
     says: str
     outputs: tuple
+    base: str = "alone"
 
     def has(self, output):
         return any(line.startswith(output) for line in self.outputs)
@@ -62,17 +71,18 @@ class Case:
 
 CASES = {
     "alone": Case("the good file alone", (GOOD,)),
-    "well": Case("three good files: what two more copies cost",
-                 (GOOD, *(f"output = {name} file:{{folder}}/{name}.log"
-                          for name in ("second", "third")))),
+    "well": Case("three good files: what two more copies cost", (GOOD, *MORE_GOOD)),
     "default": Case("a hanging and a slow one, on-full as it is by default (auto)",
                     (GOOD, HANGING, SLOW)),
     "drop-newest": Case("a hanging and a slow one, each with on-full=drop-newest",
                         (GOOD, HANGING + NEWEST, SLOW + NEWEST)),
     "hanging": Case("a hanging one only, on-full by default", (GOOD, HANGING)),
     "slow": Case("a slow one only, on-full by default", (GOOD, SLOW)),
+    "peers": Case("three good files beside a TCP peer that never reads, one that refuses, and one "
+                  "that reads 1 000 records a second, all as it is by default",
+                  (GOOD, *MORE_GOOD, *PEERS), base="well"),
 }
-USUAL = ("alone", "well", "default", "drop-newest")
+USUAL = ("alone", "well", "default", "drop-newest", "peers")
 
 
 @dataclass
@@ -100,6 +110,34 @@ class Run:
     @property
     def longest(self):
         return max((seconds for _, seconds in self.pauses), default=0)
+
+
+class Peers:
+    """Listeners on loopback: one is never read, one is closed, one is read slowly."""
+
+    def __init__(self, bytes_per_second):
+        self.rate, self.ended = bytes_per_second, threading.Event()
+
+    def __enter__(self):
+        self.listeners = {name: socket.create_server(("127.0.0.1", 0))
+                          for name in ("hanging", "refusing", "slow")}
+        self.ports = {name: one.getsockname()[1] for name, one in self.listeners.items()}
+        self.listeners["refusing"].close()
+        self.reader = threading.Thread(target=self._read_slowly)
+        self.reader.start()
+        return self
+
+    def __exit__(self, kind, trouble, trace):
+        self.ended.set()
+        for name in ("hanging", "slow"):
+            self.listeners[name].close()
+        self.reader.join()
+
+    def _read_slowly(self):
+        self.listeners["slow"].settimeout(SETTLE_SECONDS)
+        with contextlib.suppress(OSError), self.listeners["slow"].accept()[0] as peer:
+            while not self.ended.wait(SLOW_STEP_SECONDS):
+                peer.recv(int(self.rate * SLOW_STEP_SECONDS))
 
 
 class PauseWatch:
@@ -141,7 +179,8 @@ def measure(yarder, folder, frozen, release, options):
     """Each output has its file open, and takes a record, before the trouble begins; the records
     are counted when it has ended and nothing is held up any more."""
     yarder.cli("send", "--block", "first")
-    ledger.wait_for(yarder, lambda status: all(one["delivered"] == 1 for one in status["outputs"]))
+    ledger.wait_for(yarder, lambda status: all(
+        one["delivered"] == 1 for one in status["outputs"] if one["kind"] == "file"))
     if frozen is not None:
         frozen.freeze()
     pids = family(yarder.pid)
@@ -151,7 +190,8 @@ def measure(yarder, folder, frozen, release, options):
     cpu = (cpu_ns(pids) - before_ns) / 1000 / count
     release()
     wait_landed([folder / "good.log"], lambda: True)
-    status = ledger.wait_for(yarder, lambda status: ledger.held(status) == 0, SETTLE_SECONDS)
+    status = ledger.wait_for(yarder, lambda status: not any(
+        one["held"] for one in status["outputs"] if one["kind"] == "file"), SETTLE_SECONDS)
     there = lines_like(f"^x{{{options.size}}}$", folder / "good.log")
     return Run(said["call"], said["failed"], count - there,
                {one["name"]: sum(one["dropped"].values()) for one in status["outputs"]},
@@ -177,9 +217,15 @@ def run_once(case, options):
                 slow = stack.enter_context(mounts.Slow(
                     folder / "slow", SLOW_RECORDS * (options.size + 1)))
             lines = [f"{line},queue=memory:{options.queue}\n" for line in case.outputs]
-            with Yarder(folder, "input = ring\n" + "".join(lines),
-                        arguments=["--io", options.io]) as yarder:
-                return measure(yarder, folder, frozen, release, options)
+            if case.has(PEERS[0]):
+                peers = stack.enter_context(Peers(SLOW_RECORDS * (options.size + 1)))
+                lines = [fill(line, peers.ports) for line in lines]
+            yarder = Yarder(folder, "input = ring\ndrain-timeout = 1s\n" + "".join(lines),
+                            arguments=["--io", options.io]).start()
+            stack.callback(yarder.kill)
+            run = measure(yarder, folder, frozen, release, options)
+            yarder.end(signal.SIGTERM, code=1 if case.has(PEERS[0]) else 0)
+            return run
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -222,8 +268,8 @@ def story(name, runs, made):
 
 
 def tables(results, made, markdown):
-    base = results.get("alone")
-    rows = [HEAD, *(row(name, runs, base) for name, runs in results.items())]
+    rows = [HEAD, *(row(name, runs, results.get(CASES[name].base))
+                    for name, runs in results.items())]
     stories = "\n".join(story(name, runs, made) for name, runs in results.items())
     in_form = report.in_markdown if markdown else report.in_columns
     return f"{in_form(rows)}\n\n{stories}"
