@@ -97,11 +97,11 @@ static int submit(struct courier *courier, const struct courier_load *load)
     host_begin(&courier->host, courier->items, courier->items_count);
     uint64_t deadline_ns = after((uint64_t)os_monotonic_ns(), courier->options.timeout_ns);
     int r = courier->options.backend->submit(courier->self, &batch, deadline_ns);
+    courier->sent_until = id_is_before(courier->sent_until, last) ? last : courier->sent_until;
     uint32_t later = count_later(courier);
     if (later == 0) {
         return 0;
     }
-    courier->sent_until = id_is_before(courier->sent_until, last) ? last : courier->sent_until;
     if (r >= 0) {
         (void)say(courier, "the backend left %u records without an answer", later);
         return -EPROTO;
