@@ -323,8 +323,10 @@ static void a_lane_that_is_wanted_back_comes(void **state)
     wait_until_it_hangs(&world, 0);
     assert_true(world.output.under_way > 0);
     output_want(&world.output, true, world.now_ns);
-    world_wait(&world);
-    assert_int_equal(world.output.under_way, 0);
+    while (world.output.under_way > 0) {
+        world_wait(&world);
+        world_reap(&world);
+    }
     assert_int_equal(hold_held(world.hold, 0), 100);
     assert_int_equal(counts(&world)->errors, 0);
     assert_int_equal(world.complaints, 0);

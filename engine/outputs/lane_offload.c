@@ -2,18 +2,16 @@
 #include "outputs/lane_offload.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "offload/courier.h"
 #include "os/crash.h"
 #include "outputs/lane_private.h"
+#include "outputs/pieces.h"
 
 struct lane_offload {
     struct courier *courier;
     struct lane_watch *watch;
-    /* The beginning of a record whose rest is yet to come. */
-    char *gathered;
-    size_t gathered_bytes, gathered_room;
+    struct pieces pieces;
 };
 
 static void fail_job(struct lane_job *job, const char *call, int error, const char *text)
@@ -37,91 +35,33 @@ static void open_backend(struct lane_offload *offload, struct lane_job *job)
     }
 }
 
-static int gather(struct lane_offload *offload, const char *bytes, size_t bytes_count)
+/* One try: how many bytes of what is whole are settled. */
+static size_t carry(
+    struct lane_offload *offload, struct lane_job *job, const struct pieces_whole *whole)
 {
-    size_t needed = offload->gathered_bytes + bytes_count;
-    if (needed > offload->gathered_room) {
-        char *larger = realloc(offload->gathered, needed);
-        if (larger == NULL) {
-            return -ENOMEM;
-        }
-        offload->gathered = larger;
-        offload->gathered_room = needed;
-    }
-    memcpy(offload->gathered + offload->gathered_bytes, bytes, bytes_count);
-    offload->gathered_bytes = needed;
-    return 0;
-}
-
-/* Where the last record of the job ends; 0: none does. */
-static size_t last_end(const struct lane_job *job)
-{
-    const struct compare_batch *batch = &job->batch;
-    uint64_t limit = (uint64_t)batch->ends_offset + job->bytes_count;
-    uint32_t count = batch->ends_count;
-    while (count > 0 && batch->ends[-(ptrdiff_t)count] > limit) {
-        count--;
-    }
-    uint32_t end = count == 0 ? 0 : batch->ends[-(ptrdiff_t)count];
-    return end > batch->ends_offset ? end - batch->ends_offset : 0;
-}
-
-/* One try. Whether all of the load is settled. */
-static bool carry(struct lane_offload *offload, struct lane_job *job, struct courier_load *load)
-{
-    load->again_until = job->again_until;
+    struct courier_load load = {.bytes = whole->bytes,
+        .bytes_count = whole->bytes_count,
+        .ends = whole->by_ends ? job->batch.ends : NULL,
+        .ends_count = job->batch.ends_count,
+        .ends_from = job->batch.ends_offset,
+        .again_until = job->again_until};
     crash_point("before-submit");
     lane_watch_enter(offload->watch, "submit");
-    courier_carry(offload->courier, load);
+    courier_carry(offload->courier, &load);
     lane_watch_leave(offload->watch);
     crash_point("after-submit");
-    job->delivered = load->delivered;
-    job->delivered_bytes = load->delivered_bytes;
-    job->refusal = load->refusal;
-    if (load->error < 0) {
-        fail_job(job, "submit", load->error, load->text);
+    job->delivered = load.delivered;
+    job->delivered_bytes = load.delivered_bytes;
+    job->refusal = load.refusal;
+    if (load.error < 0) {
+        fail_job(job, "submit", load.error, load.text);
     }
-    return load->error == 0;
-}
-
-/* The rest of a record, or more of it. */
-static void write_piece(struct lane_offload *offload, struct lane_job *job, bool ends)
-{
-    size_t before = offload->gathered_bytes;
-    int r = gather(offload, job->bytes, job->bytes_count);
-    if (r < 0) {
-        fail_job(job, "submit", r, NULL);
-        return;
-    }
-    if (ends) {
-        struct courier_load load = {
-            .bytes = offload->gathered, .bytes_count = offload->gathered_bytes};
-        bool settled = carry(offload, job, &load);
-        offload->gathered_bytes = settled ? 0 : before;
-        job->written = settled ? job->bytes_count : 0;
-        return;
-    }
-    job->written = job->bytes_count;
-}
-
-/* Whole records, and perhaps the beginning of one that goes on in the next buffer. */
-static void write_records(struct lane_offload *offload, struct lane_job *job, size_t end)
-{
-    struct courier_load load = {.bytes = job->bytes,
-        .bytes_count = end,
-        .ends = job->batch.ends,
-        .ends_count = job->batch.ends_count,
-        .ends_from = job->batch.ends_offset};
-    bool settled = carry(offload, job, &load);
-    job->written = (uint32_t)load.settled_bytes;
-    if (settled && end < job->bytes_count &&
-        gather(offload, job->bytes + end, job->bytes_count - end) == 0) {
-        job->written = job->bytes_count;
-    }
+    return load.settled_bytes;
 }
 
 static void write_job(struct lane_offload *offload, struct lane_job *job)
 {
+    struct pieces_whole whole;
     job->answer = LANE_DONE;
     if (job->reopen) {
         courier_reopen(offload->courier);
@@ -129,13 +69,13 @@ static void write_job(struct lane_offload *offload, struct lane_job *job)
     if (job->bytes_count == 0) {
         return;
     }
-    size_t end = last_end(job);
-    offload->gathered_bytes = job->record_open ? offload->gathered_bytes : 0;
-    if (job->record_open || end == 0) {
-        write_piece(offload, job, end > 0);
-    } else {
-        write_records(offload, job, end);
+    int r = pieces_take(&offload->pieces, job, &whole);
+    if (r < 0) {
+        fail_job(job, "submit", r, NULL);
+        return;
     }
+    size_t settled = whole.bytes_count == 0 ? 0 : carry(offload, job, &whole);
+    pieces_settle(&offload->pieces, job, &whole, settled);
 }
 
 static int start(void *self, struct lane_watch *watch)
@@ -207,7 +147,7 @@ void lane_offload_close(struct lane_offload *offload)
 {
     if (offload != NULL) {
         courier_close(offload->courier);
-        free(offload->gathered);
+        pieces_drop(&offload->pieces);
         free(offload);
     }
 }

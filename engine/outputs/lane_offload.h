@@ -4,11 +4,6 @@
  * records of a seal: DONE with `written` bytes settled, all of them or those before the first that
  * must be tried again, which `error` explains. There is neither COMPARE nor CLOSE; the backend is
  * closed when the thread leaves.
- *
- * A seal never spans two buffers, so a record that does comes in pieces (lane_job.record_open).
- * They are gathered here and answered as written at once; the last one carries the whole record,
- * and is answered when that is settled. The gathered pieces die with the process: the queue's base
- * has not moved, and whoever takes it up again rewinds to it.
  */
 #ifndef YARDER_OUTPUTS_LANE_OFFLOAD_H
 #define YARDER_OUTPUTS_LANE_OFFLOAD_H

@@ -46,8 +46,9 @@ def test_kills_lose_nothing(yarder, folder):
 
 
 # Where two stand, the second is in the worker after the first.
-@pytest.mark.parametrize("crash", ["before-submit:3,before-submit:1", "after-submit:3,after-submit:1",
-                                   "after-submit:2,before-commit:1", "submitted:9,taken-over:1"])
+@pytest.mark.parametrize("crash", [
+    "before-submit:3,before-submit:1", "after-submit:3,after-submit:1",
+    "after-submit:2,before-commit:1", "submitted:9,taken-over:1"])
 def test_crash_points(yarder, folder, crash):
     with receivers.unix_stream(folder / "sink") as sink:
         one = yarder("input = ring\noutput = socket:unix-stream:{folder}/sink,retry=10ms..50ms\n",
@@ -146,8 +147,8 @@ def test_refused_records_become_dead_letters(yarder, folder):
 
 
 def test_who_is_tried_for_too_long_is_given_up(yarder, folder):
-    one = yarder(UNIX + "output = q blackhole:,hang=yes,timeout=100ms,retry=1ms..10ms,give-up=500ms,"
-                 "dead-letter={folder}/dead\n")
+    one = yarder(UNIX + "output = q blackhole:,hang=yes,timeout=100ms,retry=1ms..10ms,"
+                 "give-up=500ms,dead-letter={folder}/dead\n")
     put(folder, 500)
     status = ledger.wait_settled(one, 500, SETTLE_SECONDS)
     assert status["outputs"][0]["dead"] == 500
