@@ -2,6 +2,8 @@
 /* help, keys, inputs, outputs: what the tables know. */
 #include "control/help.h"
 
+#include <errno.h>
+
 #include "cli/cli.h"
 
 static const struct cli_option no_options[] = {CLI_OPTIONS_END};
@@ -59,7 +61,7 @@ const struct command command_keys = {
 };
 
 static int run_kinds(
-    struct cli *cli, const char *noun, int (*help)(const char *, FILE *, const char **))
+    struct cli *cli, const char *noun, int (*help)(const char *, FILE *, char why[HELP_WHY_BYTES]))
 {
     int r = cli_parse(cli, NULL);
     if (r != CLI_GO_ON) {
@@ -68,12 +70,15 @@ static int run_kinds(
     if (cli->words_count > 1) {
         return cli_refuse(cli, "takes one name, but got '%.64s' as well", cli->words[1]);
     }
-    const char *near = NULL;
+    char why[HELP_WHY_BYTES];
     const char *name = cli->words_count == 1 ? cli->words[0] : NULL;
-    if (help(name, stdout, &near) < 0) {
-        return cli_refuse(cli, "there is no %s of kind '%.64s'%s%s%s", noun, name,
-            near != NULL ? "; did you mean " : "", near != NULL ? near : "",
-            near != NULL ? "?" : "");
+    r = help(name, stdout, why);
+    if (r == -ENOENT) {
+        return cli_refuse(cli, "%s", why);
+    }
+    if (r < 0) {
+        cli_say(cli, "%s", why);
+        return CLI_FAILED;
     }
     if (name == NULL) {
         (void)printf("\nyarder %ss NAME tells its options.\n", noun);
@@ -103,10 +108,10 @@ const struct command command_inputs = {
 
 const struct command command_outputs = {
     .name = "outputs",
-    .usage = "[NAME]",
+    .usage = "[NAME|PATH]",
     .summary = "the kinds of outputs, or the options of one",
-    .about = "",
-    .examples = "  yarder outputs\n  yarder outputs file\n",
+    .about = "PATH is a module of somebody's, as `plugin = PATH` names it.\n",
+    .examples = "  yarder outputs\n  yarder outputs redis\n",
     .options = no_options,
     .run = run_outputs,
 };

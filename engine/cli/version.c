@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/commit.h"
+#include "control/module.h"
 #include "io/io.h"
 #include "ring/append.h"
 #include "ring/layout.h"
@@ -31,6 +32,42 @@ static void print_pcre2(void)
         jit != 0 ? "with" : "without");
 }
 
+enum backend_state { BACKEND_LOADS, BACKEND_FAILS, BACKEND_ABSENT };
+
+static enum backend_state state_of(const struct module_kind *kind, char why[MODULE_WHY_BYTES])
+{
+    const struct yarder_backend *backend = NULL;
+    if (!module_is_there(kind)) {
+        return BACKEND_ABSENT;
+    }
+    return module_load(kind, &backend, why) == 0 ? BACKEND_LOADS : BACKEND_FAILS;
+}
+
+/* The kinds in one state, behind a title; "none" when there are none. */
+static void print_backends(const char *title, enum backend_state wanted)
+{
+    bool any = false;
+    (void)fputs(title, stdout);
+    for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
+        char why[MODULE_WHY_BYTES];
+        if (state_of(kind, why) == wanted) {
+            (void)printf(" %s", kind->name);
+            any = true;
+        }
+    }
+    (void)puts(any ? "" : " none");
+}
+
+static void print_failures(void)
+{
+    for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
+        char why[MODULE_WHY_BYTES];
+        if (state_of(kind, why) == BACKEND_FAILS) {
+            (void)printf("          %s\n", why);
+        }
+    }
+}
+
 static int run_version(struct cli *cli)
 {
     int r = cli_parse(cli, NULL);
@@ -43,6 +80,9 @@ static int run_version(struct cli *cli)
                                        ? "one for each processor, by restartable sequences"
                                        : "one for each thread: no restartable sequences here");
     print_pcre2();
+    print_backends("backends ", BACKEND_LOADS);
+    print_failures();
+    print_backends("not built", BACKEND_ABSENT);
     return CLI_GOOD;
 }
 

@@ -198,20 +198,30 @@ static void test_help(void **state)
 {
     (void)state;
     YARDER_OWN_HEAP char *told = calloc(1, TOLD_BYTES);
-    const char *near = NULL;
+    char why[HELP_WHY_BYTES] = "";
     assert_non_null(told);
     FILE *to = fmemopen(told, TOLD_BYTES, "w");
     assert_non_null(to);
-    assert_int_equal(help_inputs(NULL, to, &near), 0);
-    assert_int_equal(help_outputs("file", to, &near), 0);
-    assert_int_equal(help_outputs("fil", to, &near), -ENOENT);
-    assert_string_equal(near, "file");
-    assert_int_equal(help_inputs("nothing-like-it", to, &near), -ENOENT);
-    assert_null(near);
+    assert_int_equal(setenv("YARDER_BACKENDS", "/nowhere", 1), 0);
+    assert_int_equal(help_inputs(NULL, to, why), 0);
+    assert_int_equal(help_outputs(NULL, to, why), 0);
+    assert_int_equal(help_outputs("file", to, why), 0);
+    assert_int_equal(help_outputs("fil", to, why), -ENOENT);
+    assert_string_equal(why, "there is no output of kind 'fil'; did you mean file?");
+    assert_int_equal(help_outputs("redi", to, why), -ENOENT);
+    assert_string_equal(why, "there is no output of kind 'redi'; did you mean redis?");
+    assert_int_equal(help_outputs("redis", to, why), -ENOEXEC);
+    assert_string_equal(why, "this yarder was built without redis (libhiredis-dev)");
+    assert_int_equal(help_inputs("nothing-like-it", to, why), -ENOENT);
+    assert_string_equal(why, "there is no input of kind 'nothing-like-it'");
     help_keys(to);
     help_manual(to);
     assert_int_equal(fclose(to), 0);
+    assert_int_equal(unsetenv("YARDER_BACKENDS"), 0);
     assert_non_null(strstr(told, "udp:HOST:PORT"));
+    assert_non_null(strstr(told, "\nredis: commands to a redis server (not built here: needs "
+                                 "libhiredis-dev)\n"));
+    assert_non_null(strstr(told, ".SS redis\n"));
     assert_non_null(
         strstr(told, "  mode=MODE                   permissions of new files [0640]\n"));
     assert_non_null(

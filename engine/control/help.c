@@ -7,6 +7,7 @@
 #include "codec/encode.h"
 #include "control/config_keys.h"
 #include "control/config_line.h"
+#include "control/module.h"
 #include "inputs/input.h"
 
 static const char *default_of(const struct yarder_option *option)
@@ -30,12 +31,11 @@ static void print_row(const char *lead, const struct yarder_option *option, char
     (void)fputc('\n', to);
 }
 
-static void print_kind(
-    const struct config_table *table, const char *const *helps, unsigned kind, FILE *to)
+/* The options of the table for a kind. */
+static void print_common(const struct config_table *table, unsigned kind, FILE *to)
 {
     const struct config_rows rows = {table, NULL};
     struct config_row row = {0};
-    (void)fprintf(to, "%s\n\noptions:\n", helps[kind]);
     while (config_row_next(&rows, &row)) {
         if ((row.kinds >> kind & 1) != 0) {
             print_row("", row.option, '=', to);
@@ -43,29 +43,120 @@ static void print_kind(
     }
 }
 
-static int help_kinds(const struct config_table *table, const char *const *helps, const char *name,
-    FILE *to, const char **near)
+/* Of the kinds that need no module: whether the name is one of them. */
+static bool print_kinds(
+    const struct config_table *table, const char *const *helps, const char *name, FILE *to)
 {
     for (unsigned i = 0; i < table->kinds_count; i++) {
         if (name == NULL) {
             (void)fprintf(to, "%s\n", helps[i]);
         } else if (strcmp(name, table->kind_names[i]) == 0) {
-            print_kind(table, helps, i, to);
-            return 0;
+            (void)fprintf(to, "%s\n\noptions:\n", helps[i]);
+            print_common(table, i, to);
+            return true;
         }
     }
-    *near = name != NULL ? text_near(name, table->kind_names, table->kinds_count) : NULL;
-    return name == NULL ? 0 : -ENOENT;
+    return false;
 }
 
-int help_inputs(const char *name, FILE *to, const char **near)
+static int refuse(const struct config_table *table, const char *name, const char *near, char *why)
 {
-    return help_kinds(&config_input_table, input_kind_helps, name, to, near);
+    (void)snprintf(why, HELP_WHY_BYTES, "there is no %s of kind '%.64s'%s%s%s", table->noun, name,
+        near != NULL ? "; did you mean " : "", near != NULL ? near : "", near != NULL ? "?" : "");
+    return -ENOENT;
 }
 
-int help_outputs(const char *name, FILE *to, const char **near)
+int help_inputs(const char *name, FILE *to, char why[HELP_WHY_BYTES])
 {
-    return help_kinds(&config_output_table, output_kind_helps, name, to, near);
+    const struct config_table *table = &config_input_table;
+    if (print_kinds(table, input_kind_helps, name, to) || name == NULL) {
+        return 0;
+    }
+    return refuse(table, name, text_near(name, table->kind_names, table->kinds_count), why);
+}
+
+const char *help_means(enum yarder_means means)
+{
+    switch (means) {
+    case YARDER_MEANS_ACKNOWLEDGED:
+        return "the destination has answered for it";
+    case YARDER_MEANS_STREAM:
+        return "our kernel has taken it for a stream; what lies in the two kernels' buffers when a "
+               "peer dies is lost";
+    case YARDER_MEANS_SENT:
+        break;
+    }
+    return "it is sent; nobody answers for it";
+}
+
+static void print_backend(const struct yarder_backend *backend, FILE *to)
+{
+    (void)fprintf(
+        to, "%s\n\nA record is delivered when %s.\n", backend->help, help_means(backend->means));
+    for (const char *const *name = backend->uwsgi_names; name != NULL && *name != NULL; name++) {
+        (void)fprintf(to, "uWSGI: logger = %s:ARGUMENT\n", *name);
+    }
+    if (backend->options[0].kind != YARDER_OPTION_END) {
+        (void)fprintf(to, "\noptions of %s:\n", backend->name);
+    }
+    for (const struct yarder_option *row = backend->options; row->kind != YARDER_OPTION_END;
+         row++) {
+        print_row("", row, '=', to);
+    }
+    (void)fputs("\noptions of all outputs with a backend:\n", to);
+    print_common(&config_output_table, OUTPUT_OFFLOAD, to);
+}
+
+/* A line for each kind with a backend: what is missing is told, nothing is loaded. */
+static void print_modules(FILE *to)
+{
+    for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
+        bool missing = !module_is_there(kind);
+        bool needs = missing && kind->build != NULL;
+        (void)fprintf(to, "%s: %s%s%s%s", kind->name, kind->help, missing ? " (not built here" : "",
+            needs ? ": needs " : "", needs ? kind->build : "");
+        (void)fputs(missing ? ")\n" : "\n", to);
+    }
+}
+
+static const char *near_output(const char *name)
+{
+    const char *names[CONFIG_ROWS_MAX];
+    size_t count = 0;
+    for (; count < config_output_table.kinds_count; count++) {
+        names[count] = config_output_table.kind_names[count];
+    }
+    for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
+        names[count++] = kind->name;
+    }
+    return text_near(name, names, count);
+}
+
+int help_outputs(const char *name, FILE *to, char why[HELP_WHY_BYTES])
+{
+    const struct config_table *table = &config_output_table;
+    if (print_kinds(table, output_kind_helps, name, to)) {
+        return 0;
+    }
+    if (name == NULL) {
+        print_modules(to);
+        return 0;
+    }
+    char reason[MODULE_WHY_BYTES];
+    const struct yarder_backend *backend = NULL;
+    const struct module_kind *kind = module_kind_find(name);
+    bool is_path = strchr(name, '/') != NULL;
+    if (kind == NULL && !is_path) {
+        return refuse(table, name, near_output(name), why);
+    }
+    int r =
+        is_path ? module_load_file(name, &backend, reason) : module_load(kind, &backend, reason);
+    if (r < 0) {
+        (void)snprintf(why, HELP_WHY_BYTES, "%s", reason);
+        return -ENOEXEC;
+    }
+    print_backend(backend, to);
+    return 0;
 }
 
 void help_keys(FILE *to)

@@ -6,6 +6,7 @@
 #include "control/config_keys.h"
 #include "control/config_line.h"
 #include "control/help.h"
+#include "control/module.h"
 #include "inputs/input.h"
 
 /* Text with what is special to man's format escaped; a line never begins with it here. */
@@ -85,6 +86,39 @@ static void put_table(const struct config_table *table, const char *const *helps
     }
 }
 
+static void put_own(const struct yarder_backend *backend, FILE *to)
+{
+    put_escaped(backend->help, to);
+    (void)fputs(".\nA record is delivered when ", to);
+    put_escaped(help_means(backend->means), to);
+    (void)fputs(".\n", to);
+    for (const char *const *name = backend->uwsgi_names; name != NULL && *name != NULL; name++) {
+        (void)fputs("In uWSGI\\(aqs form: logger = ", to);
+        put_escaped(*name, to);
+        (void)fputs(":ARGUMENT.\n", to);
+    }
+    for (const struct yarder_option *row = backend->options; row->kind != YARDER_OPTION_END;
+         row++) {
+        put_option(row, "=", to);
+    }
+}
+
+/* Of kinds that were not built the name and what they do. */
+static void put_backends(FILE *to)
+{
+    for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
+        char why[MODULE_WHY_BYTES];
+        const struct yarder_backend *backend = NULL;
+        (void)fprintf(to, ".SS %s\n", kind->name);
+        if (module_load(kind, &backend, why) == 0) {
+            put_own(backend, to);
+            continue;
+        }
+        put_escaped(kind->help, to);
+        (void)fputs("; not built here.\n", to);
+    }
+}
+
 static void put_names(
     const struct encode_name *names, const char *before, const char *after, FILE *to)
 {
@@ -142,6 +176,13 @@ void help_manual(FILE *to)
     put_table(&config_input_table, input_kind_helps, to);
     (void)fputs(".SH OUTPUTS\n", to);
     put_table(&config_output_table, output_kind_helps, to);
+    (void)fputs(".SH OUTPUTS WITH A BACKEND\n"
+                "Each is a module, loaded only when an output names it; \\fByarder outputs\\fR "
+                "lists them.\n"
+                "A module of somebody\\(aqs is there after \\fBplugin\\fR = PATH.\n"
+                "A secret is file:PATH, whose first line it is, env:NAME, or the text itself.\n",
+        to);
+    put_backends(to);
     (void)fputs(".SH FORMATS\nPresets of the option format:\n", to);
     put_names(encode_presets, "", "", to);
     (void)fputs(".PP\nVariables of a template:\n", to);

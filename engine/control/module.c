@@ -14,6 +14,8 @@
 #include "control/installed.h"
 #include "outputs/output.h"
 
+enum { FIND_BYTES = 16 << 10 };
+
 static int refuse(char *why, int error, const char *format, ...) YARDER_PRINTF(3, 4);
 
 static int refuse(char *why, int error, const char *format, ...)
@@ -160,13 +162,22 @@ static const char *find(struct arena *arena, const char *name)
     return installed_find(arena, file, file);
 }
 
+bool module_is_there(const struct module_kind *kind)
+{
+    struct arena arena;
+    arena_init(&arena, FIND_BYTES);
+    bool found = find(&arena, kind->name) != NULL;
+    arena_deinit(&arena);
+    return found;
+}
+
 int module_load(
     const struct module_kind *kind, const struct yarder_backend **out, char why[MODULE_WHY_BYTES])
 {
     struct arena arena;
     char reason[MODULE_WHY_BYTES] = "";
     const struct yarder_backend *backend = NULL;
-    arena_init(&arena, 16 << 10);
+    arena_init(&arena, FIND_BYTES);
     const char *path = find(&arena, kind->name);
     int r = path != NULL ? module_load_file(path, &backend, reason) : -ENOENT;
     arena_deinit(&arena);

@@ -28,6 +28,9 @@ extern const struct module_kind module_kinds[]; /* ends with a NULL name */
 const struct module_kind *module_kind_find(const char *name);
 const struct module_kind *module_kind_of_uwsgi(const char *logger);
 
+/* Whether its module lies where it would be loaded from. */
+bool module_is_there(const struct module_kind *kind);
+
 /* The backend of a kind of our own. 0; -ENOENT: it was not built; -ENOEXEC; both with `why`. */
 YARDER_MUST_USE int module_load(
     const struct module_kind *kind, const struct yarder_backend **out, char why[MODULE_WHY_BYTES]);
