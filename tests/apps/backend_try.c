@@ -5,9 +5,10 @@
  *     backend-try MODULE TARGET RECORDS BYTES [OPTION=VALUE ...]
  *     backend-try MODULE uwsgi:NAME:ARGUMENT RECORDS BYTES [OPTION=VALUE ...]
  *
- * Record N has the text "N " and padding up to BYTES. Batches are of 256 records at most. A try
- * that failed is made again after 100 ms, for 30 s without progress at most. Prints what became of
- * the records and how many a second were delivered; 0 when none is left.
+ * Record N has the text "N " and padding up to BYTES. Batches are of 256 records at most. A try may
+ * take 10 s (YARDER_TRY_MS says otherwise); one that failed is made again after 100 ms, for 30 s
+ * without progress at most. Prints what became of the records and how many a second were
+ * delivered; 0 when none is left.
  */
 #include <api/backend.h>
 #include <dlfcn.h>
@@ -20,7 +21,7 @@
 #include "control/option_set.h"
 
 enum { BATCH_RECORDS = 256, RECORD_BYTES_MAX = 1 << 20, WHY_BYTES = OPTION_WHY_BYTES };
-static const uint64_t try_ns = 10ull * 1000 * 1000 * 1000;
+static uint64_t try_ns = 10ull * 1000 * 1000 * 1000;
 static const uint64_t patience_ns = 30ull * 1000 * 1000 * 1000;
 
 static uint64_t delivered, refused;
@@ -155,7 +156,7 @@ static uint32_t fill(uint64_t number, uint64_t end, size_t bytes)
             .facility = YARDER_FACILITY_NONE};
         items[count] = (struct yarder_item){.record = &records[count],
             .text = records[count].text,
-            .id = {.epoch_ns = 1, .number = number},
+            .id = {.epoch_ns = 1700000000000000000, .number = number},
             .newline = true};
     }
     return count;
@@ -208,6 +209,8 @@ int main(int count, char **words)
         die("usage", "backend-try MODULE TARGET RECORDS BYTES [OPTION=VALUE ...]");
     }
     const struct yarder_backend *backend = load(words[1]);
+    const char *try_ms = getenv("YARDER_TRY_MS");
+    try_ns = try_ms == NULL ? try_ns : strtoull(try_ms, NULL, 10) * 1000000;
     struct arena arena;
     arena_init(&arena, 1 << 20);
     void *self = calloc(1, backend->self_bytes);

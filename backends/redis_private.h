@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts of the backend `redis`: redis.c what is configured, redis_deliver.c batches,
+ * redis_node.c one server, redis_command.c and redis_reply.c what is said to it and what it says.
+ *
+ *   batch -> for each item its node -> out of that node, sent in one piece -> a reply for each
+ *                 ^                                                                |
+ *                 +------ again, in the next round: MOVED, ASK, "is it there?" ----+
+ */
+#ifndef YARDER_BACKENDS_REDIS_PRIVATE_H
+#define YARDER_BACKENDS_REDIS_PRIVATE_H
+
+#include "link.h"
+#include "redis_command.h"
+#include "redis_reply.h"
+
+enum {
+    REDIS_PIPELINE = 1024,     /* commands that a server may have yet to answer */
+    REDIS_OUT_BYTES = 1 << 20, /* of a pipeline, but for the last command */
+    REDIS_NODES_MAX = 256,     /* of a cluster that we speak to */
+    REDIS_REDIRECTS_MAX = 8,   /* of one record in one try */
+    REDIS_SECRET_BYTES_MAX = 1024,
+};
+
+struct redis {
+    char *command, *prefix, *user, *password;
+    uint64_t database;
+    int cluster; /* enum redis_cluster */
+    struct link_tls tls;
+
+    struct link_address address;
+    char *target_password;
+    uint64_t target_database;
+    bool literal; /* uWSGI's: a `$` is a `$` */
+
+    struct redis_run *run;
+};
+enum redis_cluster { REDIS_CLUSTER_AUTO, REDIS_CLUSTER_NO };
+
+struct redis_node {
+    const struct redis *redis;
+    struct yarder_host *host;
+    struct link *link;
+    struct redis_replies *replies;
+    struct link_address address;
+    char name[REDIS_HOST_BYTES], port[6]; /* of a node that the cluster named */
+    char shown[REDIS_HOST_BYTES + 16];
+
+    char in[16 << 10];
+    char *out; /* commands that are to be sent */
+    size_t out_used, out_room;
+    uint32_t asked[REDIS_PIPELINE]; /* items they are of, in order; REDIS_NO_ITEM: of none */
+    uint32_t asked_count;
+    bool failed; /* in this try */
+    bool leave;  /* after this round: it said that it is not the one */
+};
+static const uint32_t REDIS_NO_ITEM = UINT32_MAX;
+
+/* One item of the batch that is being tried. */
+struct redis_try {
+    uint8_t how; /* enum redis_how */
+    uint8_t redirects;
+    uint16_t node; /* that we were sent to, when redirects > 0 */
+};
+enum redis_how { REDIS_SEND, REDIS_ASKING, REDIS_LOOK, REDIS_OVER };
+
+struct redis_run {
+    struct redis *redis;
+    struct yarder_host *host;
+    struct redis_command command;
+    struct redis_texts texts;
+    struct redis_node *nodes[REDIS_NODES_MAX]; /* the first: the target */
+    uint16_t nodes_count;
+    uint16_t entry;  /* whom we ask about slots that we know nothing of */
+    uint16_t *slots; /* node of each slot; NULL: no cluster as far as we know */
+    struct redis_try *tries;
+    uint32_t tries_room;
+    int error; /* the first of this try */
+};
+
+int redis_run_open(struct redis *redis, struct yarder_host *host);
+void redis_run_close(struct redis_run *run); /* NULL is none */
+int redis_run_submit(struct redis_run *run, struct yarder_batch *batch, uint64_t deadline_ns);
+
+/* `place` NULL: the target. 0, or a negative errno by host->fail. */
+int redis_node_open(struct redis_node **out, const struct redis *redis, struct yarder_host *host,
+    const struct redis_place *place);
+void redis_node_close(struct redis_node *node); /* NULL is none */
+/* Connected and greeted: password, database. A connection that the server has left is made anew. */
+int redis_node_connect(struct redis_node *node, uint64_t deadline_ns);
+/* Room for `bytes` more in out. */
+int redis_node_make_room(struct redis_node *node, size_t bytes);
+int redis_node_send(struct redis_node *node, uint64_t deadline_ns);
+int redis_node_receive(struct redis_node *node, struct redis_reply *out, uint64_t deadline_ns);
+/* Drops the connection, and what was to be sent or answered. */
+void redis_node_drop(struct redis_node *node);
+
+#endif
