@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `yarder serve-udp`: prints the datagrams that come, as uWSGI's `udp` server does, but all of
+ * them, whole, and each on a line of its own. No part of the daemon: a tool to look with, and the
+ * far end of the kind `crypto`.
+ */
+#include <errno.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/cli.h"
+#include "cli/serve_keys.h"
+#include "os/socket.h"
+
+enum {
+    DATAGRAM_BYTES_MAX = 65536,
+    DATAGRAMS = 32, /* taken with one call */
+    RECEIVE_BYTES = 8 << 20,
+    OUTPUT_BYTES = 256 << 10,
+    LAST_ROUNDS = 4096, /* after a signal, so that what has arrived is printed */
+};
+static const int64_t tell_every_ns = 1000000000;
+
+struct serve_options {
+    struct yarder_texts decrypt;
+    char *interface;
+    bool raw;
+};
+
+struct serve {
+    struct cli *cli;
+    struct serve_options options;
+    struct serve_keys keys;
+    bool escape; /* for a terminal */
+    int fd;
+    char address[SOCKET_PEER_BYTES_MAX + 8];
+
+    char *datagrams;
+    char *plain; /* a decrypted one */
+    struct sockaddr_storage peers[DATAGRAMS];
+    struct iovec parts[DATAGRAMS];
+    struct mmsghdr messages[DATAGRAMS];
+    char controls[DATAGRAMS][CMSG_SPACE(sizeof(uint32_t))];
+
+    uint64_t received;
+    uint64_t opened[YARDER_OPENED_GOOD + 1]; /* by enum yarder_opened */
+    uint32_t dropped;                        /* by the kernel, as it last said */
+    int64_t told_ns;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+#define FIELD(member) offsetof(struct serve_options, member)
+
+/* clang-format off: a table */
+static const struct cli_option serve_table[] = {
+    {{"decrypt", YARDER_OPTION_TEXTS, FIELD(decrypt), NULL, 0, 0, NULL, NULL, "OPTIONS",
+         "key=KEY[,key-id=N], or uWSGI's algo=NAME,secret=TEXT[,iv=TEXT]; may repeat"},
+        'd'},
+    {{"raw", YARDER_OPTION_BOOL, FIELD(raw), NULL, 0, 0, NULL, NULL, "",
+         "the bytes as they come: no [udp:...] before them, no newline behind"},
+        'r'},
+    {{"interface", YARDER_OPTION_TEXT, FIELD(interface), NULL, 0, 0, NULL, NULL, "NAME",
+         "where a multicast group is joined; else as routed"},
+        'i'},
+    CLI_OPTIONS_END,
+};
+/* clang-format on */
+
+static bool is_multicast(const struct socket_address *address)
+{
+    return address->family == AF_INET ? IN_MULTICAST(ntohl(address->in.sin_addr.s_addr))
+                                      : IN6_IS_ADDR_MULTICAST(&address->in6.sin6_addr);
+}
+
+static int join(int fd, const struct socket_address *address, unsigned interface)
+{
+    if (address->family == AF_INET) {
+        const struct ip_mreqn group = {
+            .imr_multiaddr = address->in.sin_addr, .imr_ifindex = (int)interface};
+        return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group));
+    }
+    const struct ipv6_mreq group = {
+        .ipv6mr_multiaddr = address->in6.sin6_addr, .ipv6mr_interface = interface};
+    return setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &group, sizeof(group));
+}
+
+/* 0, or -errno. */
+static int bind_address(const struct socket_address *address, unsigned interface, int *out)
+{
+    const int yes = 1, no = 0;
+    uint32_t got_bytes = 0;
+    YARDER_OWN_FD int fd = socket(address->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (address->any) {
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &yes, sizeof(yes));
+    int r = socket_raise_receive(fd, RECEIVE_BYTES, &got_bytes);
+    if (r < 0) {
+        return r;
+    }
+    bool group = is_multicast(address);
+    struct socket_address local = *address;
+    if (group) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)); /* others listen, too */
+    }
+    if (local.family == AF_INET6 && interface != 0) {
+        local.in6.sin6_scope_id = interface; /* link-local addresses need one */
+    }
+    if (bind(fd, &local.generic, local.bytes) < 0 || (group && join(fd, address, interface) < 0)) {
+        return -errno;
+    }
+    *out = yarder_fd_take(&fd);
+    return 0;
+}
+
+static int bind_any(const struct socket_address *address, unsigned interface, int *out)
+{
+    int r = bind_address(address, interface, out);
+    if (address->any && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) { /* a machine without v6 */
+        const struct socket_address v4 = {.bytes = sizeof(v4.in),
+            .in = {.sin_family = AF_INET, .sin_port = address->in6.sin6_port}};
+        r = bind_address(&v4, interface, out);
+    }
+    return r;
+}
+
+/* "1.2.3.4:514", "[::1]:514". */
+static void show_address(
+    const struct sockaddr_storage *address, socklen_t bytes, char *at, size_t room)
+{
+    char host[SOCKET_PEER_BYTES_MAX];
+    (void)socket_peer_text(address, bytes, host);
+    struct socket_address both = {.bytes = bytes};
+    memcpy(&both.in6, address, sizeof(both.in6));
+    bool bracket = strchr(host, ':') != NULL;
+    (void)snprintf(at, room, "%s%s%s:%u", bracket ? "[" : "", host, bracket ? "]" : "",
+        socket_address_port(&both));
+}
+
+static int listen_on(struct serve *serve, const char *word)
+{
+    struct cli *cli = serve->cli;
+    struct socket_address address;
+    unsigned interface = 0;
+    if (socket_address_parse(word, &address) < 0) {
+        return cli_refuse(cli,
+            "expected ADDRESS:PORT (127.0.0.1:1717, [::1]:1717, 239.0.0.1:1717; :1717 is any), "
+            "not '%.128s'",
+            word);
+    }
+    if (serve->options.interface != NULL) {
+        interface = if_nametoindex(serve->options.interface);
+        if (interface == 0) {
+            return cli_refuse(cli, "--interface: there is no '%.32s'", serve->options.interface);
+        }
+    }
+    int r = bind_any(&address, interface, &serve->fd);
+    if (r < 0) {
+        cli_say(cli, "%.128s: %s", word, strerror(-r));
+        return CLI_FAILED;
+    }
+    struct sockaddr_storage local = {0};
+    socklen_t bytes = sizeof(local);
+    (void)getsockname(serve->fd, (struct sockaddr *)&local, &bytes);
+    show_address(&local, bytes, serve->address, sizeof(serve->address));
+    cli_say(cli, "listening on %s", serve->address);
+    return CLI_GO_ON;
+}
+
+/* What a terminal would obey is shown instead: C0 and DEL, and C1 as UTF-8 spells it. */
+static void print_escaped(struct yarder_text text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned char byte = (unsigned char)text.at[i];
+        bool c1 =
+            byte == 0xC2 && i + 1 < text.length && ((unsigned char)text.at[i + 1] & 0xE0) == 0x80;
+        if (c1 || byte == 0x7F || (byte < 0x20 && byte != '\n' && byte != '\t')) {
+            (void)printf("\\x%02x", byte);
+        } else {
+            (void)putchar_unlocked(byte);
+        }
+    }
+}
+
+static void print(const struct serve *serve, const char *peer, struct yarder_text text)
+{
+    if (serve->options.raw) {
+        (void)fwrite_unlocked(text.at, 1, text.length, stdout);
+        return;
+    }
+    (void)printf("[udp:%s] ", peer);
+    if (serve->escape) {
+        print_escaped(text);
+    } else {
+        (void)fwrite_unlocked(text.at, 1, text.length, stdout);
+    }
+    if (text.length == 0 || text.at[text.length - 1] != '\n') {
+        (void)putchar_unlocked('\n');
+    }
+}
+
+static const char *const opened_words[] = {"unknown key, or not encrypted",
+    "forged, or damaged on its way", "was here before", "too old, or a clock is wrong", NULL};
+
+/* At once, but no more often than a second: a stranger's datagrams are not to fill a disk. */
+static void tell(struct serve *serve, const char *peer, enum yarder_opened opened, int64_t now_ns)
+{
+    if (now_ns - serve->told_ns >= tell_every_ns || now_ns < serve->told_ns) {
+        serve->told_ns = now_ns;
+        cli_say(serve->cli, "a datagram of %s is not printed: %s", peer, opened_words[opened]);
+    }
+}
+
+static void take(struct serve *serve, unsigned i, int64_t now_ns)
+{
+    struct mmsghdr *message = &serve->messages[i];
+    struct yarder_text text = {serve->datagrams + i * DATAGRAM_BYTES_MAX, message->msg_len};
+    char peer[SOCKET_PEER_BYTES_MAX + 8];
+    show_address(&serve->peers[i], message->msg_hdr.msg_namelen, peer, sizeof(peer));
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(&message->msg_hdr); control != NULL;
+         control = CMSG_NXTHDR(&message->msg_hdr, control)) {
+        if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_RXQ_OVFL) {
+            memcpy(&serve->dropped, CMSG_DATA(control), sizeof(serve->dropped));
+        }
+    }
+    serve->received++;
+    enum yarder_opened opened = YARDER_OPENED_GOOD;
+    if (serve->keys.count > 0) {
+        opened = serve_keys_take(&serve->keys, text, now_ns, serve->plain, &text);
+    }
+    serve->opened[opened]++;
+    if (opened == YARDER_OPENED_GOOD) {
+        print(serve, peer, text);
+    } else {
+        tell(serve, peer, opened, now_ns);
+    }
+}
+
+/* How many came; 0: none waits; -errno. */
+static int receive(struct serve *serve)
+{
+    for (unsigned i = 0; i < DATAGRAMS; i++) {
+        serve->parts[i] =
+            (struct iovec){serve->datagrams + i * DATAGRAM_BYTES_MAX, DATAGRAM_BYTES_MAX};
+        serve->messages[i].msg_hdr = (struct msghdr){.msg_name = &serve->peers[i],
+            .msg_namelen = sizeof(serve->peers[i]),
+            .msg_iov = &serve->parts[i],
+            .msg_iovlen = 1,
+            .msg_control = serve->controls[i],
+            .msg_controllen = sizeof(serve->controls[i])};
+    }
+    int count = recvmmsg(serve->fd, serve->messages, DATAGRAMS, MSG_DONTWAIT, NULL);
+    if (count < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    }
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    for (int i = 0; i < count; i++) {
+        take(serve, (unsigned)i, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+    }
+    return count;
+}
+
+static int receive_and_flush(struct serve *serve, int *count)
+{
+    *count = receive(serve);
+    if (*count < 0) {
+        cli_say(serve->cli, "%s: %s", serve->address, strerror(-*count));
+        return CLI_FAILED;
+    }
+    if (*count > 0 && fflush(stdout) != 0) {
+        cli_say(serve->cli, "cannot write to standard output: %s", strerror(errno));
+        return CLI_FAILED;
+    }
+    return CLI_GO_ON;
+}
+
+/* Until a signal, and then what has come by then. */
+static int serve_all(struct serve *serve)
+{
+    sigset_t masked, before;
+    const struct sigaction action = {.sa_handler = stop};
+    (void)sigemptyset(&masked);
+    (void)sigaddset(&masked, SIGINT);
+    (void)sigaddset(&masked, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &masked, &before);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    struct pollfd ready = {.fd = serve->fd, .events = POLLIN};
+    int r = CLI_GO_ON;
+    int count = 0;
+    while (r == CLI_GO_ON && stopped == 0) {
+        (void)ppoll(&ready, 1, NULL, &before);
+        r = receive_and_flush(serve, &count);
+    }
+    for (int i = 0; r == CLI_GO_ON && i < LAST_ROUNDS && (i == 0 || count > 0); i++) {
+        r = receive_and_flush(serve, &count);
+    }
+    return r == CLI_GO_ON ? CLI_GOOD : r;
+}
+
+static void print_counts(const struct serve *serve)
+{
+    const uint64_t *opened = serve->opened;
+    cli_say(serve->cli, "received %llu, printed %llu, lost in the kernel %u",
+        (unsigned long long)serve->received, (unsigned long long)opened[YARDER_OPENED_GOOD],
+        serve->dropped);
+    if (serve->keys.count > 0) {
+        cli_say(serve->cli, "not printed: unknown %llu, forged %llu, replayed %llu, expired %llu",
+            (unsigned long long)opened[YARDER_OPENED_UNKNOWN],
+            (unsigned long long)opened[YARDER_OPENED_FORGED],
+            (unsigned long long)opened[YARDER_OPENED_REPLAYED],
+            (unsigned long long)opened[YARDER_OPENED_EXPIRED]);
+    }
+}
+
+static int serve_words(struct serve *serve)
+{
+    struct cli *cli = serve->cli;
+    if (cli->words_count != 1) {
+        return cli_refuse(cli, "expected one ADDRESS:PORT, but got %d", cli->words_count);
+    }
+    int r = serve_keys_open(cli, &serve->options.decrypt, &serve->keys);
+    r = r == CLI_GO_ON ? listen_on(serve, cli->words[0]) : r;
+    if (r != CLI_GO_ON) {
+        return r;
+    }
+    serve->escape = isatty(STDOUT_FILENO) == 1;
+    (void)setvbuf(stdout, NULL, _IOFBF, OUTPUT_BYTES);
+    serve->datagrams = malloc((size_t)DATAGRAMS * DATAGRAM_BYTES_MAX);
+    serve->plain = malloc(DATAGRAM_BYTES_MAX + YARDER_OPENER_SLACK_BYTES);
+    if (serve->datagrams == NULL || serve->plain == NULL) {
+        cli_say(cli, "no memory");
+        return CLI_FAILED;
+    }
+    r = serve_all(serve);
+    print_counts(serve);
+    return r;
+}
+
+static int run_serve(struct cli *cli)
+{
+    static struct serve serve; /* a command runs once */
+    serve = (struct serve){.cli = cli, .fd = -1};
+    int r = cli_parse(cli, &serve.options);
+    r = r == CLI_GO_ON ? serve_words(&serve) : r;
+    serve_keys_close(&serve.keys);
+    free(serve.datagrams);
+    free(serve.plain);
+    yarder_fd_drop(&serve.fd);
+    return r;
+}
+
+const struct command command_serve_udp = {
+    .name = "serve-udp",
+    .usage = "[OPTIONS] ADDRESS:PORT",
+    .summary = "print the datagrams that come: uWSGI's udp server, and crypto's far end",
+    .about = "A line for each, [udp:ADDRESS:PORT] before it, control bytes shown as \\x1b on a "
+             "terminal.\n"
+             "Groups of multicast are joined. --decrypt prints what a crypto output sent, and "
+             "says\n"
+             "what is not from there. INT and TERM end it, with the counts on standard error.\n",
+    .examples = "  yarder serve-udp 127.0.0.1:1717\n"
+                "  yarder serve-udp --decrypt key=file:/etc/yarder/key '[::]:1717' >>all.log\n",
+    .options = serve_table,
+    .run = run_serve,
+};
