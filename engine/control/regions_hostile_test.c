@@ -101,6 +101,10 @@ static void who_says_nothing_is_hung_up_on(void **state)
     assert_int_equal(attach(regions, &hello, &fd, &region_fd), RING_STATUS_OK);
     int64_t took_ns = os_monotonic_ns() - begin_ns;
     assert_true(took_ns >= REGIONS_HELLO_MS * INT64_C(1000000));
+    while (regions_counts(regions).refused_hello < REGIONS_HELLOS_MAX) { /* those accepted later */
+        assert_true(readable(regions_fd(regions), 5000));
+        regions_serve(regions);
+    }
     assert_int_equal(regions_counts(regions).refused_hello, REGIONS_HELLOS_MAX);
     for (size_t i = 0; i < YARDER_COUNT_OF(silent); i++) {
         assert_int_equal(readable(silent[i], 0), i < REGIONS_HELLOS_MAX);
