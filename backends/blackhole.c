@@ -14,6 +14,7 @@ struct blackhole {
     uint64_t fail_every, refuse_every; /* 0: never */
     uint64_t stop_after_bytes;         /* 0: never */
     bool hang;
+    bool deaf;
 
     struct yarder_host *host;
     uint64_t batches, records, bytes;
@@ -31,6 +32,8 @@ static const struct yarder_option options[] = {
         "SIZE", "no room is left once it has taken so much; not given: it is endless"},
     {"hang", YARDER_OPTION_BOOL, FIELD(hang), "no", 0, 0, NULL, NULL, "yes|no",
         "nothing is ever answered"},
+    {"deaf", YARDER_OPTION_BOOL, FIELD(deaf), "no", 0, 0, NULL, NULL, "yes|no",
+        "it waits as a library may: the daemon does not get its thread back meanwhile"},
     {.kind = YARDER_OPTION_END},
 };
 
@@ -58,6 +61,13 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static int sleep_until(uint64_t time_ns)
+{
+    const struct timespec time = {
+        .tv_sec = (time_t)(time_ns / 1000000000), .tv_nsec = (long)(time_ns % 1000000000)};
+    return -clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+}
+
 /* 0, or why there is no answer. */
 static int wait_for_answer(struct blackhole *self, uint64_t deadline_ns)
 {
@@ -66,7 +76,8 @@ static int wait_for_answer(struct blackhole *self, uint64_t deadline_ns)
         return 0;
     }
     uint64_t answer_ns = self->hang ? UINT64_MAX : now_ns() + self->latency_ns;
-    int r = host->wait(host, -1, 0, answer_ns < deadline_ns ? answer_ns : deadline_ns);
+    uint64_t until_ns = answer_ns < deadline_ns ? answer_ns : deadline_ns;
+    int r = self->deaf ? sleep_until(until_ns) : host->wait(host, -1, 0, until_ns);
     if (r < 0) {
         return r;
     }

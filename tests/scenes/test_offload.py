@@ -96,6 +96,45 @@ def test_a_reload_does_not_wait_for_a_try(yarder, folder):
     assert status["fenced_outputs"] == 0
 
 
+def test_a_backend_that_does_not_come_back(yarder, folder):
+    """A library's call: its worker leaves it behind, and the next one goes on after that."""
+    one = yarder(UNIX + "output = q blackhole:,hang=yes,deaf=yes,timeout=10m\n"
+                 "output = good file:{folder}/good\n")
+    put(folder, 1000)
+    ledger.wait_for(one, lambda status: status["outputs"][0].get("in_call_ms", 0) > 500)
+    one.write_config(UNIX + "output = q blackhole:\noutput = good file:{folder}/good\n")
+    one.cli("reload")
+    put(folder, 500, first=1000)
+    status = ledger.wait_settled(one, 1500, SETTLE_SECONDS)
+    output = ledger.named(status, "q")
+    assert output["delivered"] == 1500 and 0 < output["uncertain"] <= 1000
+    assert status["fenced_outputs"] == 0
+    audit([folder / "good"], {"unix": 1500}).assert_clean()
+
+
+def test_an_output_may_be_renamed(yarder, folder):
+    """By name first; one with another name takes up what waited for its address, and one alone."""
+    def config(*outputs):
+        return UNIX + "".join(f"output = {name} socket:unix-stream:{{folder}}/{path},"
+                              f"retry=10ms..50ms,{rest}\n" for name, path, rest in outputs)
+
+    one = yarder(config(("a", "one", "match=x"), ("b", "two", "match=y")))
+    for text, count in ((b"x", 10), (b"y", 20)):
+        with senders.unix_stream(folder / "in") as sender:
+            for _ in range(count):
+                sender.send(text)
+    ledger.wait_for(one, lambda status: [each["held"] for each in status["outputs"]] == [10, 20])
+    # a goes to where b was, b is called c; a's own place goes to the name d, which is new.
+    one.write_config(config(("d", "one", "match=z"), ("c", "two", "match=y"),
+                            ("a", "two", "match=x")))
+    with receivers.unix_stream(folder / "two") as two:
+        one.cli("reload")
+        status = ledger.wait_for(one, lambda status: ledger.held(status) == 0)
+        assert [each["delivered"] for each in status["outputs"]] == [0, 20, 10]
+        two.wait_for_lines(30, SETTLE_SECONDS)
+        assert sorted(two.lines()) == [b"x\n"] * 10 + [b"y\n"] * 20
+
+
 def test_what_waits_follows_its_output_to_another_address(yarder, folder):
     one = yarder(UNIX + "output = q socket:unix-stream:{folder}/nobody,retry=10ms..50ms\n")
     put(folder, 5000)
