@@ -243,8 +243,9 @@ def check_includes(sources):
         for match in INCLUDE.finditer(source.text):
             line = source.text.count("\n", 0, match.start()) + 1
             target = match[1]
-            if room in ("api", "backends") and "/" not in target:
-                target = f"{room}/{target}"  # side by side where they are installed, too
+            beside = target.removeprefix("../")
+            if room in ("api", "backends") and "/" not in beside:
+                target = f"{room}/{beside}"  # side by side where they are installed, too
             if target.split("/")[0] not in MAY_INCLUDE or "/" not in target:
                 source.find(line, f'"{target}": the path begins with a room')
             elif target.split("/")[0] not in MAY_INCLUDE[room]:

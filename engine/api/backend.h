@@ -30,6 +30,8 @@ extern "C" {
 #endif
 
 enum { YARDER_BACKEND_ABI = 1 };
+/* What each struct yarder_backend begins with. */
+#define YARDER_BACKEND_HEAD .abi = YARDER_BACKEND_ABI, .struct_bytes = sizeof(struct yarder_backend)
 
 /* What "delivered" means here: `yarder outputs KIND` says so, and the promise depends on it. */
 enum yarder_means {
@@ -131,7 +133,8 @@ struct yarder_backend {
     /*
      * uWSGI's loggers that this kind stands for ("redislog"), ends with NULL; NULL: none. `uwsgi`
      * takes such a line's argument (NULL: there was none) in place of target, and sets what that
-     * plugin does otherwise than we do.
+     * plugin does otherwise than we do; NULL: target takes it. An option named "logto" is given the
+     * path of a `logto` line.
      */
     const char *const *uwsgi_names;
     int (*uwsgi)(void *self, const char *name, char *argument, char *why, size_t why_bytes);

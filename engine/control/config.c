@@ -194,7 +194,7 @@ static void take_all(struct config_builder *builder)
             config_apply_member(builder, setting);
         }
     }
-    config_uwsgi_rsyslog(builder);
+    config_uwsgi_pass_on(builder);
     if (builder->ignored_count > 0) {
         report_note(builder->report, builder->ignored_where,
             "%u keys of [uwsgi] that are not about logs are left to uWSGI",

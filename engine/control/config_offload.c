@@ -140,9 +140,14 @@ void config_offload_uwsgi(struct config_builder *builder, struct config_item *it
 {
     struct output_config *output = item->target;
     char why[OPTION_WHY_BYTES] = "";
-    char *text = argument != NULL ? arena_text(builder->arena, argument, strlen(argument)) : NULL;
     item->uwsgi_kind = name;
-    output->target = arena_text(builder->arena, argument, text != NULL ? strlen(text) : 0);
+    if (output->backend->uwsgi == NULL) {
+        config_offload_target(builder, item, argument != NULL ? argument : "");
+        return;
+    }
+    size_t length = argument != NULL ? strlen(argument) : 0;
+    char *text = argument != NULL ? arena_text(builder->arena, argument, length) : NULL;
+    output->target = arena_text(builder->arena, argument, length);
     if (output->backend->uwsgi(output->settings, name, text, why, sizeof(why)) < 0) {
         refuse(builder, item, why);
     }

@@ -56,6 +56,7 @@ struct config_builder {
     bool truncate;          /* log-truncate */
     const char *logto_path; /* of the one that holds, or its address; NULL: none, or it is wrong */
     const struct yarder_backend *logto_backend; /* of an address */
+    bool logto_used;                            /* a backend has it as its option */
     const struct setting *log_truncate;
     const struct setting *rsyslog[2]; /* packet size, whether to split */
     bool uwsgi_lines;                 /* of those that make uWSGI's walk take part */
@@ -137,7 +138,8 @@ const struct yarder_backend *config_uwsgi_backend(
 /* config_uwsgi_ends.c: once all lines are read, and before options are applied to what they made.
  */
 void config_uwsgi_logto(struct config_builder *builder);
-void config_uwsgi_rsyslog(struct config_builder *builder);
+/* Keys that are options of loggers' backends: rsyslog-packet-size, logto ... */
+void config_uwsgi_pass_on(struct config_builder *builder);
 void config_uwsgi_fallback(struct config_builder *builder);
 
 /* config_route.c: route lines of both kinds, in the order of reading. */

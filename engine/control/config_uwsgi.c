@@ -136,10 +136,8 @@ static bool is_built_in(struct config_builder *builder, const struct setting *se
 
 static bool has_uwsgi_name(const struct yarder_backend *backend, const char *name)
 {
-    if (backend->uwsgi == NULL || backend->uwsgi_names == NULL) {
-        return false;
-    }
-    for (const char *const *known = backend->uwsgi_names; *known != NULL; known++) {
+    for (const char *const *known = backend->uwsgi_names; known != NULL && *known != NULL;
+         known++) {
         if (strcmp(*known, name) == 0) {
             return true;
         }

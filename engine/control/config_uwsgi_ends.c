@@ -110,19 +110,33 @@ void config_uwsgi_logto(struct config_builder *builder)
     }
 }
 
-/* uWSGI's options of all its rsyslog loggers; what a section says of one goes first. */
-void config_uwsgi_rsyslog(struct config_builder *builder)
+/* Gives a logger's backend the value of a key, if it has such an option and was not told. */
+static bool pass_on(struct config_builder *builder, struct config_item *item, const char *option,
+    const struct setting *setting)
 {
-    static const char *const options[] = {"packet-size", "split"};
+    const struct config_rows rows = config_item_rows(item);
+    struct config_row row = {0};
+    if (setting != NULL && config_row_find(&rows, option, &row) && row.own &&
+        item->seen_where[row.index] == NULL) {
+        config_item_apply(builder, item, setting->where, false, option, setting->value);
+        return true;
+    }
+    return false;
+}
+
+void config_uwsgi_pass_on(struct config_builder *builder)
+{
+    const struct setting *logto = builder->logto_backend == NULL ? logto_of(builder) : NULL;
     for (uint32_t i = 0; i < builder->items_count; i++) {
         struct config_item *item = &builder->items[i];
-        bool rsyslog = item->uwsgi_kind != NULL && strcmp(item->uwsgi_kind, "rsyslog") == 0;
-        for (size_t k = 0; k < YARDER_COUNT_OF(options) && rsyslog; k++) {
-            const struct setting *setting = builder->rsyslog[k];
-            if (setting != NULL && !config_item_gave(item, options[k])) {
-                config_item_apply(builder, item, setting->where, false, options[k], setting->value);
-            }
+        if (item->uwsgi_kind == NULL || item->broken) {
+            continue;
         }
+        if (strcmp(item->uwsgi_kind, "rsyslog") == 0) {
+            (void)pass_on(builder, item, "packet-size", builder->rsyslog[0]);
+            (void)pass_on(builder, item, "split", builder->rsyslog[1]);
+        }
+        builder->logto_used |= pass_on(builder, item, "logto", logto);
     }
 }
 
@@ -211,7 +225,7 @@ void config_uwsgi_fallback(struct config_builder *builder)
     bool logs_end = has_unnamed(config, ROUTE_UWSGI_LOGGER);
     bool requests_end = !builder->request_pipe || has_unnamed(config, ROUTE_UWSGI_REQUEST);
     if (logs_end && requests_end) {
-        if (logto != NULL && !has_original(builder)) {
+        if (logto != NULL && !builder->logto_used && !has_original(builder)) {
             report_warning(builder->report, logto->where,
                 "%s gets nothing: loggers without a name "
                 "take what no route took",

@@ -126,6 +126,39 @@ static int check_backend(const struct yarder_backend *backend, char *why)
     return check_options(backend, why);
 }
 
+/*
+ * A logger of uWSGI's, compiled with our uwsgi.h, registers itself by the symbol that uWSGI would
+ * look for: FILE_plugin. Nothing to do for anything else.
+ */
+static int load_uwsgi(void *library, const char *path, char *why)
+{
+    static const char suffix[] = "_plugin";
+    char symbol[128];
+    union { /* what dlsym gives is a function here */
+        void *object;
+        int (*call)(const void *plugin);
+    } load = {dlsym(library, "yarder_uwsgi_load")};
+    if (load.object == NULL) {
+        return 0;
+    }
+    const char *slash = strrchr(path, '/');
+    const char *file = slash != NULL ? slash + 1 : path;
+    size_t length = strcspn(file, ".");
+    bool named = length >= sizeof(suffix) - 1 &&
+                 strncmp(file + length - sizeof(suffix) + 1, suffix, sizeof(suffix) - 1) == 0;
+    (void)snprintf(
+        symbol, sizeof(symbol), "%.*s%s", (int)yarder_min(length, 64), file, named ? "" : suffix);
+    const void *plugin = dlsym(library, symbol);
+    if (plugin == NULL) {
+        return refuse(why, -ENOEXEC, "%.256s: uWSGI's plugin in it is not called %s, as its file",
+            path, symbol);
+    }
+    return load.call(plugin) == 0
+               ? 0
+               : refuse(
+                     why, -ENOEXEC, "%.256s: it must register one logger, and it does not", path);
+}
+
 int module_load_file(
     const char *path, const struct yarder_backend **out, char why[MODULE_WHY_BYTES])
 {
@@ -139,13 +172,16 @@ int module_load_file(
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) {
         const char *error = dlerror();
-        return refuse(why, -ENOEXEC, "%.400s", error != NULL ? error : "no reason given");
+        bool uwsgi = error != NULL && strstr(error, "undefined symbol: uwsgi") != NULL;
+        return refuse(why, -ENOEXEC, "%.400s%s", error != NULL ? error : "no reason given",
+            uwsgi ? " (a plugin for uWSGI: compile it with the uwsgi.h of yarder)" : "");
     }
     const struct yarder_backend *backend = dlsym(library, "yarder_backend");
     if (backend == NULL) {
         return refuse(why, -ENOEXEC, "%.256s: it exports no yarder_backend", path);
     }
-    r = check_backend(backend, why);
+    r = load_uwsgi(library, path, why);
+    r = r < 0 ? r : check_backend(backend, why);
     *out = r == 0 ? backend : *out;
     return r;
 }
