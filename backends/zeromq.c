@@ -38,7 +38,7 @@ struct zeromq {
 static const char *const types[] = {"push", "pub", NULL};
 
 static const struct yarder_option options[] = {
-    {"type", YARDER_OPTION_CHOICE, offsetof(struct zeromq, type), "push", 0, 0, types, NULL,
+    {"socket", YARDER_OPTION_CHOICE, offsetof(struct zeromq, type), "push", 0, 0, types, NULL,
         "push|pub", "the kind of our socket: push waits for a peer, pub does not"},
     {"bind", YARDER_OPTION_BOOL, offsetof(struct zeromq, bind), "no", 0, 0, NULL, NULL, "yes|no",
         "whether peers connect to us"},
@@ -93,7 +93,7 @@ static int check(void *self_, char *why, size_t why_bytes)
     struct zeromq *self = self_;
     const char *wrong = NULL;
     if (self->topic != NULL && self->type != ZEROMQ_PUB) {
-        wrong = "topic= goes with type=pub";
+        wrong = "topic= goes with socket=pub";
     } else if (!is_key(self->server_key) || !is_key(self->public_key) ||
                !is_key(self->secret_key)) {
         wrong = "server-key, public-key, secret-key: expected 40 characters of Z85, as "

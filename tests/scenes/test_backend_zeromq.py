@@ -64,7 +64,7 @@ def test_we_bind(folder):
         assert peer.numbers() == list(range(COUNT))
     with Peer(folder / "sub", "sub", "bind") as peer:
         # Who subscribes late has missed what was published before.
-        assert try_backend("zeromq", peer.address, 50 * COUNT, 8, "type=pub", "topic=logs")[0]
+        assert try_backend("zeromq", peer.address, 50 * COUNT, 8, "socket=pub", "topic=logs")[0]
         wait_until(lambda: peer.count() > 0, 20, "some of it")
         assert peer.messages()[0][0] == "logs"
 
@@ -98,7 +98,7 @@ def test_wrong_options():
     for target, options, why in [
             ("127.0.0.1:5", [], "expected tcp://"), ("tcp://host", [], "expected tcp://"),
             ("tcp://h:5", ["server-key=short"], "40 characters"),
-            ("tcp://h:5", ["topic=x"], "type=pub"),
+            ("tcp://h:5", ["topic=x"], "socket=pub"),
             ("tcp://h:5", ["secret-key=" + "0" * 40], "goes with")]:
         assert why in Try("zeromq", target, 1, 8, *options).says()
 
