@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening a link and connecting it: one address after the other, each with its part of the time. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +21,7 @@ enum {
     KEEP_IDLE_S = 60, /* a peer that is gone without a word is noticed after about two minutes */
     KEEP_INTERVAL_S = 10,
     KEEP_COUNT = 6,
+    UNSENT_BYTES = 128 << 10, /* of what waits in our kernel, and is lost with the connection */
     DRAIN_READS_MAX = 64
 };
 static const uint64_t backlog_pause_ns = 10ull * 1000 * 1000;
@@ -42,10 +45,24 @@ int link_wait(struct link *link, int fd, short events, uint64_t deadline_ns)
     return r > 0 ? 0 : r == 0 ? -ETIMEDOUT : r;
 }
 
+/* What the peer's kernel has not answered for; of a connection that is broken, too. */
+static int unanswered_bytes(const struct link *link)
+{
+    int bytes = 0;
+    bool stream = link->kind == LINK_TCP || link->kind == LINK_TLS;
+    return stream && ioctl(link->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? bytes : 0;
+}
+
 int link_broken(struct link *link, const char *what, int error)
 {
     int positive = error < 0 ? -error : error;
+    int bytes = unanswered_bytes(link);
     link_drop(link);
+    if (bytes > 0) {
+        return link->host->fail(link->host, -positive,
+            "%s: %s: %s; at least %d bytes before it have not arrived", link->shown, what,
+            link_error_text(error), bytes);
+    }
     return link->host->fail(
         link->host, -positive, "%s: %s: %s", link->shown, what, link_error_text(error));
 }
@@ -158,6 +175,7 @@ static void set_stream(int fd)
     (void)set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S);
     (void)set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL_S);
     (void)set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT);
+    (void)set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES);
 }
 
 /* connect() of a socket that does not wait, brought to its end. */
