@@ -239,10 +239,11 @@ uint32_t output_run_begin(
         output->run_drops = drops_now(output, slot, &records[0], now_ns);
         return output->run_drops ? count : 0;
     }
+    const uint64_t number = output->counts->copies + 1;
     uint32_t put = 0;
     do {
-        size_t bytes = render_within(
-            output, &records[put], output->counts->copies + put + 1, run->at, queue_run_room(run));
+        size_t bytes =
+            render_within(output, &records[put], number + put, run->at, queue_run_room(run));
         if (YARDER_UNLIKELY(bytes == 0)) {
             break;
         }
