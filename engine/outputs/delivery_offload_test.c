@@ -12,7 +12,7 @@
 
 #include "base/test_random.h"
 #include "outputs/delivery_fixture.h"
-#include "outputs/fake_backend.h"
+#include "offload/fake_backend.h"
 
 enum { RECORDS = 3000, LONG_BYTES = 40000, DEATHS = 60, LETTERS_BYTES_MAX = 64 << 20 };
 static const uint64_t second_ns = 1000000000;

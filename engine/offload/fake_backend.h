@@ -3,8 +3,8 @@
  * A destination of tests: it remembers every record that it was given, and does as it is told. Its
  * words are the lane's while a job is under way, the test's else.
  */
-#ifndef YARDER_OUTPUTS_FAKE_BACKEND_H
-#define YARDER_OUTPUTS_FAKE_BACKEND_H
+#ifndef YARDER_OFFLOAD_FAKE_BACKEND_H
+#define YARDER_OFFLOAD_FAKE_BACKEND_H
 
 #include "api/backend.h"
 #include "base/base.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outputs/fake_backend.h"
+#include "offload/fake_backend.h"
 
 #include <errno.h>
 #include <string.h>
