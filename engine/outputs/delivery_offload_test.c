@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 
 #include "base/test_random.h"
-#include "outputs/delivery_fixture.h"
 #include "offload/fake_backend.h"
+#include "outputs/delivery_fixture.h"
 
 enum { RECORDS = 3000, LONG_BYTES = 40000, DEATHS = 60, LETTERS_BYTES_MAX = 64 << 20 };
 static const uint64_t second_ns = 1000000000;
