@@ -13,6 +13,7 @@
 #include "client/site.h"
 #include "codec/encode.h"
 #include "codec/frame.h"
+#include "codec/pack.h"
 #include "codec/syslog.h"
 #include "ring/append_private.h"
 #include "ring/reader.h"
@@ -220,6 +221,39 @@ static void encode(struct work *work)
     }
 }
 
+static void pack(struct work *work)
+{
+    (void)work;
+    size_t at = 0;
+    for (size_t i = 0; i < RECORDS; i++) {
+        const struct yarder_id id = {(uint64_t)now_ns, i};
+        need(at + pack_bytes(&records[i]) <= sizeof(out), "room");
+        at += pack_record(&records[i], id, out + at);
+    }
+}
+
+static void unpack_ready(struct work *work)
+{
+    memset(out, 0, sizeof(out));
+    pack(work);
+}
+
+static void unpack(struct work *work)
+{
+    (void)work;
+    struct yarder_record record;
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_id id;
+    size_t taken = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < RECORDS; i++) {
+        int r =
+            pack_read(out + at, sizeof(out) - at, &record, &id, fields, YARDER_FIELDS_MAX, &taken);
+        need(r == 0 && id.number == i, "pack_read");
+        at += taken;
+    }
+}
+
 /* route */
 
 static void route_ready(struct work *work, uint32_t patterns_count)
@@ -281,6 +315,8 @@ static const struct leaf {
     {"encode-json", "", json_ready, encode},
     {"encode-template", "", template_ready, encode},
     {"encode-syslog", "", syslog_ready, encode},
+    {"pack", "", NULL, pack},
+    {"unpack", "", unpack_ready, unpack},
     {"route-1", "", route_one_ready, route},
     {"route-100", "", route_hundred_ready, route},
     {"route-1000", "", route_thousand_ready, route},
