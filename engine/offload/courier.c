@@ -115,12 +115,14 @@ static int give_up(struct courier *courier, const struct courier_load *load)
 {
     (void)load;
     struct yarder_host *face = &courier->host.face;
-    uint64_t seconds = courier->options.give_up_ns / 1000000000;
+    uint64_t after_ms = courier->options.give_up_ns / 1000000;
+    bool seconds = after_ms % 1000 == 0;
     host_begin(&courier->host, courier->items, courier->items_count);
     for (uint32_t i = 0; i < courier->items_count; i++) {
         if (!id_is_before(courier->tried_until, courier->items[i].id)) {
-            face->refuse(face, &courier->items[i], "gave up after %llus: %s",
-                (unsigned long long)seconds, courier->text);
+            face->refuse(face, &courier->items[i], "gave up after %llu%s: %s",
+                (unsigned long long)(seconds ? after_ms / 1000 : after_ms), seconds ? "s" : "ms",
+                courier->text);
         }
     }
     return count_later(courier) == 0 ? 0 : -ETIME;

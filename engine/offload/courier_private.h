@@ -8,7 +8,8 @@
 #include "offload/dead_letter.h"
 #include "offload/host.h"
 
-enum { COURIER_FIELDS = 4096, COURIER_NONE = UINT32_MAX };
+#define COURIER_NONE UINT32_MAX /* no item */
+enum { COURIER_FIELDS = 4096 };
 
 /* A record of the batch. */
 struct courier_entry {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/text.h"
 #include "codec/calendar.h"
@@ -207,10 +208,16 @@ int dead_letter_put(struct dead_letters *letters, const char *output_name, const
     return 0;
 }
 
-/* A file that ends in half a line gets its newline. */
+/*
+ * A file that ends in half a line gets its newline, unless another output is just writing it. Who
+ * locked it lets go of it by closing it.
+ */
 static int end_line(int fd)
 {
     char last = '\n';
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        return 0;
+    }
     off_t end = lseek(fd, 0, SEEK_END);
     if (end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n') {
         return write(fd, "\n", 1) == 1 ? 0 : -errno;

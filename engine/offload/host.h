@@ -44,6 +44,6 @@ void host_want(struct host *host, bool wanted);
 bool host_is_wanted(const struct host *host);
 
 /* A text for people: bounded, control bytes escaped. As snprintf, but what was cut is just cut. */
-void host_print(char *at, size_t room, const char *format, va_list arguments);
+void host_print(char *at, size_t room, const char *format, va_list arguments) YARDER_PRINTF(3, 0);
 
 #endif
