@@ -41,7 +41,7 @@ static int encoders_open(
     const struct output_config *config = options->config;
     output->path_is_constant = true;
     if (output->packs) {
-        return lane_offload_open(&output->offload, config, options->host, why, why_bytes);
+        return lane_offload_open(&output->offload.lane, config, options->host, why, why_bytes);
     }
     int r = encoder_open(&output->encoder, config->format, (enum encode_newlines)config->newlines,
         options->host, why, why_bytes);
@@ -69,7 +69,7 @@ int output_open(
         .counts = &options->hold->outputs[options->index],
         .services = options->services,
         .packs = config->kind == OUTPUT_OFFLOAD,
-        .epoch_ns = options->hold->header->epoch_ns + options->index,
+        .offload.epoch_ns = options->hold->header->epoch_ns + options->index,
         .block_limit_ns = options->block_limit_ns,
         .waiting_hurts = options->waiting_hurts};
     int r = encoders_open(output, options, why, why_bytes);
@@ -80,11 +80,13 @@ int output_open(
     if (r < 0) {
         return r;
     }
-    output->again_until = (struct yarder_id){output->epoch_ns, output->counts->copies};
-    output->jitter = (output->epoch_ns ^ (uint64_t)os_monotonic_ns() << 20) | 1; /* never 0 */
+    output->offload.again_until =
+        (struct yarder_id){output->offload.epoch_ns, output->counts->copies};
+    output->offload.jitter =
+        (output->offload.epoch_ns ^ (uint64_t)os_monotonic_ns() << 20) | 1; /* never 0 */
     struct lane_options lane = {.config = config,
         .ops = output->packs ? &lane_offload_ops : NULL,
-        .self = output->offload,
+        .self = output->offload.lane,
         .index = options->index,
         .event_fd = options->event_fd,
         .writer_sleeps = options->writer_sleeps,
@@ -126,7 +128,7 @@ int output_close(struct output *output, uint64_t wait_ns)
     queue_pool_close(&output->pool);
     free(output->slots);
     free(output->scratch);
-    lane_offload_close(output->offload);
+    lane_offload_close(output->offload.lane);
     encoder_close(output->encoder);
     path_template_close(output->path);
     *output = (struct output){0};
@@ -255,7 +257,7 @@ static void submit_write(struct output *output, struct output_slot *slot)
     slot->state = SLOT_WRITING;
     if (output->packs) {
         add_ends(output, slot);
-        slot->job.again_until = output->again_until;
+        slot->job.again_until = output->offload.again_until;
     }
     slot_submit(output, slot, LANE_WRITE);
 }
@@ -300,20 +302,6 @@ void output_submit(struct output *output, uint64_t now_ns)
             submit_look(output, slot);
         }
     }
-}
-
-void output_want(struct output *output, bool wanted, uint64_t now_ns)
-{
-    if (output->packs && wanted != (output->wanted_ns != 0)) {
-        output->wanted_ns = wanted ? now_ns : 0;
-        lane_want(output->lane, wanted);
-    }
-}
-
-uint64_t output_hangs_ns(const struct output *output, uint64_t now_ns)
-{
-    uint64_t stuck_ns = lane_stuck_ns(output->lane);
-    return output->packs ? yarder_min(stuck_ns, now_ns - output->wanted_ns) : stuck_ns;
 }
 
 void output_reopen(struct output *output)

@@ -11,8 +11,7 @@
  *   output_submit   what is sealed goes to the lane
  *
  * One queue is one file. An output whose path has variables has as many as may be open at a time.
- * The queue of a backend's output holds packed records (codec/pack.h) instead of rendered ones, and
- * its lane is a courier (offload/courier.h): see lane_offload.h and reap_offload.c.
+ * Of an output with a backend offload.h tells what is different.
  *
  *   slot of a queue:  FREE -> OPENING -> IDLE <-> SEALED -> WRITING -> IDLE
  *                                         IDLE -> CLOSING -> FREE      (variables in the path only)
@@ -24,6 +23,7 @@
 #include "codec/encode.h"
 #include "outputs/lane.h"
 #include "outputs/look.h"
+#include "outputs/offload.h"
 #include "outputs/output.h"
 #include "queue/queue.h"
 
@@ -85,13 +85,9 @@ struct output {
     struct encoder *encoder;
     struct path_template *path;
     bool path_is_constant;
-    bool plain;        /* the preset text: copied without asking the encoder */
-    bool packs;        /* a backend's: records are queued as they are, for its lane to unpack */
-    uint64_t epoch_ns; /* packs: of the ids of records that are put */
-    struct yarder_id again_until; /* packs: what a worker before may have sent */
-    struct lane_offload *offload; /* packs: what the lane works with */
-    uint64_t wanted_ns;           /* packs: since when its lane is wanted back; 0: it is not */
-    uint64_t jitter;              /* packs: state of the random part of pauses */
+    bool plain; /* the preset text: copied without asking the encoder */
+    bool packs; /* a backend's: records are queued as they are */
+    struct output_offload offload;
     struct queue_pool pool;
     struct lane *lane; /* NULL: null output */
     const struct output_services *services;
@@ -175,14 +171,6 @@ bool output_reap(struct output *output, uint64_t now_ns);
 bool output_seal(struct output *output, uint64_t now_ns, bool drain);
 void output_settle(struct output *output);
 void output_submit(struct output *output, uint64_t now_ns);
-
-/*
- * A backend's lane is to be back soon (a reload), or need not any more: its try ends with what it
- * has. Files' lanes know no such thing. output_hangs_ns: for how long the lane is in a call that it
- * should have come back from, were all well.
- */
-void output_want(struct output *output, bool wanted, uint64_t now_ns);
-uint64_t output_hangs_ns(const struct output *output, uint64_t now_ns);
 
 /* Every file follows its path: at once, or at the next write if one is due (USR1). */
 void output_reopen(struct output *output);

@@ -31,7 +31,7 @@ static size_t render(
         return record->text.length + 1;
     }
     if (output->packs) {
-        return pack_record(record, (struct yarder_id){output->epoch_ns, number}, at);
+        return pack_record(record, (struct yarder_id){output->offload.epoch_ns, number}, at);
     }
     return encoder_run(output->encoder, record, at);
 }

@@ -13,11 +13,11 @@ static const uint64_t backoff_most_ns = 2000ull * 1000 * 1000;
 /* xorshift64*: spreads the tries of many yarders that lost the same peer. */
 static uint64_t random_below(struct output *output, uint64_t limit)
 {
-    uint64_t x = output->jitter;
+    uint64_t x = output->offload.jitter;
     x ^= x >> 12;
     x ^= x << 25;
     x ^= x >> 27;
-    output->jitter = x;
+    output->offload.jitter = x;
     return x * UINT64_C(0x2545F4914F6CDD1D) % limit;
 }
 

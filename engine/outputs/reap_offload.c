@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a backend's lane answers becomes true in the private state. */
+/* What a backend's lane answers becomes true in the private state; when it is wanted back. */
 #include <errno.h>
 #include <string.h>
 
@@ -81,4 +81,25 @@ void offload_reap_write(struct output *output, struct output_slot *slot, uint64_
     if (job->error < 0) {
         failed(output, slot, now_ns);
     }
+}
+
+void output_want(struct output *output, bool wanted, uint64_t now_ns)
+{
+    if (output->packs && wanted != (output->offload.wanted_ns != 0)) {
+        output->offload.wanted_ns = wanted ? now_ns : 0;
+        lane_want(output->lane, wanted);
+    }
+}
+
+void output_hurry(struct output *output)
+{
+    for (uint32_t i = 0; i < output->slots_count && output->packs; i++) {
+        output->slots[i].backoff_ns = output->slots[i].retry_ns = 0;
+    }
+}
+
+uint64_t output_hangs_ns(const struct output *output, uint64_t now_ns)
+{
+    uint64_t stuck_ns = lane_stuck_ns(output->lane);
+    return output->packs ? yarder_min(stuck_ns, now_ns - output->offload.wanted_ns) : stuck_ns;
 }

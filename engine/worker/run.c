@@ -124,6 +124,9 @@ int worker_run(const struct worker_options *options)
     status_close(worker.status);
     const uint64_t lane_wait_ns = 200000000;
     for (uint32_t i = 0; i < worker.sink.outputs_count; i++) {
+        output_want(&worker.outputs[i], true, worker.now_ns); /* of all of them, then each */
+    }
+    for (uint32_t i = 0; i < worker.sink.outputs_count; i++) {
         (void)output_close(&worker.outputs[i], lane_wait_ns);
     }
     say_close(worker.say);

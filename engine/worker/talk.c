@@ -146,6 +146,7 @@ static void stop(struct worker *worker, const struct channel_message *message)
     }
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
         output_want(&worker->outputs[i], false, worker->now_ns);
+        output_hurry(&worker->outputs[i]);
     }
     worker->stop_ns = deadline_ns;
 }

@@ -164,6 +164,17 @@ def test_the_end_waits_for_what_can_be_delivered(yarder, folder):
         assert below and not one.worker_pids()
 
 
+def test_the_end_does_not_wait_for_the_next_try(yarder, folder):
+    """A peer that is back is given what waits, however long the pause was to be."""
+    one = yarder(UNIX + "output = socket:unix-stream:{folder}/sink,retry=1d..1d\n")
+    put(folder, 1000)
+    ledger.wait_for(one, lambda status: status["outputs"][0]["errors"] > 0)
+    with receivers.unix_stream(folder / "sink") as sink:
+        one.end(signal.SIGTERM)
+        sink.wait_for_lines(1000, SETTLE_SECONDS)
+        Audit({"unix": 1000}).lines(sink.lines()).report().assert_clean()
+
+
 def letters(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 

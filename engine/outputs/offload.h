@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an output with a backend has beside the others. Its queue holds packed records
+ * (codec/pack.h) instead of rendered ones, and its lane is a courier (offload/courier.h): see
+ * lane_offload.h, and reap_offload.c for what becomes of the answers.
+ */
+#ifndef YARDER_OUTPUTS_OFFLOAD_H
+#define YARDER_OUTPUTS_OFFLOAD_H
+
+#include "api/backend.h"
+#include "base/base.h"
+
+struct output;
+
+struct output_offload {
+    struct lane_offload *lane;    /* what the lane works with */
+    uint64_t epoch_ns;            /* of the ids of records that are put */
+    struct yarder_id again_until; /* what a worker before may have sent */
+    uint64_t wanted_ns;           /* since when its lane is wanted back; 0: it is not */
+    uint64_t jitter;              /* state of the random part of pauses; never 0 */
+};
+
+/*
+ * A backend's lane is to be back soon (a reload), or need not any more: its try ends with what it
+ * has. Files' lanes know no such thing.
+ */
+void output_want(struct output *output, bool wanted, uint64_t now_ns);
+
+/* For how long the lane is in a call that it should have come back from, were all well. */
+uint64_t output_hangs_ns(const struct output *output, uint64_t now_ns);
+
+/* The end is near: what waits for a backend is tried now, and often. */
+void output_hurry(struct output *output);
+
+#endif
