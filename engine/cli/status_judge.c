@@ -160,7 +160,7 @@ static void say_held_up(const cJSON *output, char *at, size_t room)
     if (ask_number(output, "in_call_ms") >= HELD_UP_MS) {
         (void)snprintf(at, room, "has been in %.32s for %s", ask_text(output, "in_call"), span);
     } else if (error != NULL) {
-        (void)snprintf(at, room, "has delivered nothing for %s (%.32s: %.64s)", span,
+        (void)snprintf(at, room, "has delivered nothing for %s (%.32s: %.128s)", span,
             ask_text(error, "call"), ask_text(error, "text"));
     } else {
         (void)snprintf(at, room, "has delivered nothing for %s", span);

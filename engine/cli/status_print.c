@@ -151,10 +151,17 @@ static void print_state(const cJSON *item, uint64_t at_ns, FILE *to)
     }
     if (error != NULL) {
         uint64_t ago_ns = at_ns > error_ns ? at_ns - error_ns : 0;
-        (void)fprintf(to, "  last error %s ago: %s %s: %s (%s)\n",
+        const char *path = ask_text(error, "path");
+        (void)fprintf(to, "  last error %s ago: %s%s%s: %s (%s)\n",
             status_span(ago_ns / 1000000000u, span), ask_text(error, "call"),
-            ask_text(error, "path"), ask_text(error, "text"), ask_text(error, "errno"));
+            path[0] != '\0' ? " " : "", path, ask_text(error, "text"), ask_text(error, "errno"));
     }
+}
+
+static bool is_file(const cJSON *output)
+{
+    const char *kind = ask_text(output, "kind");
+    return strcmp(kind, "file") == 0 || strcmp(kind, "stdio") == 0;
 }
 
 /*
@@ -174,7 +181,8 @@ static void print_marks(const cJSON *report, uint64_t at_ns, FILE *to)
             (void)fprintf(to, "\noutput %s:\n", ask_text(item, "name"));
         }
         print_state(item, at_ns, to);
-        print_if(item, "errors", "calls on its files failed", to);
+        print_if(item, "errors",
+            is_file(item) ? "calls on its files failed" : "tries to deliver failed", to);
         print_if(item, "foreign", "times somebody else had written to the file", to);
         print_if(item, "cut", "times the file had been cut", to);
         print_if(item, "torn", "records were cut in two by others, and written again whole", to);

@@ -156,6 +156,29 @@ static void test_the_table_holds_the_ledger(void **state)
     cJSON_Delete(now);
 }
 
+/* What a backend says of its failure stands there as it is; there is no path. */
+static void test_a_backend_says_what_fails(void **state)
+{
+    (void)state;
+    char more[400];
+    (void)snprintf(more, sizeof(more),
+        ",\"stalled_ms\":12000,\"last_error\":{\"call\":\"submit\",\"errno\":\"ECONNREFUSED\","
+        "\"text\":\"connect to 10.0.0.1:6379: Connection refused\",\"at_ns\":%llu}",
+        (unsigned long long)(now_ns - 3 * SECOND));
+    cJSON *now = answer((struct lost){0}, nothing, 61000, more);
+    cJSON *output = cJSON_GetArrayItem(cJSON_GetObjectItem(now, "outputs"), 0);
+    assert_true(cJSON_ReplaceItemInObject(output, "kind", cJSON_CreateString("redis")));
+    assert_true(cJSON_ReplaceItemInObject(output, "errors", cJSON_CreateNumber(7)));
+    char *text = printed(now);
+    assert_prints(text, "HELD UP: output events has delivered nothing for 12s (submit: connect to "
+                        "10.0.0.1:6379: Connection refused), 100 records wait");
+    assert_prints(text, "\noutput events:\n  what waits has waited for 12s\n"
+                        "  last error 3s ago: submit: connect to 10.0.0.1:6379: Connection refused "
+                        "(ECONNREFUSED)\n  7 tries to deliver failed\n");
+    free(text);
+    cJSON_Delete(now);
+}
+
 static void test_odd_answers_do_no_harm(void **state)
 {
     (void)state;
@@ -192,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_lost_in_the_last_minute_is_losing),
         cmocka_unit_test(test_an_output_that_does_not_get_on_holds_up),
         cmocka_unit_test(test_the_table_holds_the_ledger),
+        cmocka_unit_test(test_a_backend_says_what_fails),
         cmocka_unit_test(test_odd_answers_do_no_harm),
         cmocka_unit_test(test_spans),
     };

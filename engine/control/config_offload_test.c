@@ -83,6 +83,90 @@ static void test_line(void **state)
     scene_close(&scene);
 }
 
+/* A field of the sample, whose struct nobody outside knows: by its option. */
+static const void *field_of(const struct output_config *output, const char *name)
+{
+    const struct yarder_option *row = output->backend->options;
+    while (strcmp(row->name, name) != 0) {
+        row++;
+    }
+    return (const char *)output->settings + row->offset;
+}
+
+static void test_uwsgi(void **state)
+{
+    (void)state;
+    struct scene scene;
+    run(&scene, "logger = a samplelog:/one,PFX\n"
+                "log-route = a x\n"
+                "log-socket = /two\n"
+                "req-logger = rsyslog:/three\n"
+                "logger = b rsyslog:/four\n"
+                "log-route = b y\n"
+                "rsyslog-packet-size = 4K\n"
+                "rsyslog-split-messages\n"
+                "[logger b]\npacket-size = 2K\ngive-up = 1h\n");
+    assert_string_equal(scene.said, "");
+    assert_int_equal(scene.result, 0);
+    const struct output_config *outputs = scene.config->outputs;
+    assert_int_equal(scene.config->outputs_count, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(outputs[i].kind, OUTPUT_OFFLOAD);
+        assert_true(outputs[i].bare);
+        assert_int_equal(outputs[i].reach, i == 2 ? ROUTE_UWSGI_REQUEST : ROUTE_UWSGI_LOGGER);
+    }
+    assert_true(outputs[0].named && strcmp(outputs[0].name, "a") == 0);
+    assert_string_equal(outputs[0].target, "/one");
+    assert_string_equal(outputs[1].name, "sample:/two");
+    assert_int_equal(*(const uint64_t *)field_of(&outputs[1], "packet-size"), 64 << 10);
+    assert_false(*(const bool *)field_of(&outputs[1], "split"));
+    assert_int_equal(*(const uint64_t *)field_of(&outputs[2], "packet-size"), 4 << 10);
+    assert_true(*(const bool *)field_of(&outputs[2], "split"));
+    assert_int_equal(*(const uint64_t *)field_of(&outputs[3], "packet-size"), 2 << 10);
+    assert_true(outputs[3].give_up_ns == UINT64_C(3600) * 1000000000);
+    scene_close(&scene);
+}
+
+static void test_uwsgi_logto(void **state)
+{
+    (void)state;
+    struct scene scene;
+    run(&scene, "logger = stdio\nlogto = /h:1\n");
+    assert_string_equal(scene.said, "");
+    assert_int_equal(scene.config->outputs_count, 1);
+    assert_int_equal(scene.config->outputs[0].kind, OUTPUT_OFFLOAD);
+    assert_string_equal(scene.config->outputs[0].target, "/h:1");
+    assert_true(scene.config->outputs[0].bare);
+    scene_close(&scene);
+    run(&scene, "logger = a samplelog:/x\nlog-route = a x\nlogto2 = /h:1\n");
+    assert_string_equal(scene.said, "");
+    assert_int_equal(scene.config->outputs_count, 2);
+    assert_int_equal(scene.config->outputs[1].reach, ROUTE_UWSGI_FALLBACK);
+    assert_string_equal(scene.config->outputs[1].target, "/h:1");
+    scene_close(&scene);
+}
+
+static void test_disk(void **state)
+{
+    (void)state;
+    struct scene scene;
+    run(&scene, "output = sample:/x,queue=disk:1G,dead-letter=dead,direct=yes\n"
+                "output = sample:/y,queue=disk:1M,fsync=batch,on-full=block\n");
+    assert_string_equal(scene.said, "");
+    const struct output_config *output = scene.config->outputs;
+    assert_true(output[0].queue.disk_bytes == 1 << 30 && output[0].queue.memory_bytes == 4 << 20);
+    assert_true(output[0].fsync.policy == OUTPUT_SYNC_INTERVAL && output[0].direct);
+    assert_true(output[0].fsync.interval_ns == 1000000000);
+    assert_string_equal(output[0].dead_letter, "/work/dead");
+    assert_int_equal(output[1].fsync.policy, OUTPUT_SYNC_BATCH);
+    assert_int_equal(output[1].on_full.policy, OUTPUT_FULL_BLOCK);
+    assert_true(output[1].on_full.block_ns == UINT64_MAX);
+    scene_close(&scene);
+    run(&scene, "output = sample:/x\n");
+    assert_int_equal(scene.config->outputs[0].on_full.policy, OUTPUT_FULL_BLOCK);
+    scene_close(&scene);
+}
+
 static void test_bad(void **state)
 {
     (void)state;
@@ -131,6 +215,8 @@ static void test_bad(void **state)
         {"[output a]\ntype = sample\n", "y.conf:1: output sample: expected [USER@]/PATH\n"},
         {"[output a]\ntype = sample\nto = /x\ncount = 3\ncount = 4\n",
             "y.conf:5: count is given twice, first at y.conf:4\n"},
+        {"logger = rsyslog:/x\nrsyslog-packet-size = 1G\n",
+            "y.conf:2: packet-size: expected 1 to 1M, not '1G'\n"},
         {"logger = samplelog:x\n", "y.conf:1: logger samplelog: expected [USER@]/PATH\n"},
         {"logger = samplelog\n",
             "y.conf:1: logger samplelog: expected /PATH[,PREFIX] behind samplelog:\n"},
@@ -184,11 +270,7 @@ static void test_secrets(void **state)
     cJSON *root = config_to_json(config, NULL);
     char *told = cJSON_PrintUnformatted(root);
     for (size_t i = 0; i < YARDER_COUNT_OF(want); i++) {
-        const struct yarder_option *row = config->outputs[i].backend->options;
-        while (strcmp(row->name, "password") != 0) {
-            row++;
-        }
-        char *const *field = (char **)(void *)((char *)config->outputs[i].settings + row->offset);
+        char *const *field = field_of(&config->outputs[i], "password");
         assert_string_equal(*field, want[i]);
         assert_null(strstr(told, want[i]));
         assert_string_equal(config->outputs[i].target, "/x");
@@ -221,6 +303,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_line),
+        cmocka_unit_test(test_uwsgi),
+        cmocka_unit_test(test_uwsgi_logto),
+        cmocka_unit_test(test_disk),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_not_built),
