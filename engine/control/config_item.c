@@ -185,8 +185,10 @@ static void refuse_kind(
     char list[CONFIG_KINDS_BYTES];
     size_t count = config_kind_names(builder, item->table, names);
     const char *near = text_near(kind_name, names, count);
-    report_error(builder->report, item->where, "unknown kind '%.64s' of an %s; %s%s%s", kind_name,
-        item->table->noun, near != NULL ? "did you mean " : "there are ",
+    bool secret = strchr(kind_name, '@') != NULL; /* a target with its password, by mistake */
+    report_error(builder->report, item->where, "unknown kind '%.64s' of an %s; %s%s%s",
+        secret ? "..." : kind_name, item->table->noun,
+        near != NULL ? "did you mean " : "there are ",
         near != NULL ? near : config_list(names, count, list), near != NULL ? "?" : "");
 }
 

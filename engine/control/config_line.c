@@ -70,6 +70,19 @@ bool config_row_next(const struct config_rows *rows, struct config_row *row)
     return row->option != NULL && row->option->kind != YARDER_OPTION_END;
 }
 
+bool config_row_applies(
+    const struct config_row *row, unsigned kind, const struct yarder_backend *backend)
+{
+    static const char *const of_texts[] = {"format", "newlines", "encode"};
+    bool takes_text = backend == NULL || (backend->flags & YARDER_BACKEND_TEXT) != 0;
+    for (size_t i = 0; i < YARDER_COUNT_OF(of_texts) && !takes_text && !row->own; i++) {
+        if (strcmp(row->option->name, of_texts[i]) == 0) {
+            return false;
+        }
+    }
+    return (row->kinds >> kind & 1) != 0;
+}
+
 bool config_row_find(const struct config_rows *rows, const char *name, struct config_row *out)
 {
     bool is_field =

@@ -65,6 +65,12 @@ YARDER_MUST_USE int config_split_rest(struct arena *arena, const struct config_r
 YARDER_MUST_USE int config_unquote(
     struct arena *arena, const char *value, const char **out, char why[OPTION_WHY_BYTES]);
 bool config_name_is_good(const char *name);
+/*
+ * Whether an option means something to an output that is of that kind and has this backend (NULL:
+ * none): what says how a text is made is nothing to one that takes records as they are.
+ */
+bool config_row_applies(
+    const struct config_row *row, unsigned kind, const struct yarder_backend *backend);
 /* Moves on to the next row; false: there is none. */
 bool config_row_next(const struct config_rows *rows, struct config_row *row);
 /* The row of an option by name ("field.NAME" counts as "field"); false: there is none. */

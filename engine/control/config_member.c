@@ -174,6 +174,15 @@ static bool row_allowed(struct config_builder *builder, const struct config_item
             option->name);
         return false;
     }
+    const struct yarder_backend *backend = item->table == &config_output_table
+                                               ? ((struct output_config *)item->target)->backend
+                                               : NULL;
+    if ((row->kinds >> item->kind & 1) != 0 && !config_row_applies(row, item->kind, backend)) {
+        report_error(builder->report, where,
+            "%s is not an option of %s, which takes records as they are", option->name,
+            config_item_kind(item));
+        return false;
+    }
     if ((row->kinds >> item->kind & 1) == 0) {
         char names[CONFIG_KINDS_BYTES];
         report_error(builder->report, where, "%s is not an option of %s; it is one of %s",

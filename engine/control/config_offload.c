@@ -153,21 +153,6 @@ void config_offload_uwsgi(struct config_builder *builder, struct config_item *it
     }
 }
 
-/* Options that say how a text is made are nothing to a backend that takes records as they are. */
-static void check_text_options(struct config_builder *builder, const struct config_item *item)
-{
-    static const char *const names[] = {"format", "newlines"};
-    const struct output_config *output = item->target;
-    bool takes_text = (output->backend->flags & YARDER_BACKEND_TEXT) != 0;
-    for (size_t i = 0; i < YARDER_COUNT_OF(names); i++) {
-        if (!takes_text && config_item_gave(item, names[i])) {
-            report_error(builder->report, config_item_where(item, names[i]),
-                "%s is not an option of %s, which takes records as they are", names[i],
-                output->backend->name);
-        }
-    }
-}
-
 static void settle_disk(struct config_builder *builder, struct config_item *item)
 {
     static const char *const names[] = {"fsync", "direct"};
@@ -224,7 +209,6 @@ void config_offload_settle(struct config_builder *builder, struct config_item *i
         }
         return;
     }
-    check_text_options(builder, item);
     settle_disk(builder, item);
     settle_dead_letter(builder, item);
     if (output->backend->check != NULL &&

@@ -9,17 +9,26 @@
 #include "outputs/output_private.h"
 #include "worker/worker.h"
 
+/* Of an output with a backend: what speaks of a queue on disk. */
+static bool is_of_disk(const struct config_row *row)
+{
+    return strcmp(row->option->name, "fsync") == 0 || strcmp(row->option->name, "direct") == 0;
+}
+
 /* The options of an input or output that hold something, a few to a line. */
-static void print_options(
-    const struct config_rows *rows, unsigned kind, const void *target, const void *own, FILE *to)
+static void print_options(const struct config_rows *rows, unsigned kind, const void *target,
+    const struct output_config *output, FILE *to)
 {
     enum { COLUMNS = 96, INDENT = 4 };
     size_t column = 0;
     struct config_row row = {0};
     while (config_row_next(rows, &row)) {
         char at[OPTION_WHY_BYTES];
-        const char *value = option_show(row.option, row.own ? own : target, at);
-        if ((row.kinds >> kind & 1) == 0 || value[0] == '\0') {
+        const struct yarder_backend *backend = output != NULL ? output->backend : NULL;
+        const void *holder = row.own ? output->settings : target;
+        const char *value = option_show(row.option, holder, at);
+        if (!config_row_applies(&row, kind, backend) || value[0] == '\0' ||
+            (backend != NULL && is_of_disk(&row) && output->queue.disk_bytes == 0)) {
             continue;
         }
         size_t width = strlen(row.option->name) + strlen(value) + 2;
@@ -65,7 +74,7 @@ static void explain_outputs(
         print_target(output_kind_name(output), output->target, output->where, to);
         (void)fputs("    ", to);
         router_explain_output(router, i, to);
-        print_options(&rows, output->kind, output, output->settings, to);
+        print_options(&rows, output->kind, output, output, to);
     }
 }
 

@@ -73,13 +73,14 @@ static void put_option(
 }
 
 static void put_options(struct json *json, cJSON *object, const struct config_rows *rows,
-    unsigned kind, const void *target, const void *own)
+    unsigned kind, const void *target, const struct output_config *output)
 {
+    const struct yarder_backend *backend = output != NULL ? output->backend : NULL;
     struct config_row row = {0};
     cJSON *options = put_new(json, object, "options", cJSON_CreateObject());
     while (config_row_next(rows, &row)) {
-        if ((row.kinds >> kind & 1) != 0) {
-            put_option(json, options, row.option, row.own ? own : target);
+        if (config_row_applies(&row, kind, backend)) {
+            put_option(json, options, row.option, row.own ? output->settings : target);
         }
     }
 }
@@ -112,7 +113,7 @@ static void put_outputs(struct json *json, cJSON *root, const struct daemon_conf
         put_text(json, object, "to", output->target);
         put_text(json, object, "where", output->where);
         put_text(json, object, "reach", reaches[output->reach]);
-        put_options(json, object, &rows, output->kind, output, output->settings);
+        put_options(json, object, &rows, output->kind, output, output);
     }
 }
 

@@ -31,13 +31,14 @@ static void print_row(const char *lead, const struct yarder_option *option, char
     (void)fputc('\n', to);
 }
 
-/* The options of the table for a kind. */
-static void print_common(const struct config_table *table, unsigned kind, FILE *to)
+/* The options of the table for a kind, and a backend of it. */
+static void print_common(
+    const struct config_table *table, unsigned kind, const struct yarder_backend *backend, FILE *to)
 {
     const struct config_rows rows = {table, NULL};
     struct config_row row = {0};
     while (config_row_next(&rows, &row)) {
-        if ((row.kinds >> kind & 1) != 0) {
+        if (config_row_applies(&row, kind, backend)) {
             print_row("", row.option, '=', to);
         }
     }
@@ -52,7 +53,7 @@ static bool print_kinds(
             (void)fprintf(to, "%s\n", helps[i]);
         } else if (strcmp(name, table->kind_names[i]) == 0) {
             (void)fprintf(to, "%s\n\noptions:\n", helps[i]);
-            print_common(table, i, to);
+            print_common(table, i, NULL, to);
             return true;
         }
     }
@@ -104,7 +105,7 @@ static void print_backend(const struct yarder_backend *backend, FILE *to)
         print_row("", row, '=', to);
     }
     (void)fputs("\noptions of all outputs with a backend:\n", to);
-    print_common(&config_output_table, OUTPUT_OFFLOAD, to);
+    print_common(&config_output_table, OUTPUT_OFFLOAD, backend, to);
 }
 
 /* A line for each kind with a backend: what is missing is told, nothing is loaded. */

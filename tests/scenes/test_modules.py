@@ -211,6 +211,19 @@ def test_each_backend_tells_of_itself(kind):
     assert f".SS {kind}\n" + lines[0][:4] in manual.replace("\\-", "-")
 
 
+def test_who_takes_records_as_they_are_has_no_format(folder, installed):
+    [source] = installed.rglob("doc/yarder/examples/foolog.c")
+    (folder / "it.c").write_text(source.read_text().replace(".flags = YARDER_BACKEND_TEXT,", ""))
+    compile_module(folder / "it.c", folder / "it.so", "-I", include_folder(installed))
+    result = check(folder, "plugin = it.so\noutput = foolog:/x,format=json\n")
+    assert result.stderr == (f"{folder}/checked.conf:2: format is not an option of foolog, "
+                             "which takes records as they are\n")
+    assert "  format=" not in run(program(), "outputs", folder / "it.so").stdout
+    told = check(folder, "plugin = it.so\noutput = foolog:/x\n", "--explain").stdout
+    told = told.partition("output foolog")[2]
+    assert "retry=100ms..30s" in told and "format=" not in told and "fsync=" not in told
+
+
 SECRET = "tell-nobody"
 
 
