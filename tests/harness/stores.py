@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from harness import ledger, load
 from harness.daemon import ROOT
 from harness.peers import answers, need
 from harness.wait import free_port, wait_until
@@ -109,3 +110,26 @@ class Try:
 
 def try_backend(*words):
     return Try(*words).end()
+
+
+RECORDS = 100_000
+RATE = 100_000
+
+
+def deliver_past(one, trouble):
+    """Logs RECORDS and more through the ring of a daemon while trouble() happens, in the middle.
+
+    Returns {source: count} and the settled status: each record was answered for.
+    """
+    with load.RingProducer(one, "ring", RATE) as producer:
+        def delivered():
+            return one.status()["outputs"][0]["delivered"]
+
+        wait_until(lambda: delivered() > RECORDS // 10, START_SECONDS, "the first records")
+        trouble()
+        wait_until(lambda: delivered() > RECORDS, START_SECONDS, "the rest")
+        counts = producer.end()
+    status = ledger.wait_settled(one, counts["ring"], START_SECONDS)
+    assert ledger.lost(status) == 0 and status["outputs"][0]["dead"] == 0, status
+    assert status["outputs"][0]["delivered"] == counts["ring"]
+    return counts, status

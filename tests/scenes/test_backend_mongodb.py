@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from harness import mongo_peer, stores
+from harness import kills, mongo_peer, stores
+from harness.audit import Audit
 from harness.stores import Try, try_backend
 from harness.wait import free_port, wait_until
 
@@ -120,3 +121,40 @@ def test_wrong_options(folder):
             ("", [f"uri=file:{folder}/uri"], "tls")]:
         said = Try("mongodb", target, 1, 8, *options).says()
         assert why in said and "sekret" not in said, said
+
+
+def check_all(peer, counts):
+    """Each document once; an insert is unordered, as the ids are what tells."""
+    texts = [one["msg"].encode() + b"\n" for one in peer.documents()]
+    Audit(counts, unordered=["ring"]).lines(texts).report().assert_clean()
+
+
+@pytest.mark.parametrize("queue", ["memory:64M"])
+def test_daemon(yarder, folder, queue):
+    with Peer(folder / "peer") as peer:
+        one = yarder(f"input = ring\noutput = mongodb:{peer.address},queue={queue},"
+                     "retry=10ms..100ms\n")
+
+        def restart():
+            for _ in range(2):
+                peer.kill()
+                peer.start()
+
+        counts, _ = stores.deliver_past(one, restart)
+        check_all(peer, counts)
+
+
+def test_daemon_dies(yarder, folder):
+    """Ten workers die; what they had sent is told from new by its _id."""
+    with Peer(folder / "peer") as peer:
+        one = yarder(f"input = ring\noutput = mongodb:{peer.address},queue=memory:64M,"
+                     "retry=10ms..100ms\n")
+
+        class Progress:
+            @staticmethod
+            def line_count():
+                return peer.file.stat().st_size
+
+        counts, status = stores.deliver_past(one, lambda: kills.Killer(one, Progress()).run(10))
+        assert status["workers_crashed"] == 10
+        check_all(peer, counts)

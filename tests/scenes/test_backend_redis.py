@@ -5,7 +5,10 @@ import socket
 import threading
 import time
 
-from harness import stores
+import pytest
+
+from harness import kills, stores
+from harness.audit import Audit
 from harness.stores import Try, try_backend
 from harness.wait import free_port, wait_until
 
@@ -267,3 +270,58 @@ def test_cluster_moves_a_slot(folder):
             client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[to])
         assert one.end()[:2] == (20 * COUNT, 0)
         assert stream(clients[to]) == list(range(20 * COUNT))
+
+
+def came(texts, counts):
+    report = Audit(counts).lines(text + b"\n" for text in texts).report()
+    print(f"{report.records} came, {report.twice} twice")
+    return report
+
+
+def restart(server):
+    server.kill()
+    server.start()
+
+
+QUEUES = ["memory:64M"]
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_daemon_streams(yarder, folder, queue):
+    """A stream whose server dies twice: all records, none twice."""
+    with stores.redis(folder / "redis") as server:
+        one = yarder(f"input = ring\noutput = redis:127.0.0.1:{server.port},{XADD},queue={queue},"
+                     "retry=10ms..100ms\n")
+        counts, _ = stores.deliver_past(one, lambda: [restart(server), restart(server)])
+        client = stores.redis_client(server.port)
+        came([fields[b"msg"] for _, fields in client.xrange("logs")], counts).assert_clean()
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_daemon_lists(yarder, folder, queue):
+    """A list has no ids: at least once, and what may be twice is what the daemon says."""
+    with stores.redis(folder / "redis") as server:
+        one = yarder(f"input = ring\noutput = redis:127.0.0.1:{server.port},queue={queue},"
+                     "retry=10ms..100ms\n")
+        counts, status = stores.deliver_past(one, lambda: [restart(server), restart(server)])
+        client = stores.redis_client(server.port)
+        came(client.lrange("yarder", 0, -1), counts).assert_clean(
+            twice=status["outputs"][0]["uncertain"])
+
+
+def test_daemon_dies(yarder, folder):
+    """Ten workers die with a stream at the other end: what they had sent is told from new."""
+    with stores.redis(folder / "redis") as server:
+        one = yarder(f"input = ring\noutput = redis:127.0.0.1:{server.port},{XADD},"
+                     "queue=memory:64M,retry=10ms..100ms\n")
+        client = stores.redis_client(server.port)
+
+        class Progress:
+            @staticmethod
+            def line_count():
+                return client.xlen("logs")
+
+        counts, status = stores.deliver_past(
+            one, lambda: kills.Killer(one, Progress()).run(10))
+        assert status["workers_crashed"] == 10
+        came([fields[b"msg"] for _, fields in client.xrange("logs")], counts).assert_clean()

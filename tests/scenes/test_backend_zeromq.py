@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from harness import stores
+from harness.audit import Audit
 from harness.stores import Try, try_backend
 from harness.wait import free_port, wait_until
 
@@ -130,3 +131,24 @@ def test_killed_in_the_middle(folder):
         print(f"lost {lost} of {total}, {lost * 100} bytes")
         # The peer's own queue, and two buffers of sockets.
         assert lost < HWM + (8 << 20) / 100
+
+
+@pytest.mark.parametrize("queue", ["memory:64M"])
+def test_daemon(yarder, folder, queue):
+    """A killed peer costs what is stated; the daemon's count of what it gave away is exact."""
+    with Peer(folder / "peer", "pull", "bind") as peer:
+        one = yarder(f"input = ring\noutput = zeromq:{peer.address},queue={queue},"
+                     "retry=10ms..100ms\n")
+
+        def restart():
+            peer.kill()
+            peer.start()
+
+        counts, status = stores.deliver_past(one, restart)
+        last = f"ring {counts['ring'] - 1} "
+        wait_until(lambda: last in peer.messages()[-1][0], 20, "the last one")
+        report = Audit(counts).lines(
+            [frames[0].encode() + b"\n" for frames in peer.messages()]).report()
+        print(f"lost {report.missing} of {counts['ring']}")
+        report.assert_clean(missing=HWM + (8 << 20) // 100)
+        assert status["outputs"][0]["delivered"] == counts["ring"]
