@@ -50,7 +50,7 @@ static const struct yarder_option graylog_options[] = {
         "none|zlib|gzip", "UDP: how messages are compressed"},
     {"chunk-size", YARDER_OPTION_BYTES, FIELD(chunk_bytes), "1420", CHUNK_BYTES_MIN,
         PACKET_BYTES_MAX, NULL, NULL, "SIZE", "UDP: datagrams are at most so long"},
-    {"fields", YARDER_OPTION_BOOL, FIELD(shape.fields), "yes", 0, 0, NULL, NULL, "",
+    {"fields", YARDER_OPTION_BOOL, FIELD(shape.fields), "yes", 0, 0, NULL, NULL, "yes|no",
         "also what is known of a record beside its message, and its fields"},
     {"static", YARDER_OPTION_TEXTS, FIELD(shape.extra), NULL, 0, 0, NULL, NULL, "NAME=VALUE",
         "a field of every message; may repeat"},

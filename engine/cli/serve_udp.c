@@ -13,6 +13,7 @@
 
 #include "cli/cli.h"
 #include "cli/serve_keys.h"
+#include "codec/put.h"
 #include "os/socket.h"
 
 enum {
@@ -180,17 +181,25 @@ static int listen_on(struct serve *serve, const char *word)
     return CLI_GO_ON;
 }
 
-/* What a terminal would obey is shown instead: C0 and DEL, and C1 as UTF-8 spells it. */
+/* Bytes that a terminal shows: a character of UTF-8 that is no control; 0: it would obey. */
+static size_t shown_length(const char *at, size_t left)
+{
+    unsigned char byte = (unsigned char)*at;
+    size_t length = put_utf8_length(at, left);
+    bool control = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7F ||
+                   (length == 2 && byte == 0xC2 && (unsigned char)at[1] < 0xA0);
+    return control ? 0 : length;
+}
+
 static void print_escaped(struct yarder_text text)
 {
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned char byte = (unsigned char)text.at[i];
-        bool c1 =
-            byte == 0xC2 && i + 1 < text.length && ((unsigned char)text.at[i + 1] & 0xE0) == 0x80;
-        if (c1 || byte == 0x7F || (byte < 0x20 && byte != '\n' && byte != '\t')) {
-            (void)printf("\\x%02x", byte);
+    for (size_t i = 0, length; i < text.length; i += length) {
+        length = shown_length(text.at + i, text.length - i);
+        if (length == 0) {
+            (void)printf("\\x%02x", (unsigned char)text.at[i]);
+            length = 1;
         } else {
-            (void)putchar_unlocked(byte);
+            (void)fwrite_unlocked(text.at + i, 1, length, stdout);
         }
     }
 }
