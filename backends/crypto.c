@@ -255,6 +255,7 @@ static int submit(void *self, struct yarder_batch *batch, uint64_t deadline_ns)
     struct crypto *crypto = self;
     int64_t now_ns = realtime_ns();
     int r = 0;
+    packets_clear(&crypto->packets);
     for (uint32_t i = 0; i < batch->count && r == 0; i++) {
         r = put_packet(crypto, &batch->items[i], now_ns, deadline_ns);
     }

@@ -244,6 +244,7 @@ static int submit_datagrams(
     struct graylog *graylog, struct yarder_batch *batch, uint64_t deadline_ns)
 {
     int r = 0;
+    packets_clear(&graylog->packets);
     for (uint32_t i = 0; i < batch->count && r == 0; i++) {
         bytes_clear(&graylog->json);
         put_message(graylog, &batch->items[i]);

@@ -63,7 +63,6 @@ int packets_send(struct packets *packets, uint64_t deadline_ns)
             r = 0;
         }
     }
-    packets->count = 0;
-    packets->used = 0;
+    packets_clear(packets);
     return r;
 }

@@ -27,6 +27,12 @@ struct packets {
 int packets_open(struct packets *packets, struct yarder_host *host, struct link *link, size_t room);
 void packets_close(struct packets *packets);
 
+/* Before a batch: what a failure has left belongs to items that are gone. */
+static inline void packets_clear(struct packets *packets)
+{
+    packets->count = 0;
+    packets->used = 0;
+}
 /*
  * Room for `count` packets of `bytes` in all, at most PACKETS_MAX and what packets_open was told;
  * sends what waits when there is none. 0, or -errno as packets_send.

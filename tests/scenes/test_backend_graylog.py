@@ -91,8 +91,8 @@ def test_what_a_record_knows(yarder, folder, reader_program):
     with Reader(reader_program, folder) as reader:
         yarder("input = unix:{folder}/in,socket=stream,parse=syslog\n"
                f"output = graylog:127.0.0.1:{reader.port},newlines=keep\n")
-        put(folder, b'<27>1 2026-11-21T01:00:00.123456Z web app 42 ID7 [x a="1" id="2"] caf\xc3\xa9 '
-            b'\xff\x01"')
+        put(folder, b'<27>1 2026-11-21T01:00:00.123456Z web app 42 ID7 [x a="1" id="2"] '
+            b'caf\xc3\xa9 \xff\x01"')
         [message] = reader.wait_for(1)
     assert message["host"] == "web" and message["level"] == 3
     assert message["time"] == 1795222800.123456
@@ -128,7 +128,8 @@ def test_uwsgis_line(yarder, folder):
     """Its members and its compression; but JSON, whatever the text is, and as long as it gets."""
     text = b'hello "world" \\ tab\there ' + b"y" * 10_000
     with Collector() as sink:
-        yarder("record-max = 512K\n" + INPUT + f"logger = graylog2:127.0.0.1:{sink.port},dsfargeg\n")
+        yarder("record-max = 512K\n" + INPUT
+               + f"logger = graylog2:127.0.0.1:{sink.port},dsfargeg\n")
         put(folder, b"hi", text)
         sink.wait_for(2)
     first, second = [json.loads(zlib.decompress(packet)) for packet in sink.packets]
