@@ -5,7 +5,6 @@
  * far end of the kind `crypto`.
  */
 #include <errno.h>
-#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -13,13 +12,12 @@
 
 #include "cli/cli.h"
 #include "cli/serve_keys.h"
+#include "cli/serve_listen.h"
 #include "codec/put.h"
-#include "os/socket.h"
 
 enum {
     DATAGRAM_BYTES_MAX = 65536,
     DATAGRAMS = 32, /* taken with one call */
-    RECEIVE_BYTES = 8 << 20,
     OUTPUT_BYTES = 256 << 10,
     LAST_ROUNDS = 4096, /* after a signal, so that what has arrived is printed */
 };
@@ -37,14 +35,14 @@ struct serve {
     struct serve_keys keys;
     bool escape; /* for a terminal */
     int fd;
-    char address[SOCKET_PEER_BYTES_MAX + 8];
+    char address[SERVE_ADDRESS_BYTES];
 
     char *datagrams;
     char *plain; /* a decrypted one */
     struct sockaddr_storage peers[DATAGRAMS];
     struct iovec parts[DATAGRAMS];
     struct mmsghdr messages[DATAGRAMS];
-    char controls[DATAGRAMS][CMSG_SPACE(sizeof(uint32_t))];
+    _Alignas(struct cmsghdr) char controls[DATAGRAMS][CMSG_SPACE(sizeof(uint32_t))];
 
     uint64_t received;
     uint64_t opened[YARDER_OPENED_GOOD + 1]; /* by enum yarder_opened */
@@ -76,110 +74,6 @@ static const struct cli_option serve_table[] = {
     CLI_OPTIONS_END,
 };
 /* clang-format on */
-
-static bool is_multicast(const struct socket_address *address)
-{
-    return address->family == AF_INET ? IN_MULTICAST(ntohl(address->in.sin_addr.s_addr))
-                                      : IN6_IS_ADDR_MULTICAST(&address->in6.sin6_addr);
-}
-
-static int join(int fd, const struct socket_address *address, unsigned interface)
-{
-    if (address->family == AF_INET) {
-        const struct ip_mreqn group = {
-            .imr_multiaddr = address->in.sin_addr, .imr_ifindex = (int)interface};
-        return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group));
-    }
-    const struct ipv6_mreq group = {
-        .ipv6mr_multiaddr = address->in6.sin6_addr, .ipv6mr_interface = interface};
-    return setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &group, sizeof(group));
-}
-
-/* 0, or -errno. */
-static int bind_address(const struct socket_address *address, unsigned interface, int *out)
-{
-    const int yes = 1, no = 0;
-    uint32_t got_bytes = 0;
-    YARDER_OWN_FD int fd = socket(address->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    if (address->any) {
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
-    }
-    (void)setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &yes, sizeof(yes));
-    int r = socket_raise_receive(fd, RECEIVE_BYTES, &got_bytes);
-    if (r < 0) {
-        return r;
-    }
-    bool group = is_multicast(address);
-    struct socket_address local = *address;
-    if (group) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)); /* others listen, too */
-    }
-    if (local.family == AF_INET6 && interface != 0) {
-        local.in6.sin6_scope_id = interface; /* link-local addresses need one */
-    }
-    if (bind(fd, &local.generic, local.bytes) < 0 || (group && join(fd, address, interface) < 0)) {
-        return -errno;
-    }
-    *out = yarder_fd_take(&fd);
-    return 0;
-}
-
-static int bind_any(const struct socket_address *address, unsigned interface, int *out)
-{
-    int r = bind_address(address, interface, out);
-    if (address->any && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) { /* a machine without v6 */
-        const struct socket_address v4 = {.bytes = sizeof(v4.in),
-            .in = {.sin_family = AF_INET, .sin_port = address->in6.sin6_port}};
-        r = bind_address(&v4, interface, out);
-    }
-    return r;
-}
-
-/* "1.2.3.4:514", "[::1]:514". */
-static void show_address(
-    const struct sockaddr_storage *address, socklen_t bytes, char *at, size_t room)
-{
-    char host[SOCKET_PEER_BYTES_MAX];
-    (void)socket_peer_text(address, bytes, host);
-    struct socket_address both = {.bytes = bytes};
-    memcpy(&both.in6, address, sizeof(both.in6));
-    bool bracket = strchr(host, ':') != NULL;
-    (void)snprintf(at, room, "%s%s%s:%u", bracket ? "[" : "", host, bracket ? "]" : "",
-        socket_address_port(&both));
-}
-
-static int listen_on(struct serve *serve, const char *word)
-{
-    struct cli *cli = serve->cli;
-    struct socket_address address;
-    unsigned interface = 0;
-    if (socket_address_parse(word, &address) < 0) {
-        return cli_refuse(cli,
-            "expected ADDRESS:PORT (127.0.0.1:1717, [::1]:1717, 239.0.0.1:1717; :1717 is any), "
-            "not '%.128s'",
-            word);
-    }
-    if (serve->options.interface != NULL) {
-        interface = if_nametoindex(serve->options.interface);
-        if (interface == 0) {
-            return cli_refuse(cli, "--interface: there is no '%.32s'", serve->options.interface);
-        }
-    }
-    int r = bind_any(&address, interface, &serve->fd);
-    if (r < 0) {
-        cli_say(cli, "%.128s: %s", word, strerror(-r));
-        return CLI_FAILED;
-    }
-    struct sockaddr_storage local = {0};
-    socklen_t bytes = sizeof(local);
-    (void)getsockname(serve->fd, (struct sockaddr *)&local, &bytes);
-    show_address(&local, bytes, serve->address, sizeof(serve->address));
-    cli_say(cli, "listening on %s", serve->address);
-    return CLI_GO_ON;
-}
 
 /* Bytes that a terminal shows: a character of UTF-8 that is no control; 0: it would obey. */
 static size_t shown_length(const char *at, size_t left)
@@ -237,8 +131,8 @@ static void take(struct serve *serve, unsigned i, int64_t now_ns)
 {
     struct mmsghdr *message = &serve->messages[i];
     struct yarder_text text = {serve->datagrams + i * DATAGRAM_BYTES_MAX, message->msg_len};
-    char peer[SOCKET_PEER_BYTES_MAX + 8];
-    show_address(&serve->peers[i], message->msg_hdr.msg_namelen, peer, sizeof(peer));
+    char peer[SERVE_ADDRESS_BYTES];
+    serve_show(&serve->peers[i], message->msg_hdr.msg_namelen, peer);
     for (struct cmsghdr *control = CMSG_FIRSTHDR(&message->msg_hdr); control != NULL;
          control = CMSG_NXTHDR(&message->msg_hdr, control)) {
         if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_RXQ_OVFL) {
@@ -343,10 +237,13 @@ static int serve_words(struct serve *serve)
         return cli_refuse(cli, "expected one ADDRESS:PORT, but got %d", cli->words_count);
     }
     int r = serve_keys_open(cli, &serve->options.decrypt, &serve->keys);
-    r = r == CLI_GO_ON ? listen_on(serve, cli->words[0]) : r;
+    r = r == CLI_GO_ON
+            ? serve_listen(cli, cli->words[0], serve->options.interface, serve->address, &serve->fd)
+            : r;
     if (r != CLI_GO_ON) {
         return r;
     }
+    cli_say(cli, "listening on %s", serve->address);
     serve->escape = isatty(STDOUT_FILENO) == 1;
     (void)setvbuf(stdout, NULL, _IOFBF, OUTPUT_BYTES);
     serve->datagrams = malloc((size_t)DATAGRAMS * DATAGRAM_BYTES_MAX);
