@@ -102,6 +102,25 @@ static void ignore_signals(void)
     }
 }
 
+/*
+ * A lane that hangs on a disk is left behind. One with a backend comes back soon from whatever it
+ * is at, but may have a command to end, and to wait for: all of them together have a few seconds.
+ */
+static void close_outputs(struct worker *worker)
+{
+    const uint64_t lane_wait_ns = 200000000;
+    const uint64_t backends_wait_ns = 8000000000;
+    uint64_t end_ns = (uint64_t)os_monotonic_ns() + backends_wait_ns;
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        output_want(&worker->outputs[i], true, worker->now_ns); /* of all of them, then each */
+    }
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        uint64_t now_ns = (uint64_t)os_monotonic_ns();
+        bool backend = worker->outputs[i].config->kind == OUTPUT_OFFLOAD && now_ns < end_ns;
+        (void)output_close(&worker->outputs[i], backend ? end_ns - now_ns : lane_wait_ns);
+    }
+}
+
 int worker_run(const struct worker_options *options)
 {
     static struct worker worker; /* large; zeroed */
@@ -122,13 +141,7 @@ int worker_run(const struct worker_options *options)
     }
     r = worker_loop(&worker);
     status_close(worker.status);
-    const uint64_t lane_wait_ns = 200000000;
-    for (uint32_t i = 0; i < worker.sink.outputs_count; i++) {
-        output_want(&worker.outputs[i], true, worker.now_ns); /* of all of them, then each */
-    }
-    for (uint32_t i = 0; i < worker.sink.outputs_count; i++) {
-        (void)output_close(&worker.outputs[i], lane_wait_ns);
-    }
+    close_outputs(&worker);
     say_close(worker.say);
     return r < 0 ? 1 : 0;
 }
