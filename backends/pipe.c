@@ -28,7 +28,7 @@
 enum { WORDS_BYTES = 96, PATH_BYTES = 32, MS_IN_NS = 1000000 };
 /* How long we wait for a command that closed its input, was told to end, was killed. */
 static const uint64_t close_grace_ns = 500ull * MS_IN_NS;
-static const uint64_t term_grace_ns = 1000ull * MS_IN_NS;
+static const uint64_t term_grace_ns = 500ull * MS_IN_NS;
 static const uint64_t kill_grace_ns = 1000ull * MS_IN_NS;
 
 struct pipe_output {
