@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: a spool whose files were torn, damaged, removed or are not its own gives what is sound of
+ * them, says what is not, and counts every record. Method: one such spool after another.
+ */
+#include "queue/spool.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "queue/spool_fixture.h"
+
+static void put_file(const char *name, const char *bytes, size_t bytes_count, off_t at)
+{
+    YARDER_OWN_FD int fd = open(testing_path(name), O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, bytes_count, at), (ssize_t)bytes_count);
+}
+
+static off_t file_size(const char *name)
+{
+    struct stat seen;
+    assert_int_equal(stat(testing_path(name), &seen), 0);
+    return seen.st_size;
+}
+
+/* A process that dies in the middle of a write leaves half a record behind. */
+static void cuts_a_torn_tail(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct spool *spool = testing_open(&options);
+        (void)testing_append(spool, 1, 1, 20, 100);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    static struct testing_names names;
+    testing_segments(&names);
+    assert_int_equal(names.count, 1);
+    off_t size = file_size(names.names[0]);
+    assert_int_equal(truncate(testing_path(names.names[0]), size - 24), 0);
+    testing_lines = 0;
+    struct spool *spool = testing_open(&options);
+    assert_int_equal(testing_lines, 1);
+    assert_non_null(strstr(testing_line, "cut off"));
+    testing_counts(spool, 19, 0, 0, 0, 19);
+    assert_int_equal(testing_append(spool, 1, 18, 5, 100), 5); /* 18 and 19 again, 20 to 22 */
+    testing_release(spool);
+    testing_drain(spool, 1, 1, 23);
+    spool_close(spool);
+    struct stat seen;
+    assert_int_equal(stat(testing_path("damaged"), &seen), 0);
+}
+
+static void goes_on_behind_damage(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool *spool = testing_open(&options);
+    assert_int_equal(testing_append(spool, 1, 1, 40, 100), 40);
+    spool_close(spool);
+    static struct testing_names names;
+    testing_segments(&names);
+    size_t bytes = testing_record(testing_run, (struct yarder_id){1, 1}, 100);
+    /* In the middle of the first, of the 10th and 11th, and the length of the 20th. */
+    put_file(names.names[0], "!", 1, 4096 + 50);
+    put_file(names.names[0], testing_run, bytes, (off_t)(4096 + 9 * bytes + 40));
+    put_file(names.names[0], "\377\377\377\177", 4, (off_t)(4096 + 19 * bytes));
+    testing_lines = 0;
+    spool = testing_open(&options);
+    testing_release(spool);
+    struct spool_batch batch;
+    uint64_t expected = 2;
+    while (spool_read(spool, &batch) == 0) {
+        size_t at = 0;
+        while (at < batch.bytes_count) {
+            size_t taken;
+            uint64_t number = testing_read(batch.bytes + at, batch.bytes_count - at, &taken).number;
+            assert_int_equal(number, expected);
+            expected = number == 9 ? 12 : number == 19 ? 21 : number + 1;
+            at += taken;
+        }
+        struct spool_answers answers = {.delivered = batch.records};
+        assert_int_equal(spool_answer(spool, &batch, at, &answers), 0);
+    }
+    assert_int_equal(expected, 41);
+    assert_int_equal(testing_lines, 1);
+    testing_counts(spool, 40, 36, 0, 4, 0);
+    spool_close(spool);
+}
+
+/* A segment that is gone, one that is another spool's, one that cannot be read, other files. */
+static void counts_segments_that_are_gone(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool *spool = testing_open(&options);
+    uint64_t next = 1;
+    for (; next < 801; next += 50) {
+        assert_int_equal(testing_append(spool, 1, next, 50, 1000), 50);
+    }
+    spool_close(spool);
+    static struct testing_names names;
+    testing_segments(&names);
+    assert_true(names.count > 8);
+    assert_int_equal(unlink(testing_path(names.names[2])), 0);
+    char folder[256];
+    (void)snprintf(folder, sizeof(folder), "%s", testing_path(names.names[4]));
+    assert_int_equal(unlink(folder), 0);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    put_file(names.names[6], "another spool's", 15, 8);
+    put_file("README", "hello", 5, 0);
+    testing_lines = 0;
+    spool = testing_open(&options);
+    assert_true(testing_lines >= 3);
+    testing_release(spool);
+    struct spool_batch batch;
+    uint64_t records = 0;
+    while (spool_read(spool, &batch) == 0) {
+        struct spool_answers answers = {.delivered = batch.records};
+        records += batch.records;
+        assert_int_equal(spool_answer(spool, &batch, batch.bytes_count, &answers), 0);
+    }
+    assert_true(records > 600 && records < 800);
+    testing_counts(spool, 800, records, 0, 800 - records, 0);
+    spool_close(spool);
+}
+
+static void delivers_again_without_its_ack(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool *spool = testing_open(&options);
+    assert_int_equal(testing_append(spool, 1, 1, 10, 100), 10);
+    struct spool_batch batch;
+    assert_int_equal(spool_read(spool, &batch), 0);
+    struct spool_answers answers = {.delivered = 5};
+    assert_int_equal(spool_answer(spool, &batch, batch.bytes_count / 2, &answers), 0);
+    spool_close(spool);
+    put_file("ack", "garbage", 7, 8);
+    put_file("ack", "garbage", 7, 4096 + 8);
+    testing_lines = 0;
+    spool = testing_open(&options);
+    assert_int_equal(testing_lines, 1);
+    assert_non_null(strstr(testing_line, "delivered again"));
+    testing_release(spool);
+    testing_drain(spool, 1, 1, 11);
+    spool_close(spool);
+}
+
+/* One torn slot of the two costs one answer, which comes twice. */
+static void trusts_the_whole_slot(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool *spool = testing_open(&options);
+    assert_int_equal(testing_append(spool, 1, 1, 10, 100), 10);
+    struct spool_batch batch;
+    struct spool_answers answers = {.delivered = 1};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(spool_read(spool, &batch), 0);
+        assert_int_equal(
+            spool_answer(spool, &batch, batch.bytes_count / batch.records, &answers), 0);
+    }
+    spool_close(spool);
+    put_file("ack", "\377", 1, 4096 + 60); /* generations 1, 2 at open; then 3, 4, 5, 6 */
+    spool = testing_open(&options);
+    testing_release(spool);
+    testing_drain(spool, 1, 5, 11);
+    spool_close(spool);
+    put_file("ack", "\377", 1, 60);
+    spool = testing_open(&options);
+    testing_counts(spool, 10, 10, 0, 0, 0);
+    spool_close(spool);
+}
+
+/* Somebody removes what is being written; the daemon goes on in a new segment. */
+static void survives_the_loss_of_its_segment(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool *spool = testing_open(&options);
+    assert_int_equal(testing_append(spool, 1, 1, 10, 100), 10);
+    static struct testing_names names;
+    testing_segments(&names);
+    assert_int_equal(unlink(testing_path(names.names[0])), 0);
+    assert_int_equal(testing_append(spool, 1, 11, 10, 100), 10);
+    testing_drain(spool, 1, 11, 21);
+    testing_counts(spool, 20, 10, 0, 10, 0);
+    spool_close(spool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(cuts_a_torn_tail),
+        SCENE(goes_on_behind_damage),
+        SCENE(counts_segments_that_are_gone),
+        SCENE(delivers_again_without_its_ack),
+        SCENE(trusts_the_whole_slot),
+        SCENE(survives_the_loss_of_its_segment),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
