@@ -48,8 +48,8 @@ void chain_close(struct chain *chain);
 bool chain_keeps_lines(const struct chain *chain);
 
 /*
- * The most that chain_run makes of so many bytes: from lengths alone. SIZE_MAX: it may come to more
- * than CHAIN_BYTES_MAX, so that only chain_run can tell.
+ * The most that chain_run makes of so many bytes: from lengths alone. More than CHAIN_BYTES_MAX: it
+ * may come to more than that, so that only chain_run can tell.
  */
 size_t chain_bound(const struct chain *chain, size_t bytes);
 

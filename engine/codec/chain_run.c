@@ -131,7 +131,7 @@ size_t chain_bound(const struct chain *chain, size_t bytes)
     for (uint32_t i = 0; i < chain->steps_count && bytes <= CHAIN_BYTES_MAX; i++) {
         bytes = step_bound(&chain->steps[i], bytes);
     }
-    return bytes <= CHAIN_BYTES_MAX ? bytes : SIZE_MAX;
+    return yarder_min(bytes, CHAIN_BYTES_MAX + 1);
 }
 
 char *chain_input(struct chain *chain)

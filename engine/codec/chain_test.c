@@ -259,7 +259,7 @@ static void lengths_are_bounded(void **state)
         open_chain(&chain, "json ${msg}\njson ${msg}\njson ${msg}\njson ${msg}", CHAIN_NATIVE, why),
         0);
     const size_t bytes = 100000;
-    assert_true(chain_bound(chain, bytes) == SIZE_MAX);
+    assert_true(chain_bound(chain, bytes) > CHAIN_BYTES_MAX);
     memset(chain_input(chain), 'a', bytes);
     static char large[CHAIN_BYTES_MAX];
     assert_int_equal(chain_run(chain, 0, bytes, large, sizeof(large)), bytes);

@@ -264,6 +264,7 @@ static void complete(struct config_builder *builder)
     config_settle_outputs(builder);
     config_name_items(builder);
     config_place_outputs(builder);
+    config_settle_encoders(builder);
 }
 
 static void owner_drop(struct config_owner **owner)

@@ -29,6 +29,8 @@ enum config_line {
     CONFIG_LOGTO,
     CONFIG_LOGTO2,
     CONFIG_LOG_TRUNCATE,
+    CONFIG_LOG_ENCODER, /* config_encode.c */
+    CONFIG_LOG_REQ_ENCODER,
     CONFIG_ACCEPTED,  /* says what yarder does anyhow */
     CONFIG_LEFT,      /* uWSGI's own work on a line, done before the line comes here */
     CONFIG_NOT_BUILT, /* uWSGI's, and not served yet: refused, not ignored */

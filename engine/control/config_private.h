@@ -142,6 +142,9 @@ void config_uwsgi_logto(struct config_builder *builder);
 void config_uwsgi_pass_on(struct config_builder *builder);
 void config_uwsgi_fallback(struct config_builder *builder);
 
+/* config_encode.c: the encoder chains of all outputs, put together and compiled once. */
+void config_settle_encoders(struct config_builder *builder);
+
 /* config_route.c: route lines of both kinds, in the order of reading. */
 void config_take_route(struct config_builder *builder, const struct setting *setting, bool native,
     enum route_list list);

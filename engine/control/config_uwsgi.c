@@ -290,6 +290,8 @@ void config_take_uwsgi(
     case CONFIG_LOG_TRUNCATE:
         take_single(builder, setting, &builder->log_truncate);
         break;
+    case CONFIG_LOG_ENCODER: /* config_encode.c, when all loggers are there */
+    case CONFIG_LOG_REQ_ENCODER:
     case CONFIG_ACCEPTED:
         break;
     case CONFIG_LEFT:

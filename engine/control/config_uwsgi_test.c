@@ -80,8 +80,9 @@ static void test_bad_lines(void **state)
         {"log-drain = (\n",
             "y.conf:1: log-drain: pattern '(': missing closing parenthesis, at byte 1\n"},
         {"log-filter =\n", "y.conf:1: log-filter: expected REGEX\n"},
-        {"log-encoder = json x\n",
-            "y.conf:1: log-encoder is not built in yet (uWSGI: a step of the encoder chain)\n"},
+        {"log-maxsize = 1\n",
+            "y.conf:1: log-maxsize is not built in yet (uWSGI: rotation of the logto file by "
+            "size)\n"},
         {"logto = 127.0.0.1:\n",
             "y.conf:1: logto: expected PATH, or with a colon HOST:PORT, not '127.0.0.1:'\n"},
         {"[uwsgi]\nlogfile-chmod = 600\nudp = :1717\nlog-alarm = a b\nalarm = a cmd:x\n",

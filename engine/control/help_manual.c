@@ -2,6 +2,7 @@
 /* yarder.conf(5): the grammar in words, then a section for each table. */
 #include <string.h>
 
+#include "codec/chain.h"
 #include "codec/encode.h"
 #include "control/config_keys.h"
 #include "control/config_line.h"
@@ -187,6 +188,12 @@ void help_manual(FILE *to)
     put_names(encode_presets, "", "", to);
     (void)fputs(".PP\nVariables of a template:\n", to);
     put_names(encode_variables, "${", "}", to);
+    (void)fputs(".SH ENCODERS\nSteps of the option encode and of uWSGI\\(aqs log\\-encoder, which "
+                "make new\nbytes of the text and its newline, one after the other. Times are the "
+                "record\\(aqs; a\nstrftime is local and has at most 63 bytes. What a chain makes "
+                "is written as it is.\n",
+        to);
+    put_names(chain_encoders, "", "", to);
     (void)fputs(".SH UWSGI\nThese lines follow uWSGI\\(aqs grammar and its routing.\n", to);
     put_keys(true, to);
     (void)fputs(examples, to);

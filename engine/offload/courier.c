@@ -176,10 +176,10 @@ static void account(struct courier *courier, struct courier_load *load, bool *wh
             load->settled++;
             load->delivered += entry->fate == YARDER_DELIVERED;
             load->delivered_bytes += entry->fate == YARDER_DELIVERED ? entry->payload : 0;
-            if (entry->damaged) {
-                (void)snprintf(courier->refusal, sizeof(courier->refusal), "damaged in the queue");
+            if (entry->flaw != NULL) {
+                (void)snprintf(courier->refusal, sizeof(courier->refusal), "%s", entry->flaw);
             }
-        } else if (settled && !entry->damaged) {
+        } else if (settled && entry->flaw == NULL) {
             keep(courier, &(struct courier_kept){
                               .id = entry->id, .payload = entry->payload, .fate = entry->fate});
         }
@@ -294,6 +294,14 @@ int courier_pause(struct courier *courier, uint64_t until_ns)
     return face->wait(face, -1, 0, until_ns);
 }
 
+static int open_chain(struct courier *courier, struct chain **out, const struct yarder_texts *steps,
+    char *why, size_t why_bytes)
+{
+    enum chain_dialect dialect = courier->options.encode_uwsgi ? CHAIN_UWSGI : CHAIN_NATIVE;
+    bool none = steps == NULL || steps->count == 0;
+    return none ? 0 : chain_open(out, steps, dialect, why, why_bytes);
+}
+
 static int open_encoder(struct courier *courier, char *why, size_t why_bytes)
 {
     const struct courier_options *options = &courier->options;
@@ -307,9 +315,17 @@ static int open_encoder(struct courier *courier, char *why, size_t why_bytes)
     if (courier->texts == NULL) {
         return -ENOMEM;
     }
-    return encoder_open(&courier->encoder, options->bare || format == NULL ? "text" : format,
+    int r = encoder_open(&courier->encoder, options->bare || format == NULL ? "text" : format,
         options->bare ? ENCODE_NEWLINES_KEEP : (enum encode_newlines)options->newlines,
         options->hostname, why, why_bytes);
+    if (r == 0) {
+        r = open_chain(courier, &courier->chains[YARDER_KIND_LOG], options->encode, why, why_bytes);
+    }
+    if (r == 0) {
+        r = open_chain(courier, &courier->chains[YARDER_KIND_REQUEST], options->encode_requests,
+            why, why_bytes);
+    }
+    return r;
 }
 
 int courier_open(
@@ -344,6 +360,8 @@ void courier_close(struct courier *courier)
     courier_stop(courier);
     host_close(&courier->host);
     encoder_close(courier->encoder);
+    chain_close(courier->chains[YARDER_KIND_LOG]);
+    chain_close(courier->chains[YARDER_KIND_REQUEST]);
     dead_letters_drop(&courier->letters);
     free(courier->kept.at);
     free(courier->next.at);

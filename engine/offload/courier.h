@@ -27,9 +27,12 @@ struct courier_options {
     const void *settings; /* the backend's self as configured, copied at each open */
     const char *output_name;
     const char *hostname;
-    const char *format; /* NULL: the backend's own */
-    int newlines;       /* enum encode_newlines */
-    bool bare;          /* the message as it came, whatever the format */
+    const char *format;                /* NULL: the backend's own */
+    int newlines;                      /* enum encode_newlines */
+    bool bare;                         /* the message as it came, whatever the format */
+    const struct yarder_texts *encode; /* steps for a text: of logs, and of requests */
+    const struct yarder_texts *encode_requests;
+    bool encode_uwsgi;
     uint64_t timeout_ns;
     uint64_t give_up_ns;     /* UINT64_MAX: never */
     const char *dead_letter; /* NULL: none */

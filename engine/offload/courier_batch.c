@@ -31,29 +31,69 @@ static const struct courier_kept *kept_of(struct courier *courier, struct yarder
     return found ? &kept->at[courier->kept_at] : NULL;
 }
 
-/* 0; -ENOBUFS: the batch has no room for its text any more; -ENOMEM. */
-static int render(struct courier *courier, const struct yarder_record *record,
-    struct yarder_item *item, bool first)
+/* Room for a text. 0; -ENOBUFS: the batch has none any more; -ENOMEM. */
+static int make_room(struct courier *courier, size_t bytes)
 {
+    if (bytes <= courier->texts_room - courier->texts_bytes) {
+        return 0;
+    }
+    if (courier->items_count > 0) {
+        return -ENOBUFS;
+    }
+    char *larger = realloc(courier->texts, bytes); /* nothing points into it yet */
+    if (larger == NULL) {
+        return -ENOMEM;
+    }
+    courier->texts = larger;
+    courier->texts_room = bytes;
+    return 0;
+}
+
+/* What the chain makes of the text: *bytes. 0, -ENOBUFS, -ENOMEM or -EMSGSIZE. */
+static int run_chain(
+    struct courier *courier, struct chain *chain, const struct yarder_record *record, size_t *bytes)
+{
+    if (encoder_bound(courier->encoder, record) > CHAIN_BYTES_MAX) {
+        return -EMSGSIZE;
+    }
+    size_t text_bytes = encoder_run(courier->encoder, record, chain_input(chain));
+    int r = make_room(courier, yarder_min(chain_bound(chain, text_bytes), CHAIN_BYTES_MAX));
+    if (r < 0) {
+        return r;
+    }
+    ssize_t made = chain_run(chain, record->time_ns, text_bytes,
+        courier->texts + courier->texts_bytes, courier->texts_room - courier->texts_bytes);
+    *bytes = made < 0 ? 0 : (size_t)made;
+    return made < 0 ? (int)made : 0;
+}
+
+/* The same without one. */
+static int run_encoder(struct courier *courier, const struct yarder_record *record, size_t *bytes)
+{
+    int r = make_room(courier, encoder_bound(courier->encoder, record));
+    if (r == 0) {
+        *bytes = encoder_run(courier->encoder, record, courier->texts + courier->texts_bytes);
+    }
+    return r;
+}
+
+/* The item's text, if the backend wants one: 0, -ENOBUFS, -ENOMEM or -EMSGSIZE. */
+static int render(
+    struct courier *courier, const struct yarder_record *record, struct yarder_item *item)
+{
+    struct chain *chain = courier->chains[record->kind == YARDER_KIND_REQUEST];
+    size_t bytes = 0;
     if (courier->encoder == NULL) {
         return 0;
     }
-    size_t bound = encoder_bound(courier->encoder, record);
-    if (bound > courier->texts_room - courier->texts_bytes) {
-        if (!first) {
-            return -ENOBUFS;
-        }
-        char *larger = realloc(courier->texts, bound); /* nothing points into it yet */
-        if (larger == NULL) {
-            return -ENOMEM;
-        }
-        courier->texts = larger;
-        courier->texts_room = bound;
+    int r = chain == NULL ? run_encoder(courier, record, &bytes)
+                          : run_chain(courier, chain, record, &bytes);
+    if (r < 0) {
+        return r;
     }
-    char *at = courier->texts + courier->texts_bytes;
-    size_t bytes = encoder_run(courier->encoder, record, at);
-    item->text = (struct yarder_text){at, bytes - 1}; /* every text ends with a newline */
-    item->newline = true;
+    const char *at = courier->texts + courier->texts_bytes;
+    item->newline = bytes > 0 && at[bytes - 1] == '\n';
+    item->text = (struct yarder_text){at, bytes - item->newline};
     courier->texts_bytes += bytes;
     return 0;
 }
@@ -65,14 +105,22 @@ static int put_item(
     struct yarder_item *item = &courier->items[courier->items_count];
     struct yarder_record *kept = &courier->records[courier->items_count];
     *item = (struct yarder_item){.record = kept, .id = entry->id};
-    int r = render(courier, record, item, courier->items_count == 0);
+    int r = render(courier, record, item);
+    if (r == -EMSGSIZE) {
+        entry->flaw = "too long for the encoders";
+        return 0;
+    }
     if (r < 0) {
         return r;
+    }
+    entry->fate = YARDER_LATER;
+    if (courier->encoder != NULL && item->text.length == 0 && !item->newline) {
+        entry->fate = YARDER_DELIVERED; /* a chain's nothing */
+        return 0;
     }
     *kept = *record;
     entry->payload = (uint32_t)(courier->encoder != NULL ? item->text.length : record->text.length);
     entry->item = courier->items_count++;
-    entry->fate = YARDER_LATER;
     courier->fields_count += record->fields_count;
     return 0;
 }
@@ -88,9 +136,10 @@ static int put_entry(struct courier *courier, const struct courier_load *load, s
     *entry = (struct courier_entry){.item = COURIER_NONE, .fate = YARDER_REFUSED};
     int r = pack_read(load->bytes + at, most, &record, &entry->id,
         &courier->fields[courier->fields_count], YARDER_FIELDS_MAX, &taken);
-    entry->damaged = r < 0 || (end != 0 && taken != most);
-    entry->end = at + (entry->damaged ? most : taken);
-    if (entry->damaged) {
+    bool damaged = r < 0 || (end != 0 && taken != most);
+    entry->end = at + (damaged ? most : taken);
+    if (damaged) {
+        entry->flaw = "damaged in the queue";
         return 0;
     }
     const struct courier_kept *kept = kept_of(courier, entry->id);

@@ -3,6 +3,7 @@
 #ifndef YARDER_OFFLOAD_COURIER_PRIVATE_H
 #define YARDER_OFFLOAD_COURIER_PRIVATE_H
 
+#include "codec/chain.h"
 #include "codec/encode.h"
 #include "offload/courier.h"
 #include "offload/dead_letter.h"
@@ -17,8 +18,8 @@ struct courier_entry {
     uint32_t item;    /* COURIER_NONE: not with the backend; damaged, or settled before */
     uint32_t payload; /* bytes of its text, for the count */
     struct yarder_id id;
-    uint8_t fate; /* enum yarder_item_result */
-    bool damaged;
+    uint8_t fate;     /* enum yarder_item_result */
+    const char *flaw; /* why it can be nobody's; NULL: it has none */
 };
 
 /* One that was settled behind one that was not. */
@@ -36,6 +37,7 @@ struct courier {
     struct courier_options options;
     struct host host;
     struct encoder *encoder; /* NULL: the backend wants no texts */
+    struct chain *chains[2]; /* of logs and of requests; NULL: none */
     void *self;
     bool is_open;
     struct dead_letters letters;

@@ -35,6 +35,13 @@ static int slots_open(struct output *output)
                                    : queue_pool_open(&output->pool, output->hold, output->index);
 }
 
+static int chain_start(struct chain **out, const struct output_config *config,
+    const struct yarder_texts *steps, char *why, size_t why_bytes)
+{
+    enum chain_dialect dialect = config->encode_uwsgi ? CHAIN_UWSGI : CHAIN_NATIVE;
+    return steps->count == 0 ? 0 : chain_open(out, steps, dialect, why, why_bytes);
+}
+
 static int encoders_open(
     struct output *output, const struct output_open_options *options, char *why, size_t why_bytes)
 {
@@ -49,6 +56,14 @@ static int encoders_open(
         return r;
     }
     output->plain = encoder_is_plain(output->encoder);
+    r = chain_start(&output->chains[YARDER_KIND_LOG], config, &config->encode, why, why_bytes);
+    if (r == 0) {
+        r = chain_start(
+            &output->chains[YARDER_KIND_REQUEST], config, &config->encode_requests, why, why_bytes);
+    }
+    if (r < 0) {
+        return r;
+    }
     if (config->kind != OUTPUT_FILE) {
         return 0;
     }
@@ -130,6 +145,8 @@ int output_close(struct output *output, uint64_t wait_ns)
     free(output->scratch);
     lane_offload_close(output->offload.lane);
     encoder_close(output->encoder);
+    chain_close(output->chains[YARDER_KIND_LOG]);
+    chain_close(output->chains[YARDER_KIND_REQUEST]);
     path_template_close(output->path);
     *output = (struct output){0};
     return 0;

@@ -20,7 +20,7 @@
 #ifndef YARDER_OUTPUTS_DELIVERY_H
 #define YARDER_OUTPUTS_DELIVERY_H
 
-#include "codec/encode.h"
+#include "codec/chain.h"
 #include "outputs/lane.h"
 #include "outputs/look.h"
 #include "outputs/offload.h"
@@ -83,6 +83,7 @@ struct output {
     struct hold *hold;
     struct hold_output *counts;
     struct encoder *encoder;
+    struct chain *chains[2]; /* of logs and of requests; NULL: none */
     struct path_template *path;
     bool path_is_constant;
     bool plain; /* the preset text: copied without asking the encoder */

@@ -39,7 +39,7 @@ int lane_file_close_line(struct lane_files *files, int fd, off_t size, bool *clo
 {
     char last = '\n';
     *closed = false;
-    if (size == 0) {
+    if (size == 0 || files->options.config->unlined) {
         return 0;
     }
     lane_enter(files, "write");

@@ -133,6 +133,9 @@ int lane_offload_open(struct lane_offload **out, const struct output_config *con
         .format = config->format,
         .newlines = config->newlines,
         .bare = config->bare,
+        .encode = &config->encode,
+        .encode_requests = &config->encode_requests,
+        .encode_uwsgi = config->encode_uwsgi,
         .timeout_ns = config->timeout_ns,
         .give_up_ns = config->give_up_ns,
         .dead_letter = config->dead_letter};

@@ -76,6 +76,10 @@ const struct output_option output_options[] = {
          "line ends inside a text; auto escapes what came from a network or as syslog and keeps "
          "the rest"},
         EVERY},
+    {{"encode", YARDER_OPTION_TEXTS, FIELD(encode), NULL, 0, 0, NULL, NULL, "ENCODER[ ARGUMENT]",
+         "a step that makes new bytes of the text and its newline: prefix, suffix, nl, format, "
+         "json, gzip, compress or msgpack; repeated: one after the other"},
+        FILES | STDIO | OFFLOAD},
     {{"flush", YARDER_OPTION_DURATION, FIELD(flush_ns), "5ms", 0, UINT64_MAX, NULL, NULL, "TIME",
          "longest wait before a record is written"},
         FILES | STDIO | OFFLOAD},

@@ -68,6 +68,11 @@ struct output_config {
     char *format; /* preset or template */
     int newlines; /* enum encode_newlines */
     bool bare;    /* uWSGI loggers: the message as it is, newline kept or not as that plugin does */
+    struct yarder_texts encode; /* the encoder chain of codec/chain.h; none: the text as it is */
+    struct yarder_texts
+        encode_requests; /* of records of kind request: differs in uWSGI's loggers */
+    bool encode_uwsgi;   /* has steps of uWSGI's lines, hence that dialect */
+    bool unlined; /* what a chain makes ends with no newline, so the file's end is never mended */
     uint64_t flush_ns;
     struct output_queue queue;
     struct output_on_full on_full;

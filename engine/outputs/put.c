@@ -11,7 +11,7 @@ static bool is_plain(const struct output *output, const struct yarder_record *re
     return output->plain && (record->flags & YARDER_FLAG_NETWORK) == 0;
 }
 
-static size_t bound_of(const struct output *output, const struct yarder_record *record)
+static size_t text_bound(const struct output *output, const struct yarder_record *record)
 {
     if (is_plain(output, record)) {
         return record->text.length + 1;
@@ -20,7 +20,7 @@ static size_t bound_of(const struct output *output, const struct yarder_record *
 }
 
 /* `number` of its id, should it be packed. */
-static size_t render(
+static size_t render_text(
     struct output *output, const struct yarder_record *record, uint64_t number, char *at)
 {
     if (is_plain(output, record)) {
@@ -36,13 +36,55 @@ static size_t render(
     return encoder_run(output->encoder, record, at);
 }
 
+/* The encoder chain that the record goes through; NULL: none. */
+static inline struct chain *chain_of(
+    const struct output *output, const struct yarder_record *record)
+{
+    return output->chains[record->kind == YARDER_KIND_REQUEST];
+}
+
+/* Of a chain, what is more than CHAIN_BYTES_MAX is known only once it is rendered. */
+static size_t bound_of(const struct output *output, const struct yarder_record *record)
+{
+    const struct chain *chain = chain_of(output, record);
+    size_t bytes = text_bound(output, record);
+    return YARDER_LIKELY(chain == NULL) ? bytes : chain_bound(chain, bytes);
+}
+
+/* Into bound_of bytes of room, or the scratch: SIZE_MAX, too long for that; 0, a chain's nothing.
+ */
+static size_t render(struct output *output, const struct yarder_record *record, uint64_t number,
+    char *at, size_t room)
+{
+    struct chain *chain = chain_of(output, record);
+    if (YARDER_LIKELY(chain == NULL)) {
+        return render_text(output, record, number, at);
+    }
+    if (text_bound(output, record) > CHAIN_BYTES_MAX) {
+        return SIZE_MAX;
+    }
+    size_t bytes = render_text(output, record, number, chain_input(chain));
+    ssize_t made = chain_run(chain, record->time_ns, bytes, at, room);
+    return made < 0 ? SIZE_MAX : (size_t)made;
+}
+
+/* A record that no buffer may take as long as it might be, as long as it is; SIZE_MAX: too long. */
+static size_t render_long(
+    struct output *output, const struct yarder_record *record, uint64_t number, size_t bound)
+{
+    if (bound > output->scratch_bytes && chain_of(output, record) == NULL) {
+        return SIZE_MAX;
+    }
+    return render(output, record, number, output->scratch, output->scratch_bytes);
+}
+
 /* Room that the record needs; SIZE_MAX: more than an empty queue has. */
 static size_t needed_by(struct output *output, const struct yarder_record *record)
 {
     size_t bytes = bound_of(output, record);
     size_t most = queue_record_bytes_max(&output->pool);
-    if (YARDER_UNLIKELY(bytes > most && bytes <= output->scratch_bytes)) {
-        bytes = render(output, record, 0, output->scratch); /* seldom as much as it might be */
+    if (YARDER_UNLIKELY(bytes > most)) {
+        bytes = render_long(output, record, 0, bytes); /* seldom as much as it might be */
     }
     return bytes <= most ? bytes : SIZE_MAX;
 }
@@ -134,24 +176,38 @@ bool output_blocks(struct output *output, const struct yarder_record *record, ui
     return oldest ? make_room(output, now_ns) : is_patient(output, now_ns);
 }
 
-/* One try; false: no room. */
-static bool put_once(struct output *output, struct output_slot *slot,
+enum put_result { PUT_DONE, PUT_NOTHING, PUT_NO_ROOM };
+
+static enum put_result put_long(struct output *output, struct output_slot *slot,
+    const struct yarder_record *record, uint64_t number, size_t bound)
+{
+    size_t bytes = render_long(output, record, number, bound);
+    if (bytes == 0) {
+        return PUT_NOTHING;
+    }
+    bool put =
+        bytes != SIZE_MAX && queue_put_long(&output->pool, slot->queue, output->scratch, bytes);
+    return put ? PUT_DONE : PUT_NO_ROOM;
+}
+
+/* One try. */
+static enum put_result put_once(struct output *output, struct output_slot *slot,
     const struct yarder_record *record, uint64_t number)
 {
     size_t bound = bound_of(output, record);
     if (YARDER_UNLIKELY(!queue_fits(&output->pool, bound))) {
-        if (bound > output->scratch_bytes) {
-            return false;
-        }
-        size_t bytes = render(output, record, number, output->scratch);
-        return queue_put_long(&output->pool, slot->queue, output->scratch, bytes);
+        return put_long(output, slot, record, number, bound);
     }
     char *at = queue_put_begin(&output->pool, slot->queue, bound);
     if (YARDER_UNLIKELY(at == NULL)) {
-        return false;
+        return PUT_NO_ROOM;
     }
-    queue_put_end(&output->pool, slot->queue, render(output, record, number, at));
-    return true;
+    size_t bytes = render(output, record, number, at, bound);
+    if (YARDER_UNLIKELY(bytes == 0)) {
+        return PUT_NOTHING;
+    }
+    queue_put_end(&output->pool, slot->queue, bytes);
+    return PUT_DONE;
 }
 
 /* Something was put into the slot's queue. */
@@ -173,11 +229,17 @@ static void drop_full(struct output *output, uint32_t count, uint64_t now_ns)
 static void put_or_drop(struct output *output, struct output_slot *slot,
     const struct yarder_record *record, uint64_t number, uint64_t now_ns)
 {
-    if (YARDER_LIKELY(put_once(output, slot, record, number))) {
+    switch (put_once(output, slot, record, number)) {
+    case PUT_DONE:
         note_put(output, slot, now_ns);
-        return;
+        break;
+    case PUT_NOTHING: /* no byte of it is to be written: it is delivered */
+        output->counts->delivered++;
+        break;
+    case PUT_NO_ROOM:
+    default:
+        drop_full(output, 1, now_ns);
     }
-    drop_full(output, 1, now_ns);
 }
 
 void output_put(
@@ -210,7 +272,7 @@ void output_put(
 static inline size_t render_within(struct output *output, const struct yarder_record *record,
     uint64_t number, char *at, size_t room)
 {
-    return bound_of(output, record) <= room ? render(output, record, number, at) : 0;
+    return bound_of(output, record) <= room ? render(output, record, number, at, room) : 0;
 }
 
 /* The queue is full, and the policy is to drop what comes. */
