@@ -190,6 +190,23 @@ static void print_marks(const cJSON *report, uint64_t at_ns, FILE *to)
     }
 }
 
+static void print_alarms(const cJSON *report, FILE *to)
+{
+    const cJSON *alarm = NULL;
+    bool first = true;
+    cJSON_ArrayForEach(alarm, cJSON_GetObjectItemCaseSensitive(report, "alarms"))
+    {
+        const char *failure = ask_text(alarm, "last_failure");
+        (void)fprintf(to, "%salarm %s: raised %llu, suppressed %llu, failed %llu%s%s\n",
+            first ? "\n" : "", ask_text(alarm, "name"),
+            (unsigned long long)ask_number(alarm, "raised"),
+            (unsigned long long)ask_number(alarm, "suppressed"),
+            (unsigned long long)ask_number(alarm, "failed"), failure[0] != '\0' ? ": " : "",
+            failure);
+        first = false;
+    }
+}
+
 static void print_notes(const cJSON *report, FILE *to)
 {
     const char *reload_error = ask_text(report, "reload_error");
@@ -228,5 +245,6 @@ void status_print(
         YARDER_COUNT_OF(output_columns), width, to);
     print_connections(report, to);
     print_marks(report, at_ns, to);
+    print_alarms(report, to);
     print_notes(report, to);
 }

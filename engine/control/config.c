@@ -227,6 +227,7 @@ static void set_defaults(struct config_builder *builder)
             YARDER_ASSERT(r == 0); /* a default in our own table */
         }
     }
+    config_alarm_defaults(builder->config);
 }
 
 /* What was not said and depends on the place. */
@@ -265,6 +266,7 @@ static void complete(struct config_builder *builder)
     config_name_items(builder);
     config_place_outputs(builder);
     config_settle_encoders(builder);
+    config_settle_alarms(builder);
 }
 
 static void owner_drop(struct config_owner **owner)

@@ -200,6 +200,12 @@ static bool is_routed(const struct config_builder *builder, const struct config_
     return false;
 }
 
+static bool is_alarmed(const struct config_builder *builder, const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    return (builder->config->alarms.outputs >> (output - builder->config->outputs) & 1) != 0;
+}
+
 /* uWSGI leads routes to the first logger of a name. */
 static const struct config_item *shadowed_by(
     const struct config_builder *builder, const struct config_item *item)
@@ -223,7 +229,7 @@ static void check_logger(struct config_builder *builder, const struct config_ite
             "logger '%.64s' gets nothing: routes lead to "
             "the first of that name, at %s",
             route_name(item), first->where);
-    } else if (!is_routed(builder, item)) {
+    } else if (!is_routed(builder, item) && !is_alarmed(builder, item)) {
         report_warning(builder->report, item->where,
             "logger '%.64s' gets nothing: it has a name, "
             "and no log-route names it",

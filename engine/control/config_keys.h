@@ -31,6 +31,12 @@ enum config_line {
     CONFIG_LOG_TRUNCATE,
     CONFIG_LOG_ENCODER, /* config_encode.c */
     CONFIG_LOG_REQ_ENCODER,
+    CONFIG_ALARM, /* config_alarm.c, to the last of them */
+    CONFIG_LOG_ALARM,
+    CONFIG_NOT_LOG_ALARM,
+    CONFIG_ALARM_FREQ,
+    CONFIG_ALARM_MSG_SIZE,
+    CONFIG_ALARM_TIMEOUT,
     CONFIG_ACCEPTED,  /* says what yarder does anyhow */
     CONFIG_LEFT,      /* uWSGI's own work on a line, done before the line comes here */
     CONFIG_NOT_BUILT, /* uWSGI's, and not served yet: refused, not ignored */

@@ -145,6 +145,12 @@ void config_uwsgi_fallback(struct config_builder *builder);
 /* config_encode.c: the encoder chains of all outputs, put together and compiled once. */
 void config_settle_encoders(struct config_builder *builder);
 
+/* config_alarm.c: a line of alarms; what they name, once all outputs have their names. */
+void config_take_alarm(
+    struct config_builder *builder, const struct config_key *key, const struct setting *setting);
+void config_settle_alarms(struct config_builder *builder);
+void config_alarm_defaults(struct daemon_config *config);
+
 /* config_route.c: route lines of both kinds, in the order of reading. */
 void config_take_route(struct config_builder *builder, const struct setting *setting, bool native,
     enum route_list list);

@@ -249,6 +249,10 @@ static void take_single(
 void config_take_uwsgi(
     struct config_builder *builder, const struct config_key *key, const struct setting *setting)
 {
+    if (key->line >= CONFIG_ALARM && key->line <= CONFIG_ALARM_TIMEOUT) {
+        config_take_alarm(builder, key, setting);
+        return;
+    }
     bool request = key->line == CONFIG_REQ_LOGGER || key->line == CONFIG_LOG_REQ_ROUTE;
     bool filter = key->line == CONFIG_LOG_DRAIN || key->line == CONFIG_LOG_FILTER;
     builder->request_pipe |= request;

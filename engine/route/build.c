@@ -97,6 +97,7 @@ static int build_output(struct router *router, const struct route_spec *spec, ui
     }
     target->reach = from->reach;
     target->named = from->named;
+    target->alarmed = from->alarmed;
     uint8_t first = 0;
     target->shadowed = from->named && from->reach != ROUTE_UWSGI_FALLBACK && from->name != NULL &&
                        find(spec, from->reach, from->name, &first) && first != index;
@@ -114,7 +115,8 @@ static void mask_native(struct router *router, const struct target *target, uint
     router->selectless |= target->selector.any ? bit : 0;
     router->rest |= target->rest ? bit : 0;
     router->routed |= target->routed ? bit : 0;
-    if (!target->rest && !target->routed) {
+    bool by_alarms_alone = target->alarmed && target->selector.any;
+    if (!target->rest && !target->routed && !by_alarms_alone) {
         *(target->selector.any ? &router->everything : &router->choosy) |= bit;
     }
 }

@@ -134,7 +134,12 @@ static void print_routes(const struct router *router, uint32_t output, FILE *to)
 static void tell_native(const struct router *router, uint32_t output, FILE *to)
 {
     const struct target *target = &router->outputs[output];
-    (void)fputs(target->routed ? "takes what is sent here by " : "takes every record", to);
+    if (target->alarmed && !target->routed && !target->rest && target->selector.any) {
+        (void)fputs("takes what alarms send here", to);
+        return;
+    }
+    (void)fputs(target->alarmed ? "takes what alarms send here, and " : "takes ", to);
+    (void)fputs(target->routed ? "what is sent here by " : "every record", to);
     if (target->routed) {
         print_routes(router, output, to);
     }
@@ -157,7 +162,9 @@ static void tell_logger(const struct router *router, uint32_t output, FILE *to)
         (void)fputs("takes what is sent here by ", to);
         print_routes(router, output, to);
     } else if (target->named) {
-        (void)fputs("takes nothing: it has a name and no route uses it", to);
+        (void)fputs(target->alarmed ? "takes what alarms send here"
+                                    : "takes nothing: it has a name and no route uses it",
+            to);
     } else {
         const char *what = requests ? "request" : router->request_path ? "log record" : "record";
         (void)fprintf(to, "takes every %s that no route sent to a logger", what);

@@ -81,6 +81,10 @@ static void explain_native(struct router *router, const struct target *target, b
         (void)fputs("does not take it, no route sent it here", to);
         return;
     }
+    if (target->alarmed && !target->routed && !target->rest && target->selector.any) {
+        (void)fputs("does not take it, unless an alarm sends it here", to);
+        return;
+    }
     enum selector_refusal refusal = selector_ask(&target->selector, &router->patterns, record);
     if (refusal != SELECTOR_PASSED) {
         (void)fprintf(to, "does not take it, its %s says no", refusal_name(refusal));

@@ -15,7 +15,7 @@
  *     ... a second one of that name   never: routes reach the first
  *   fallback (standard output)        its path has no unnamed logger and no route hit a logger; and
  *                                     the configuration has a logger, log-route or their req- twins
- *   native, no selectors              always
+ *   native, no selectors              always, unless an alarm names it
  *   native, selectors                 they pass
  *   native, named by a `route`        one of its routes hits, and its selectors pass; one copy
  *   native, `rest`                    as above, and nobody else took it
@@ -77,6 +77,7 @@ struct route_output {
     const char *name; /* the configured name */
     bool named;       /* uWSGI's sense: the line gave a name */
     enum route_reach reach;
+    bool alarmed; /* alarms send records here past the router; so it takes everything no more */
     struct route_selectors selectors; /* NATIVE only */
 };
 

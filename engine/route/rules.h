@@ -28,6 +28,8 @@ struct target {
     bool routed;   /* some route line names it */
     bool shadowed; /* an earlier one of its kind has the name */
     bool rest;
+    bool
+        alarmed; /* gets what alarms send it, and what routes or selectors give it, if it has any */
     struct selector selector;
 };
 

@@ -14,6 +14,7 @@
 #include "os/processors.h"
 #include "outputs/output.h"
 #include "route/route.h"
+#include "worker/alarm_config.h"
 
 /* What the worker's threads get of the machine; not given: as the daemon has it. */
 struct config_cpus {
@@ -35,6 +36,7 @@ struct daemon_config {
     struct yarder_texts drop;
     struct yarder_texts keep;
     bool uwsgi_filters_logs_only;
+    struct alarms_config alarms;
 
     char *run_dir;   /* sockets, lock, pid */
     char *state_dir; /* quarantine, later spools */

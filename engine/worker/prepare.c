@@ -304,6 +304,7 @@ struct route_spec worker_route_spec(const struct daemon_config *config,
             .name = output->logger_name != NULL ? output->logger_name : output->name,
             .named = output->named,
             .reach = output->reach,
+            .alarmed = (config->alarms.outputs >> i & 1) != 0,
             .selectors = output->selectors};
     }
     for (uint32_t i = 0; i < config->inputs_count; i++) {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "worker/alarm.h"
+
 static void number(cJSON *to, const char *name, uint64_t value)
 {
     (void)cJSON_AddNumberToObject(to, name, (double)value); /* exact up to 2^53 */
@@ -145,6 +147,29 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     return report;
 }
 
+static void alarms_report(cJSON *report, const struct worker *worker)
+{
+    const struct alarms_config *config = &worker->config->alarms;
+    cJSON *list = cJSON_AddArrayToObject(report, "alarms");
+    for (uint32_t i = 0; i < config->count && worker->sink.alarms != NULL; i++) {
+        const struct alarm_counts *counts = alarms_counts(worker->sink.alarms, i);
+        uint64_t failed = alarm_counted(&counts->failed);
+        char words[ALARM_WORDS_BYTES];
+        cJSON *alarm = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(alarm, "name", config->at[i].name);
+        (void)cJSON_AddStringToObject(alarm, "action", alarm_action_names[config->at[i].action]);
+        number(alarm, "raised", alarm_counted(&counts->raised));
+        number(alarm, "suppressed", alarm_counted(&counts->suppressed));
+        number(alarm, "failed", failed);
+        if (failed > 0) {
+            int trouble = __atomic_load_n(&counts->trouble, __ATOMIC_RELAXED);
+            (void)cJSON_AddStringToObject(
+                alarm, "last_failure", alarm_trouble_words(trouble, words));
+        }
+        (void)cJSON_AddItemToArray(list, alarm);
+    }
+}
+
 static uint64_t losses_of(const struct hold *hold)
 {
     uint64_t losses = 0;
@@ -207,5 +232,6 @@ cJSON *report_status(const struct hold *hold, const struct worker *worker,
         (void)cJSON_AddItemToArray(
             outputs, output_report(hold, i, &before->outputs[i], &worker->outputs[i]));
     }
+    alarms_report(report, worker);
     return report;
 }

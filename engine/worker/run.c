@@ -7,6 +7,7 @@
 
 #include "os/crash.h"
 #include "os/identity.h"
+#include "worker/alarm.h"
 #include "worker/prepare.h"
 #include "worker/status.h"
 
@@ -141,6 +142,7 @@ int worker_run(const struct worker_options *options)
     }
     r = worker_loop(&worker);
     status_close(worker.status);
+    alarms_close(worker.sink.alarms);
     close_outputs(&worker);
     say_close(worker.say);
     return r < 0 ? 1 : 0;

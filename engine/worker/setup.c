@@ -14,6 +14,7 @@
 
 #include "os/crash.h"
 #include "os/memory.h"
+#include "worker/alarm.h"
 #include "worker/prepare.h"
 
 static int next_message(struct worker *worker, struct channel_message *message)
@@ -93,6 +94,9 @@ static int open_router(struct worker *worker)
     const struct route_spec spec = worker_route_spec(worker->config, outputs, input_names);
     char why[512] = "";
     int r = router_open(&worker->sink.router, &spec, why, sizeof(why));
+    if (r == 0) {
+        r = alarms_open(&worker->sink.alarms, worker, why, sizeof(why));
+    }
     if (r < 0) {
         (void)fprintf(stderr, "yarder: %s\n", why);
     }

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "os/memory.h"
+#include "worker/alarm.h"
 #include "worker/worker_private.h"
 
 enum {
@@ -43,6 +44,7 @@ static int outputs_open(struct sink *sink, struct worker *worker, char *why, siz
 int sink_open(struct sink *sink, struct worker *worker, char *why, size_t why_bytes)
 {
     *sink = (struct sink){.router = worker->sink.router,
+        .alarms = worker->sink.alarms,
         .outputs = worker->outputs,
         .hold = worker->hold,
         .inputs = worker->inputs,
@@ -67,6 +69,10 @@ static bool must_wait(struct sink *sink, const struct route_verdict *verdict,
     return false;
 }
 
+/*
+ * What can wait where it lies is left there then: memory that is used again at once is in the
+ * cache, a whole queue is not.
+ */
 bool sink_is_behind(const struct sink *sink)
 {
     static const uint64_t moves_ns = 10ull * 1000 * 1000;
@@ -147,6 +153,18 @@ static uint32_t place_run(struct sink *sink, const struct route_verdict *verdict
     return run;
 }
 
+/* To all outputs of its verdict, which is the router's of that row; they take it or drop it. */
+static void give(struct sink *sink, uint32_t row, const struct route_verdict *verdict,
+    const struct yarder_record *record, uint64_t now_ns)
+{
+    for (uint64_t left = verdict->outputs; left != 0; left &= left - 1) {
+        uint32_t output = (uint32_t)__builtin_ctzll(left);
+        bool repeated = (verdict->repeated >> output & 1) != 0;
+        uint32_t copies = repeated ? router_copies(sink->router, row, output) : 1;
+        output_put(&sink->outputs[output], record, copies, now_ns);
+    }
+}
+
 /* false: it must wait. */
 static bool place_one(
     struct sink *sink, uint32_t row, const struct yarder_record *record, uint64_t now_ns)
@@ -156,13 +174,16 @@ static bool place_one(
         return false;
     }
     count_placed(sink, verdict, record);
-    for (uint64_t left = verdict->outputs; left != 0; left &= left - 1) {
-        uint32_t output = (uint32_t)__builtin_ctzll(left);
-        bool repeated = (verdict->repeated >> output & 1) != 0;
-        uint32_t copies = repeated ? router_copies(sink->router, row, output) : 1;
-        output_put(&sink->outputs[output], record, copies, now_ns);
-    }
+    give(sink, row, verdict, record, now_ns);
     return true;
+}
+
+void sink_add(struct sink *sink, const struct yarder_record *record, uint64_t now_ns)
+{
+    struct route_verdict verdict;
+    router_decide(sink->router, record, 1, (int64_t)now_ns, &verdict);
+    fate_count(sink->hold->router, &verdict);
+    give(sink, 0, &verdict, record, now_ns);
 }
 
 uint32_t sink_place(
@@ -185,6 +206,9 @@ uint32_t sink_place(
     }
     if (YARDER_UNLIKELY(sink->taps->count > 0)) {
         taps_put(sink->taps, records, sink->verdicts, at, now_ns);
+    }
+    if (YARDER_UNLIKELY(sink->alarms != NULL)) {
+        alarms_look(sink->alarms, sink, records, at, now_ns);
     }
     return at;
 }

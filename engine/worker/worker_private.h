@@ -7,7 +7,7 @@
  *   loop.c     wait, pass, sleep
  *   pass.c     reap, collect, seal, commit, publish, submit
  *   collect.c  rings and pipes      feed.c  connections and datagrams      accept.c  new ones
- *   sink.c     route and put
+ *   sink.c     route and put           alarm.c    what is done besides when a record matches
  *   say.c      words for the operator, by a thread of their own
  *   talk.c     messages of the supervisor while at work
  *   handover.c the old and the new worker at a reload
@@ -49,6 +49,7 @@ struct listener_input {
 /* The router and the outputs behind it. */
 struct sink {
     struct router *router;
+    struct alarms *alarms;  /* NULL: none are configured */
     struct output *outputs; /* YARDER_OUTPUTS_MAX */
     uint32_t outputs_count;
     uint64_t blocking;  /* outputs that may ask a record to wait */
@@ -176,10 +177,9 @@ bool feed_sources(struct worker *worker);
 int sink_open(struct sink *sink, struct worker *worker, char *why, size_t why_bytes);
 uint32_t sink_place(
     struct sink *sink, const struct yarder_record *records, uint32_t count, uint64_t now_ns);
-/*
- * Whether a lane that works well does not keep up just now. What can wait where it lies is left
- * there then: memory that is used again at once is in the cache, a whole queue is not.
- */
+/* A record of our own, between two batches: it waits for no room, and raises no alarm. */
+void sink_add(struct sink *sink, const struct yarder_record *record, uint64_t now_ns);
+/* Whether a lane that works well does not keep up just now. */
 bool sink_is_behind(const struct sink *sink);
 
 /* talk.c */
