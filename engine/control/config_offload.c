@@ -21,7 +21,7 @@ size_t config_kind_names(const struct config_builder *builder, const struct conf
     for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
         names[count++] = kind->name;
     }
-    for (uint32_t i = 0; i < builder->plugins_count; i++) {
+    for (uint32_t i = 0; builder != NULL && i < builder->plugins_count; i++) {
         names[count++] = builder->plugins[i]->name;
     }
     YARDER_ASSERT(count <= CONFIG_ROWS_MAX);

@@ -5,7 +5,7 @@
 
 #include "control/config_private.h"
 
-/* All names of kinds: of the table, of modules, of plugins. */
+/* All names of kinds: of the table, of modules, and of the builder's plugins unless it is NULL. */
 size_t config_kind_names(const struct config_builder *builder, const struct config_table *table,
     const char *names[CONFIG_ROWS_MAX]);
 /* The backend of a kind; NULL: there is none, and `why` says what is wrong if it is its own. */

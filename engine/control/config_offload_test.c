@@ -146,6 +146,29 @@ static void test_uwsgi_logto(void **state)
     scene_close(&scene);
 }
 
+static void test_sections(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    scene_argument(&scene, "plugin", plugin);
+    scene_argument(&scene, "output", "a.count=5");
+    scene_argument(&scene, "output", "a.retry=1s");
+    scene_read(&scene, "[output a]\ntype = sample\nto = \"u@/x, y\"\ncount = 4\n"
+                       "password = \"p,q\"\nitem = one\nitem = two\nlevel = error\n");
+    scene_load(&scene);
+    assert_string_equal(scene.said, "");
+    const struct output_config *output = &scene.config->outputs[0];
+    assert_string_equal(output->name, "a");
+    assert_string_equal(output->target, "/x, y");
+    assert_int_equal(*(const uint64_t *)field_of(output, "count"), 5);
+    assert_string_equal(*(char *const *)field_of(output, "password"), "p,q");
+    assert_int_equal(((const struct yarder_texts *)field_of(output, "item"))->count, 2);
+    assert_true(output->retry.base_ns == 1000000000 && output->retry.limit_ns == 30000000000);
+    assert_int_equal(output->selectors.levels.lowest, YARDER_LEVEL_ERROR);
+    scene_close(&scene);
+}
+
 static void test_disk(void **state)
 {
     (void)state;
@@ -305,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_line),
         cmocka_unit_test(test_uwsgi),
         cmocka_unit_test(test_uwsgi_logto),
+        cmocka_unit_test(test_sections),
         cmocka_unit_test(test_disk),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_secrets),

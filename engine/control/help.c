@@ -6,7 +6,7 @@
 
 #include "codec/encode.h"
 #include "control/config_keys.h"
-#include "control/config_line.h"
+#include "control/config_offload.h"
 #include "control/module.h"
 #include "inputs/input.h"
 
@@ -120,19 +120,6 @@ static void print_modules(FILE *to)
     }
 }
 
-static const char *near_output(const char *name)
-{
-    const char *names[CONFIG_ROWS_MAX];
-    size_t count = 0;
-    for (; count < config_output_table.kinds_count; count++) {
-        names[count] = config_output_table.kind_names[count];
-    }
-    for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
-        names[count++] = kind->name;
-    }
-    return text_near(name, names, count);
-}
-
 int help_outputs(const char *name, FILE *to, char why[HELP_WHY_BYTES])
 {
     const struct config_table *table = &config_output_table;
@@ -148,7 +135,9 @@ int help_outputs(const char *name, FILE *to, char why[HELP_WHY_BYTES])
     const struct module_kind *kind = module_kind_find(name);
     bool is_path = strchr(name, '/') != NULL;
     if (kind == NULL && !is_path) {
-        return refuse(table, name, near_output(name), why);
+        const char *names[CONFIG_ROWS_MAX];
+        size_t count = config_kind_names(NULL, table, names);
+        return refuse(table, name, text_near(name, names, count), why);
     }
     int r =
         is_path ? module_load_file(name, &backend, reason) : module_load(kind, &backend, reason);

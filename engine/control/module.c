@@ -86,8 +86,22 @@ static bool is_word(const char *name)
 
 static bool row_is_sound(const struct yarder_option *row, size_t self_bytes)
 {
+    static const size_t field_bytes[] = {
+        [YARDER_OPTION_BOOL] = sizeof(bool),
+        [YARDER_OPTION_COUNT] = sizeof(uint64_t),
+        [YARDER_OPTION_BYTES] = sizeof(uint64_t),
+        [YARDER_OPTION_DURATION] = sizeof(uint64_t),
+        [YARDER_OPTION_TEXT] = sizeof(char *),
+        [YARDER_OPTION_CHOICE] = sizeof(int),
+        [YARDER_OPTION_MODE] = sizeof(uint32_t),
+        [YARDER_OPTION_LEVELS] = sizeof(struct yarder_levels),
+        [YARDER_OPTION_TEXTS] = sizeof(struct yarder_texts),
+        [YARDER_OPTION_SECRET] = sizeof(char *),
+        [YARDER_OPTION_SPECIAL] = 1,
+    };
     return row->name != NULL && is_word(row->name) && row->kind > YARDER_OPTION_END &&
-           row->kind <= YARDER_OPTION_SPECIAL && row->offset < self_bytes && row->help != NULL &&
+           row->kind < YARDER_COUNT_OF(field_bytes) && row->offset < self_bytes &&
+           self_bytes - row->offset >= field_bytes[row->kind] && row->help != NULL &&
            row->argument != NULL && (row->kind != YARDER_OPTION_CHOICE || row->choices != NULL) &&
            (row->kind != YARDER_OPTION_SPECIAL || row->parse != NULL);
 }

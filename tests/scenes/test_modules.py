@@ -198,6 +198,21 @@ def kinds_built():
     return sorted(path.stem for path in (BUILD / "backends").glob("*.so"))
 
 
+def test_what_is_installed_finds_its_modules(installed, folder):
+    """In any place: the folders move together."""
+    if shutil.which("strace") is None:
+        pytest.skip("no strace here")
+    moved = folder / "moved"
+    shutil.copytree(installed, moved, symlinks=True)
+    [binary] = moved.rglob("bin/yarder")
+    assert {path.stem for path in moved.rglob("yarder/backends/*.so")} == set(kinds_built())
+    for kind in kinds_built():
+        said = run("strace", "-f", "-e", "trace=openat", binary, "outputs", kind)
+        assert said.returncode == 0, said
+        opened = [line for line in said.stderr.splitlines() if f"/backends/{kind}.so" in line]
+        assert opened and str(moved) in opened[0] and " = -1 " not in opened[0], opened
+
+
 @pytest.mark.parametrize("kind", kinds_built())
 def test_each_backend_tells_of_itself(kind):
     result = run(program(), "outputs", kind)
