@@ -28,10 +28,10 @@ const struct module_kind module_kinds[] = {
         mongodb_names},
     {"pipe", "the standard input of a command", NULL, NULL, pipe_names},
     {"redis", "commands to a redis server", "libhiredis-dev", "libhiredis0.14", redis_names},
-    {"smtp", "mail", "libssl-dev", "libssl3", no_names},
+    {"smtp", "mail", "libcurl4-openssl-dev", "libcurl4", no_names},
     {"socket", "TCP, TLS, UDP and unix sockets", NULL, "libssl3", socket_names},
     {"syslog", "a syslog server, or the system's", NULL, "libssl3", syslog_names},
-    {"winevent", "a Windows event log", NULL, NULL, no_names},
+    {"winevent", "a Windows event log", NULL, "libcurl4", no_names},
     {"zeromq", "messages of a ZeroMQ socket", "libzmq3-dev", "libzmq5", zeromq_names},
     {.name = NULL},
 };
