@@ -243,5 +243,7 @@ int main(int count, char **words)
         (unsigned long long)delivered, (unsigned long long)refused, (unsigned long long)end,
         seconds, (double)delivered / seconds);
     backend->close(self);
+    free(self);
+    arena_deinit(&arena);
     return good ? 0 : 1;
 }
