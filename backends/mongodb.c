@@ -137,7 +137,9 @@ static void show(const void *self_, char *at, size_t room)
     if (*target == '\0') {
         (void)snprintf(at, room, "by uri=");
     } else {
-        (void)snprintf(at, room, "%.*s%.*s", (int)(user - target), target, (int)bytes, from);
+        const char *collection = self->target_collection;
+        (void)snprintf(at, room, "%.*s%.*s%s%s", (int)(user - target), target, (int)bytes, from,
+            collection == NULL ? "" : ",", collection == NULL ? "" : collection);
     }
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "redis_private.h"
 
@@ -237,6 +238,16 @@ static int put_item(struct redis_run *run, struct redis_node *node, const struct
     return 0;
 }
 
+/* One node that cannot be reached leaves the others half of the time. */
+static int connect_node(struct redis_node *node, uint64_t deadline_ns)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return redis_node_connect(
+        node, deadline_ns <= now_ns ? deadline_ns : now_ns + (deadline_ns - now_ns) / 2);
+}
+
 /* Fills the nodes' pipelines; stops at the first that is full, so nobody overtakes. */
 static uint32_t fill(struct redis_run *run, struct yarder_batch *batch, uint64_t deadline_ns)
 {
@@ -252,7 +263,7 @@ static uint32_t fill(struct redis_run *run, struct yarder_batch *batch, uint64_t
         }
         int r = node->failed ? -EPIPE : 0;
         if (r == 0 && node->asked_count == 0) {
-            r = redis_node_connect(node, deadline_ns);
+            r = connect_node(node, deadline_ns);
         }
         if (r == 0) {
             r = put_item(run, node, &batch->items[i], try, i);

@@ -62,6 +62,9 @@ def test_uwsgi_lines(folder):
         assert try_backend("redis", f"uwsgi:redislog:sekret@127.0.0.1:{server.port}/3,rpush l",
                            1, 8)[0] == 1
         assert stores.redis_client(server.port, db=3, password="sekret").llen("l") == 1
+        assert try_backend("redis", f"uwsgi:redislog:sekret@{folder}/redis.sock,rpush l", 1, 8)[0]
+        said = Try("redis", f"no@{folder}/redis.sock", 1, 8).says()
+        assert "AUTH: WRONGPASS" in said and "no@" not in said
 
 
 def test_tls_and_users(folder):
