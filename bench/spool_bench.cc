@@ -77,6 +77,8 @@ struct Run {
     }
 };
 
+spool_shared shared;
+
 spool *open_spool(const std::string &state_dir, bool direct)
 {
     spool_options options{};
@@ -85,6 +87,8 @@ spool *open_spool(const std::string &state_dir, bool direct)
     options.limit_bytes = uint64_t(2) << 30;
     options.record_bytes_max = 64 << 10;
     options.direct = direct;
+    shared = spool_shared{};
+    options.shared = &shared;
     spool *opened = nullptr;
     char why[256];
     if (spool_open(&opened, &options, why, sizeof(why)) != 0) {
@@ -99,7 +103,7 @@ uint64_t drain(spool *opened)
 {
     struct spool_look look;
     spool_look(opened, &look);
-    spool_release(opened, look.end);
+    spool_release(&shared, look.end);
     spool_batch batch;
     uint64_t records = 0;
     while (spool_read(opened, &batch) == 0) {

@@ -32,6 +32,7 @@ enum {
 
 static char state_dir[64];
 static char folder[96];
+static struct spool_shared shared;
 
 static int remove_one(const char *path, const struct stat *seen, int kind, struct FTW *place)
 {
@@ -163,7 +164,7 @@ static uint64_t drain(struct spool *spool, struct yarder_id *last)
 {
     struct spool_look look;
     spool_look(spool, &look);
-    spool_release(spool, look.end);
+    spool_release(&shared, look.end);
     struct spool_batch batch;
     uint64_t records = 0;
     int r;
@@ -194,6 +195,7 @@ static struct spool *open_spool(uint8_t what)
         .name = "fuzz",
         .limit_bytes = 256 << 20,
         .record_bytes_max = RECORD_BYTES_MAX,
+        .shared = &shared,
         .drop_oldest = (what & DROP_OLDEST) != 0};
     struct spool *spool = NULL;
     char why[256];
@@ -222,6 +224,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t bytes_count)
     size_t left = bytes_count - 4;
     size_t ack_bytes = yarder_min(left, (size_t)bytes[2] | ((size_t)bytes[3] << 8));
     begin();
+    shared = (struct spool_shared){0};
     if (ack_bytes > 0) {
         put_ack(what, at, ack_bytes);
     }

@@ -38,6 +38,22 @@ enum {
     SPOOL_LINE_BYTES_MAX = 512,   /* of what is told */
 };
 
+/* Since the spool was made. */
+struct spool_totals {
+    uint64_t delivered, delivered_bytes, dead, dropped_oldest, damaged;
+};
+
+/* A place among all bytes ever stored; larger is later. 0: before everything. */
+typedef uint64_t spool_place;
+
+/* What the writer, which never waits, and the spool tell each other. Begins as zeros. */
+struct spool_shared {
+    /* release by the writer, acquire by the reader: what is before it was booked */
+    _Alignas(YARDER_CACHE_LINE) spool_place released;
+    /* relaxed, stored when the ack file has them; each number stands for itself */
+    _Alignas(YARDER_CACHE_LINE) struct spool_totals told;
+};
+
 enum spool_sync { SPOOL_SYNC_NONE, SPOOL_SYNC_INTERVAL, SPOOL_SYNC_BATCH };
 
 struct spool_options {
@@ -52,17 +68,11 @@ struct spool_options {
     /* A line for the operator, from the appender or the reader. */
     void (*tell)(void *owner, const char *line);
     void *owner;
+    struct spool_shared *shared; /* outlives the spool; goes on with the next one of this name */
 };
-
-/* Since the spool was made. */
-struct spool_totals {
-    uint64_t delivered, delivered_bytes, dead, dropped_oldest, damaged;
-};
-
-/* A place among all bytes ever stored; larger is later. 0: before everything. */
-typedef uint64_t spool_place;
 
 struct spool_look {
+    uint64_t id; /* made at random with the spool */
     struct spool_totals totals;
     uint64_t stored; /* index of the next record */
     uint64_t left;   /* stored - answered */
@@ -91,8 +101,8 @@ void spool_folder_name(const char *name, char *at, size_t room);
 
 /* Any thread. A lock over memory. */
 void spool_look(struct spool *spool, struct spool_look *out);
-/* Any thread, no lock: as the ack file has them, each number for itself. */
-void spool_totals_read(const struct spool *spool, struct spool_totals *out);
+/* Any thread: as the ack file has them. */
+void spool_totals_read(const struct spool_shared *shared, struct spool_totals *out);
 
 struct spool_stored {
     size_t bytes;     /* of those given: stored now, or before */
@@ -114,7 +124,7 @@ YARDER_MUST_USE int spool_append(
 YARDER_MUST_USE int spool_sync_due(struct spool *spool, uint64_t now_ns, uint64_t *next_ns);
 
 /* Writer: a stored commit has booked everything before `place`; it may be read now. */
-void spool_release(struct spool *spool, spool_place place);
+void spool_release(struct spool_shared *shared, spool_place place);
 
 struct spool_batch {
     const char *bytes; /* sound records, whole; valid until the next call of the reader */

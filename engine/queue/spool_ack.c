@@ -45,9 +45,9 @@ int spool_ack_read(int fd, struct spool_ack *out)
     return found ? 0 : -ENOENT;
 }
 
-static void publish(struct spool *spool, const struct spool_totals *totals)
+static void publish(const struct spool *spool, const struct spool_totals *totals)
 {
-    struct spool_totals *told = &spool->told;
+    struct spool_totals *told = &spool->options.shared->told;
     __atomic_store_n(&told->delivered, totals->delivered, __ATOMIC_RELAXED);
     __atomic_store_n(&told->delivered_bytes, totals->delivered_bytes, __ATOMIC_RELAXED);
     __atomic_store_n(&told->dead, totals->dead, __ATOMIC_RELAXED);
@@ -55,9 +55,9 @@ static void publish(struct spool *spool, const struct spool_totals *totals)
     __atomic_store_n(&told->damaged, totals->damaged, __ATOMIC_RELAXED);
 }
 
-void spool_totals_read(const struct spool *spool, struct spool_totals *out)
+void spool_totals_read(const struct spool_shared *shared, struct spool_totals *out)
 {
-    const struct spool_totals *told = &spool->told;
+    const struct spool_totals *told = &shared->told;
     *out = (struct spool_totals){.delivered = __atomic_load_n(&told->delivered, __ATOMIC_RELAXED),
         .delivered_bytes = __atomic_load_n(&told->delivered_bytes, __ATOMIC_RELAXED),
         .dead = __atomic_load_n(&told->dead, __ATOMIC_RELAXED),

@@ -13,6 +13,7 @@
 char testing_state[64];
 char testing_spool[96];
 unsigned testing_lines;
+struct spool_shared testing_shared;
 char testing_line[SPOOL_LINE_BYTES_MAX];
 
 static int testing_remove(const char *path, const struct stat *seen, int kind, struct FTW *place)
@@ -29,6 +30,7 @@ void testing_begin(void)
     (void)snprintf(testing_state, sizeof(testing_state), "%.40s/yarder-spool-XXXXXX",
         place != NULL ? place : "/tmp");
     assert_non_null(mkdtemp(testing_state));
+    testing_shared = (struct spool_shared){0};
     (void)snprintf(testing_spool, sizeof(testing_spool), "%s/spool/out", testing_state);
 }
 
@@ -50,7 +52,8 @@ struct spool_options testing_options(void)
         .name = "out",
         .limit_bytes = 1 << 20,
         .record_bytes_max = TESTING_RECORD_BYTES_MAX,
-        .tell = testing_tell};
+        .tell = testing_tell,
+        .shared = &testing_shared};
 }
 
 struct spool *testing_open(const struct spool_options *options)
@@ -135,7 +138,7 @@ uint32_t testing_append(
         return 0;
     }
     assert_int_equal(r, 0);
-    spool_release(spool, stored.end);
+    spool_release(&testing_shared, stored.end);
     return stored.records;
 }
 
@@ -191,7 +194,7 @@ void testing_release(struct spool *spool)
 {
     struct spool_look look;
     spool_look(spool, &look);
-    spool_release(spool, look.end);
+    spool_release(&testing_shared, look.end);
 }
 
 int testing_setup(void **state)

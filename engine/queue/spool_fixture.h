@@ -12,6 +12,7 @@ enum { TESTING_RECORD_BYTES_MAX = 16 << 10, TESTING_RUN_BYTES = 256 << 10 };
 extern char testing_state[64]; /* the state directory */
 extern char testing_spool[96]; /* of the spool "out" in it */
 extern unsigned testing_lines; /* told so far */
+extern struct spool_shared testing_shared;
 extern char testing_line[SPOOL_LINE_BYTES_MAX];
 extern char testing_run[TESTING_RUN_BYTES]; /* for packed records */
 

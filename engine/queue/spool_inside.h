@@ -46,11 +46,6 @@ struct spool {
     struct spool_walk walk;
     uint64_t walk_number; /* segment that walk.fd is of */
     time_t damage_told_s;
-
-    /* release by the writer, acquire by the reader: what is before it was booked */
-    _Alignas(YARDER_CACHE_LINE) spool_place released;
-    /* relaxed, written under ack_lock when the ack file has them; read by spool_totals_read */
-    _Alignas(YARDER_CACHE_LINE) struct spool_totals told;
 };
 
 /* spool_ack.c */

@@ -99,7 +99,7 @@ static void step_append(void)
     }
     assert_int_equal(stored.index, model.stored);
     if (below(3) != 0) {
-        spool_release(model.spool, stored.end);
+        spool_release(&testing_shared, stored.end);
     }
 }
 
@@ -256,7 +256,7 @@ static void step_reopen(bool clean)
     open_spool();
     struct spool_look look;
     spool_look(model.spool, &look);
-    spool_release(model.spool, look.end);
+    spool_release(&testing_shared, look.end);
 }
 
 static void mixes_everything(void **state)
@@ -284,7 +284,7 @@ static void mixes_everything(void **state)
     }
     struct spool_look look;
     spool_look(model.spool, &look);
-    spool_release(model.spool, look.end);
+    spool_release(&testing_shared, look.end);
     while (step_read(true)) {
         check_counts();
     }

@@ -182,12 +182,10 @@ int spool_open(struct spool **out, const struct spool_options *options, char *wh
             (unsigned long long)spool_limit_min(options->record_bytes_max) >> 10);
         return -EINVAL;
     }
-    struct spool *spool =
-        aligned_alloc(YARDER_CACHE_LINE, yarder_align_up(sizeof(*spool), YARDER_CACHE_LINE));
+    struct spool *spool = calloc(1, sizeof(*spool));
     if (spool == NULL) {
         return -ENOMEM;
     }
-    memset(spool, 0, sizeof(*spool));
     spool->options = *options;
     spool->dir_fd = spool->lock_fd = spool->ack_fd = spool->append_fd = spool->walk.fd = -1;
     spool->segment_bytes = segment_bytes_for(options->limit_bytes, options->record_bytes_max);
@@ -226,6 +224,7 @@ void spool_look(struct spool *spool, struct spool_look *out)
 {
     memset(out, 0, sizeof(*out));
     (void)pthread_mutex_lock(&spool->lock);
+    out->id = spool->id;
     out->totals = spool->ack.totals;
     out->stored = spool->stored;
     out->left = spool->stored - spool->ack.index - spool->ack.dropped_ahead;
@@ -243,10 +242,10 @@ void spool_look(struct spool *spool, struct spool_look *out)
     (void)pthread_mutex_unlock(&spool->lock);
 }
 
-void spool_release(struct spool *spool, spool_place place)
+void spool_release(struct spool_shared *shared, spool_place place)
 {
     /* Release: pairs with the acquire in spool_read. Never back: the reader may be there. */
-    if (place > spool->released) {
-        __atomic_store_n(&spool->released, place, __ATOMIC_RELEASE);
+    if (place > shared->released) {
+        __atomic_store_n(&shared->released, place, __ATOMIC_RELEASE);
     }
 }

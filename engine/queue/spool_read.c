@@ -116,7 +116,7 @@ static int find_place(struct spool *spool, struct spool_segment *segment, uint64
         return -EAGAIN;
     }
     /* Acquire: pairs with the release in spool_release. */
-    spool_place released = __atomic_load_n(&spool->released, __ATOMIC_ACQUIRE);
+    spool_place released = __atomic_load_n(&spool->options.shared->released, __ATOMIC_ACQUIRE);
     uint64_t number = spool_place_segment(released);
     if (number == segment->number) {
         segment->data_end = yarder_min(segment->data_end, spool_place_offset(released));

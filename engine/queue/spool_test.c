@@ -46,10 +46,10 @@ static void gives_what_is_released(void **state)
     assert_int_equal(spool_append(spool, testing_run, used, &second), 0);
     assert_int_equal(second.index, 2);
     testing_drain(spool, 1, 0, 0);
-    spool_release(spool, first.end);
+    spool_release(&testing_shared, first.end);
     testing_drain(spool, 1, 1, 2);
-    spool_release(spool, second.end);
-    spool_release(spool, first.end); /* never back */
+    spool_release(&testing_shared, second.end);
+    spool_release(&testing_shared, first.end); /* never back */
     testing_drain(spool, 1, 2, 3);
     spool_close(spool);
 }
@@ -73,7 +73,7 @@ static void stores_what_is_given_again_once(void **state)
     assert_int_equal(stored.records, 11);
     assert_int_equal(stored.doubles, 6);
     assert_int_equal(stored.index, 15);
-    spool_release(spool, stored.end);
+    spool_release(&testing_shared, stored.end);
     testing_drain(spool, 7, 1, 16);
     spool_close(spool);
 }
@@ -208,7 +208,7 @@ static void refuses_what_is_no_record(void **state)
     memset(testing_run + used, 0, 64);
     assert_int_equal(spool_append(spool, testing_run, used + 64, &stored), 0);
     assert_int_equal(stored.bytes, used);
-    spool_release(spool, stored.end);
+    spool_release(&testing_shared, stored.end);
     static char text[TESTING_RUN_BYTES / 2];
     struct yarder_record record = {.text = {text, sizeof(text)}};
     used = pack_record(&record, (struct yarder_id){1, 2}, testing_run);
@@ -303,7 +303,7 @@ static void with_threads(bool drop_oldest)
     assert_int_equal(pthread_create(&reader, NULL, read_all, &threads), 0);
     struct spool_look look;
     do {
-        spool_release(threads.spool, __atomic_load_n(&threads.stored, __ATOMIC_ACQUIRE));
+        spool_release(&testing_shared, __atomic_load_n(&threads.stored, __ATOMIC_ACQUIRE));
         spool_look(threads.spool, &look);
     } while (look.stored < THREAD_RECORDS || look.left > 0);
     __atomic_store_n(&threads.done, true, __ATOMIC_RELAXED);
