@@ -238,6 +238,29 @@ static void deaths_lose_nothing(void **state)
     end(&world);
 }
 
+/* What the lane had gathered of it is gone. */
+static void a_death_between_two_pieces_of_a_record(void **state)
+{
+    (void)state;
+    struct world world;
+    begin(&world, 8);
+    long_every = 1;
+    put_numbers(&world, 0, 1);
+    while (!queue_record_open(&world.hold->queues[0])) {
+        world_pass(&world);
+        world_wait(&world);
+        world_reap(&world);
+    }
+    hold_commit(world.hold);
+    world_die(&world);
+    world_start(&world);
+    world_deliver(&world);
+    assert_int_equal(fake.seen[0].taken, 1);
+    assert_true(fake.seen[0].bytes >= 17000);
+    assert_int_equal(counts(&world)->delivered, 1);
+    end(&world);
+}
+
 static size_t read_letters(const struct world *world, const char **content)
 {
     size_t bytes = 0;
@@ -441,6 +464,7 @@ int main(void)
         cmocka_unit_test(an_open_that_fails_is_tried_again),
         cmocka_unit_test(answers_out_of_order_settle_each_record_once),
         cmocka_unit_test(deaths_lose_nothing),
+        cmocka_unit_test(a_death_between_two_pieces_of_a_record),
         cmocka_unit_test(dead_letters_stand_before_a_record_is_dead),
         cmocka_unit_test(who_is_tried_for_too_long_is_given_up),
         cmocka_unit_test(a_lane_that_is_wanted_back_comes),
