@@ -98,7 +98,7 @@ static const struct yarder_option http_options[] = {
     SECRET_OPTION("secret-header", secret_header, "a header that is never shown"),
     TEXT_OPTION("user", user, "NAME", "who we are, by HTTP's basic authentication"),
     SECRET_OPTION("password", password, "the password of user"),
-    {"gzip", YARDER_OPTION_BOOL, offsetof(struct http, gzip), "no", 0, 0, NULL, NULL, NULL,
+    {"gzip", YARDER_OPTION_BOOL, offsetof(struct http, gzip), "no", 0, 0, NULL, NULL, "yes|no",
         "compress requests"},
     TEXT_OPTION("proxy", proxy, "URL", "a proxy to go through; the environment's is not used"),
     LINK_TLS_OPTIONS(struct http, tls),

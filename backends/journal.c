@@ -63,8 +63,8 @@ static int journal_check(void *self_, char *why, size_t why_bytes)
     for (uint32_t i = 0; i < self->style.own_fields.count; i++) {
         if (!journal_field_is_legal(self->style.own_fields.at[i])) {
             (void)snprintf(why, why_bytes,
-                "field: expected NAME=VALUE with a name of A-Z, 0-9 and _, at most 64, that begins "
-                "with a letter, not '%s'",
+                "add-field: expected NAME=VALUE with a name of A-Z, 0-9 and _, at most 64, that "
+                "begins with a letter, not '%s'",
                 self->style.own_fields.at[i]);
             return -EINVAL;
         }
@@ -290,7 +290,7 @@ static void journal_close(void *self_)
 static const struct yarder_option journal_options[] = {
     {"ident", YARDER_OPTION_TEXT, offsetof(struct journal, ident), NULL, 0, 0, NULL, NULL, "NAME",
         "SYSLOG_IDENTIFIER of all entries; not given: the tag, or the logger"},
-    {"field", YARDER_OPTION_TEXTS, offsetof(struct journal, style.own_fields), NULL, 0, 0, NULL,
+    {"add-field", YARDER_OPTION_TEXTS, offsetof(struct journal, style.own_fields), NULL, 0, 0, NULL,
         NULL, "NAME=VALUE", "a field of each entry; may repeat"},
     {.kind = YARDER_OPTION_END},
 };

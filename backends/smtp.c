@@ -284,7 +284,7 @@ static const struct yarder_option smtp_options[] = {
         0, 0, NULL, NULL, "TEXT",
         "may have ${level} ${host} ${logger} ${tag} ${msg} (of the first record) ${count} "
         "${output}"},
-    {"batch", YARDER_OPTION_BOOL, offsetof(struct smtp, batch), "no", 0, 0, NULL, NULL, NULL,
+    {"batch", YARDER_OPTION_BOOL, offsetof(struct smtp, batch), "no", 0, 0, NULL, NULL, "yes|no",
         "one mail for all records that wait, instead of one for each"},
     {"mail-size", YARDER_OPTION_BYTES, offsetof(struct smtp, mail_bytes), "1M", 1, 1ull << 30, NULL,
         NULL, "SIZE", "with batch=yes: the most text in one mail"},
@@ -292,8 +292,8 @@ static const struct yarder_option smtp_options[] = {
         "who we are, for AUTH"},
     {"password", YARDER_OPTION_SECRET, offsetof(struct smtp, password), NULL, 0, 0, NULL, NULL,
         "file:PATH|env:NAME|TEXT", "the password of user"},
-    {"starttls", YARDER_OPTION_BOOL, offsetof(struct smtp, starttls), "no", 0, 0, NULL, NULL, NULL,
-        "TLS begins after EHLO; a server that has none gets no mail"},
+    {"starttls", YARDER_OPTION_BOOL, offsetof(struct smtp, starttls), "no", 0, 0, NULL, NULL,
+        "yes|no", "TLS begins after EHLO; a server that has none gets no mail"},
     LINK_TLS_OPTIONS(struct smtp, tls),
     {.kind = YARDER_OPTION_END},
 };

@@ -115,7 +115,8 @@ static int check_options(const struct yarder_backend *backend, char *why)
             return refuse(why, -ENOEXEC, "its table has over %d options, or no end", (int)i);
         }
         if (!row_is_sound(row, backend->self_bytes)) {
-            return refuse(why, -ENOEXEC, "row %zu of its options makes no sense", i);
+            return refuse(why, -ENOEXEC, "row %zu of its options makes no sense (%.32s)", i,
+                row->name != NULL ? row->name : "no name");
         }
         if (is_common(row->name)) {
             return refuse(why, -ENOEXEC,
