@@ -175,13 +175,18 @@ static void answer(struct redis_run *run, struct yarder_batch *batch, struct red
         } else {
             item->result = YARDER_DELIVERED;
         }
+        node->proven = true;
+        break;
+    case REDIS_DENIED: /* of this key: a list of another may be allowed */
+        node->failed = node->failed || run->command.tells_doubles;
+        node->leave = true;
+        answer_later(run, node, try, -EACCES, reply->text);
         break;
     case REDIS_AWAY:
-    case REDIS_DENIED:
-        node->leave = true;
-        answer_later(run, node, try, verdict == REDIS_DENIED ? -EACCES : -EAGAIN, reply->text);
-        break;
     case REDIS_LATER:
+        node->failed = true;
+        node->proven = false;
+        node->leave = node->leave || verdict == REDIS_AWAY;
         answer_later(run, node, try, -EAGAIN, reply->text);
         break;
     case REDIS_MOVED:
@@ -258,13 +263,15 @@ static uint32_t fill(struct redis_run *run, struct yarder_batch *batch, uint64_t
             continue;
         }
         struct redis_node *node = node_of(run, &batch->items[i], try);
-        if (node->asked_count + 2 > REDIS_PIPELINE || node->out_used >= REDIS_OUT_BYTES) {
+        if (node->failed) {
+            give_up(run, try, -EPIPE);
+            continue;
+        }
+        if (node->asked_count + 2 > REDIS_PIPELINE || node->out_used >= REDIS_OUT_BYTES ||
+            (node->asked_count > 0 && !node->proven)) {
             break;
         }
-        int r = node->failed ? -EPIPE : 0;
-        if (r == 0 && node->asked_count == 0) {
-            r = connect_node(node, deadline_ns);
-        }
+        int r = node->asked_count == 0 ? connect_node(node, deadline_ns) : 0;
         if (r == 0) {
             r = put_item(run, node, &batch->items[i], try, i);
             filled += r == 0;

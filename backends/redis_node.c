@@ -56,6 +56,7 @@ void redis_node_drop(struct redis_node *node)
     node->out_used = 0;
     node->asked_count = 0;
     node->leave = false;
+    node->proven = false;
 }
 
 int redis_node_make_room(struct redis_node *node, size_t bytes)

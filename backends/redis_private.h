@@ -6,6 +6,10 @@
  *   batch -> for each item its node -> out of that node, sent in one piece -> a reply for each
  *                 ^                                                                |
  *                 +------ again, in the next round: MOVED, ASK, "is it there?" ----+
+ *
+ * A server that cannot now may be able to in the middle of a pipeline, and then takes what stands
+ * behind those that it did not take: a stream is past their ids for good. So the first command of a
+ * connection, or after such an answer, goes alone.
  */
 #ifndef YARDER_BACKENDS_REDIS_PRIVATE_H
 #define YARDER_BACKENDS_REDIS_PRIVATE_H
@@ -51,7 +55,8 @@ struct redis_node {
     size_t out_used, out_room;
     uint32_t asked[REDIS_PIPELINE]; /* items they are of, in order; REDIS_NO_ITEM: of none */
     uint32_t asked_count;
-    bool failed; /* in this try */
+    bool failed; /* in this try, so nothing goes to it any more */
+    bool proven; /* it took a command: until then, and from a "later" on, one goes alone */
     bool leave;  /* after this round: it said that it is not the one */
 };
 static const uint32_t REDIS_NO_ITEM = UINT32_MAX;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """redis: a real server, by every way to it, that denies, hangs, dies, moves its keys and lies."""
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -159,9 +160,9 @@ def test_an_overtaken_record_is_no_double(folder):
 
 
 class Rude:
-    """Accepts and answers each read with the same bytes, or never; then closes, if told to."""
+    """Accepts and answers each read with the same bytes; then closes, if told to."""
 
-    def __init__(self, says, closes=False):
+    def __init__(self, says=b"", closes=False):
         self.says, self.closes = says, closes
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port = self.listening.getsockname()[1]
@@ -193,6 +194,33 @@ class Rude:
         self.listening.close()
         for connection in self.connections:
             connection.close()
+
+
+class Loading(Rude):
+    """Cannot take the first ten commands, and then, in the middle of what came, can."""
+
+    def __init__(self):
+        super().__init__()
+        self.refused, self.taken = 0, []
+
+    def _serve(self, connection):
+        rest = b""
+        while more := connection.recv(1 << 20):
+            rest = came = rest + more
+            for command in re.finditer(rb"\$8\r\n(\d+) x*\r\n", came):
+                number, rest = command[1], came[command.end():]
+                if self.refused < 10:
+                    self.refused += 1
+                    connection.sendall(b"-LOADING Redis is loading the dataset in memory\r\n")
+                else:
+                    self.taken.append(int(number))
+                    connection.sendall(b":1\r\n")
+
+
+def test_nobody_overtakes_those_that_must_wait():
+    with Loading() as server:
+        assert try_backend("redis", f"127.0.0.1:{server.port}", 500, 8)[0] == 500
+        assert server.taken == list(range(500))
 
 
 def test_rude_servers(folder):
