@@ -92,6 +92,21 @@ static bool begins_with_time(const char *at, size_t length)
     return digits > 0 && digits <= MICROSECONDS_DIGITS_MAX && digits < length && at[digits] == ' ';
 }
 
+/* Ours, and uWSGI's first, begin with the iv; in some modes its others go on from there. */
+static int take_plain(struct plain_cipher *cipher, struct yarder_text packet, char *at)
+{
+    int length = plain_cipher_take(cipher, packet, at);
+    if (length >= 0 && !begins_with_time(at, (size_t)length)) {
+        length = -EBADMSG;
+    }
+    length = length >= 0 ? length : plain_cipher_follow(cipher, packet, at);
+    if (length < 0) {
+        cipher->position = 0; /* uWSGI may have started anew */
+        length = plain_cipher_follow(cipher, packet, at);
+    }
+    return length;
+}
+
 static enum yarder_opened take(
     void *self, struct yarder_text packet, int64_t now_ns, char *at, struct yarder_text *text)
 {
@@ -99,8 +114,8 @@ static enum yarder_opened take(
     if (opener->key != NULL) {
         return unsealer_take(&opener->unsealer, packet, now_ns, at, text);
     }
-    int length = plain_cipher_take(&opener->cipher, packet, at);
-    if (length < 0 || !begins_with_time(at, (size_t)length)) {
+    int length = take_plain(&opener->cipher, packet, at);
+    if (length < 0) {
         return YARDER_OPENED_UNKNOWN;
     }
     *text = (struct yarder_text){at, (size_t)length};

@@ -106,6 +106,55 @@ static void test_each_packet_decrypts_alone(void **state)
     }
 }
 
+/* Packets cut out of one key stream, as uWSGI makes them: what follows losses is found again. */
+static void test_key_stream_is_followed(void **state)
+{
+    (void)state;
+    enum { PACKETS = 6000, BYTES = 37, LAST = PACKETS - 1 };
+    static const struct {
+        const char *algorithm;
+        size_t step; /* from packet to packet */
+    } cases[] = {{"aes-128-ctr", 48}, {"chacha20", BYTES}};
+    static char plain[PACKETS * 48 + 1], stream[PACKETS * 48 + 64];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t step = cases[i].step;
+        struct plain_cipher put, take;
+        char why[256], back[ROOM];
+        for (int n = 0; n < PACKETS; n++) {
+            (void)snprintf(
+                plain + (size_t)n * step, BYTES + 1, "17952228174951%02d text %-14d\n", n % 100, n);
+        }
+        for (int to_seal = 0; to_seal < 2; to_seal++) {
+            assert_int_equal(plain_cipher_open(to_seal ? &put : &take, cases[i].algorithm, "key",
+                                 "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+                                 to_seal == 1, why, sizeof(why)),
+                0);
+        }
+        int length = plain_cipher_put(&put, (struct yarder_text){plain, PACKETS * step}, stream);
+        assert_int_equal(length, PACKETS * step);
+        /* One by one, some lost, many lost; too many; and from the beginning again. */
+        static const int order[] = {0, 1, 2, 5, 6, 700, 701, LAST, 702};
+        for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
+            const struct yarder_text packet = {stream + (size_t)order[k] * step, BYTES};
+            int r = plain_cipher_follow(&take, packet, back);
+            assert_int_equal(r, order[k] == LAST ? -EBADMSG : BYTES);
+            if (r >= 0) {
+                assert_memory_equal(back, plain + (size_t)order[k] * step, BYTES);
+            }
+        }
+        assert_int_equal(
+            plain_cipher_follow(&take, (struct yarder_text){stream, 16}, back), -EBADMSG);
+        plain_cipher_close(&put);
+        plain_cipher_close(&take);
+    }
+    struct plain_cipher cbc;
+    char why[256], back[ROOM];
+    assert_int_equal(
+        plain_cipher_open(&cbc, "aes-128-cbc", "key", NULL, false, why, sizeof(why)), 0);
+    assert_int_equal(plain_cipher_follow(&cbc, (struct yarder_text){stream, 32}, back), -EBADMSG);
+    plain_cipher_close(&cbc);
+}
+
 static void test_ciphers_that_cannot(void **state)
 {
     (void)state;
@@ -380,6 +429,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uwsgi_to_the_byte),
         cmocka_unit_test(test_each_packet_decrypts_alone),
+        cmocka_unit_test(test_key_stream_is_followed),
         cmocka_unit_test(test_ciphers_that_cannot),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_any_bit_is_noticed),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/provider.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TAG_BYTES = 16 };
@@ -101,6 +102,7 @@ void plain_cipher_close(struct plain_cipher *cipher)
         (void)OSSL_PROVIDER_unload(cipher->provider);
     }
     OSSL_LIB_CTX_free(cipher->library);
+    free(cipher->key_stream);
     *cipher = (struct plain_cipher){0};
 }
 

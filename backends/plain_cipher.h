@@ -32,6 +32,8 @@ struct plain_cipher {
     EVP_CIPHER_CTX *context;
     unsigned char iv[EVP_MAX_IV_LENGTH];
     bool tagged;
+    uint64_t position; /* of plain_cipher_follow: behind the packet that it found last */
+    char *key_stream;  /* of it; NULL until it is first called */
 };
 
 /* iv NULL: none given. 0, or -EINVAL with what was expected in `why`. Close after both. */
@@ -42,5 +44,13 @@ void plain_cipher_close(struct plain_cipher *cipher);
 int plain_cipher_put(struct plain_cipher *cipher, struct yarder_text text, char *at);
 /* The reverse; `at` has room for the packet and a block more. -EBADMSG: not of this secret. */
 int plain_cipher_take(struct plain_cipher *cipher, struct yarder_text packet, char *at);
+
+/*
+ * The same for a packet of uWSGI's in CTR mode or with ChaCha20: the key stream goes on from packet
+ * to packet, so it is searched for, from behind the last one that was read, past as many that were
+ * lost as there is room for. What is found begins with uWSGI's 16 digits and a blank. -EBADMSG: not
+ * found, or another mode.
+ */
+int plain_cipher_follow(struct plain_cipher *cipher, struct yarder_text packet, char *at);
 
 #endif

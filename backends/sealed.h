@@ -15,8 +15,9 @@
  *   nonce        four zero bytes and the counter
  *
  * No nonce comes twice under one session key, whatever is restarted: each start of a sender takes
- * another random salt, hence another session key, and its counter only grows; so does it after
- * SEALED_SESSION_PACKETS, long before anything could wrap.
+ * another random salt, hence another session key, and the counter of a session only grows. After
+ * SEALED_SESSION_PACKETS, long before anything could wrap, another session begins. (A machine that
+ * is copied while it runs copies the session, too: restart yarder in the copy.)
  *
  * The receiver remembers of each session the last SEALED_WINDOW counters. It knows
  * SEALED_SESSIONS_MAX sessions; the one that was quiet for longest makes place for a new one, and
@@ -45,6 +46,7 @@ enum {
 #define SEALED_SESSION_PACKETS (UINT64_C(1) << 32)
 
 enum sealed_algorithm { SEALED_NONE, SEALED_AES_256_GCM = 1, SEALED_CHACHA20_POLY1305 = 2 };
+
 /* What a packet states of itself. */
 struct sealed_head {
     enum sealed_algorithm algorithm;
