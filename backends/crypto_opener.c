@@ -100,9 +100,11 @@ static int take_plain(struct plain_cipher *cipher, struct yarder_text packet, ch
         length = -EBADMSG;
     }
     length = length >= 0 ? length : plain_cipher_follow(cipher, packet, at);
-    if (length < 0) {
-        cipher->position = 0; /* uWSGI may have started anew */
+    if (length < 0) { /* perhaps uWSGI has started anew; perhaps the packet is nobody's */
+        uint64_t position = cipher->position;
+        cipher->position = 0;
         length = plain_cipher_follow(cipher, packet, at);
+        cipher->position = length < 0 ? position : cipher->position;
     }
     return length;
 }

@@ -31,8 +31,10 @@ static void attack(struct unsealer *unsealer, struct yarder_text packet, char *a
         }
         int length = plain_cipher_take(&ciphers[i], packet, at);
         YARDER_ASSERT(length < 0 || (size_t)length <= packet.length);
-        length = plain_cipher_follow(&ciphers[i], packet, at);
-        YARDER_ASSERT(length < 0 || (size_t)length == packet.length);
+        if (packet.length % 16 == 0) { /* not each time: it searches long */
+            length = plain_cipher_follow(&ciphers[i], packet, at);
+            YARDER_ASSERT(length < 0 || (size_t)length == packet.length);
+        }
     }
 }
 
