@@ -80,6 +80,7 @@ static const char *reason_words(const struct loss *loss)
         {"dropped", "oldest", "queue full, the oldest went"},
         {"dropped", "path", "its path cannot be made or opened"},
         {"dropped", "left", "it left the configuration before delivering them"},
+        {"dropped", "damaged", "damaged in its queue"},
     };
     for (size_t i = 0; i < YARDER_COUNT_OF(words) && loss->reason != NULL; i++) {
         if (strcmp(words[i][0], loss->group) == 0 && strcmp(words[i][1], loss->reason) == 0) {

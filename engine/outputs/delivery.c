@@ -11,6 +11,7 @@
 #include "os/memory.h"
 #include "outputs/delivery_private.h"
 #include "outputs/lane_offload.h"
+#include "outputs/lane_spool.h"
 
 enum { SCRATCH_FACTOR = 8 };
 
@@ -47,6 +48,15 @@ static int encoders_open(
 {
     const struct output_config *config = options->config;
     output->path_is_constant = true;
+    if (output->packs && config->queue.disk_bytes > 0) {
+        const struct lane_spool_options spool = {.config = config,
+            .host = options->host,
+            .state_dir = options->state_dir,
+            .index = options->index,
+            .event_fd = options->event_fd,
+            .writer_sleeps = options->writer_sleeps};
+        return lane_spool_open(&output->offload.spool, &spool, why, why_bytes);
+    }
     if (output->packs) {
         return lane_offload_open(&output->offload.lane, config, options->host, why, why_bytes);
     }
@@ -100,13 +110,18 @@ int output_open(
     output->offload.jitter =
         (output->offload.epoch_ns ^ (uint64_t)os_monotonic_ns() << 20) | 1; /* never 0 */
     struct lane_options lane = {.config = config,
-        .ops = output->packs ? &lane_offload_ops : NULL,
-        .self = output->offload.lane,
         .index = options->index,
         .event_fd = options->event_fd,
         .writer_sleeps = options->writer_sleeps,
         .owner_uid = (uid_t)-1,
         .owner_gid = (gid_t)-1};
+    if (output->offload.spool != NULL) {
+        lane.ops = &lane_spool_ops;
+        lane.self = output->offload.spool;
+    } else if (output->packs) {
+        lane.ops = &lane_offload_ops;
+        lane.self = output->offload.lane;
+    }
     r = config->owner == NULL ? 0 : identity_user(config->owner, &lane.owner_uid);
     if (r == 0 && config->group != NULL) {
         r = identity_group(config->group, &lane.owner_gid);
@@ -144,6 +159,7 @@ int output_close(struct output *output, uint64_t wait_ns)
     free(output->slots);
     free(output->scratch);
     lane_offload_close(output->offload.lane);
+    lane_spool_close(output->offload.spool);
     encoder_close(output->encoder);
     chain_close(output->chains[YARDER_KIND_LOG]);
     chain_close(output->chains[YARDER_KIND_REQUEST]);
@@ -175,6 +191,7 @@ void output_resume_queue(struct output *output, uint32_t queue, int fd)
 
 void output_start(struct output *output, uint64_t now_ns)
 {
+    spool_without(output);
     if (output->lane == NULL || !output->path_is_constant || output->slots[0].state != SLOT_FREE) {
         return;
     }
@@ -237,6 +254,7 @@ void output_settle(struct output *output)
 {
     const struct output_services *services = output->services;
     queue_pool_settle(&output->pool);
+    spool_settle(output);
     for (uint32_t i = 0; i < output->slots_count; i++) {
         struct output_slot *slot = &output->slots[i];
         if (YARDER_UNLIKELY(slot->just_freed)) { /* the commit says so, too */

@@ -118,7 +118,7 @@ struct output_open_options {
     const struct output_config *config;
     uint32_t index;
     struct hold *hold;
-    const char *host;
+    const char *host, *state_dir;
     int event_fd;
     const uint32_t *writer_sleeps;
     const struct output_services *services;

@@ -56,6 +56,18 @@ void output_tell_failure(
 void offload_reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns);
 void offload_reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns);
 
+void offload_complain_of_refusal(struct output *output, const char *reason, uint64_t now_ns);
+
+/* What the lane of a spool answers, and what its carrier has done. Those that return a bool say
+ * whether the private state has changed. */
+void spool_reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns);
+void spool_reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns);
+bool spool_reap_news(struct output *output, uint64_t now_ns);
+bool spool_book(struct output *output, uint64_t now_ns);
+void spool_settle(struct output *output); /* the commit is stored */
+/* The output has a queue in memory now: what it had on disk is out of its reach. */
+void spool_without(struct output *output);
+
 /* Something of what waited in the slot's queue has gone. */
 void slot_moved(struct output *output, struct output_slot *slot, uint64_t now_ns);
 
@@ -68,6 +80,12 @@ static inline void slot_late(struct output_slot *slot, uint64_t late_ns)
 static inline void output_set_blocked(struct output *output, uint64_t blocked_ns)
 {
     __atomic_store_n(&output->blocked_ns, blocked_ns, __ATOMIC_RELAXED);
+}
+
+/* Since when what is spooled does not move, or 0; read by output_look_at. */
+static inline void output_set_spool_late(struct output *output, uint64_t late_ns)
+{
+    __atomic_store_n(&output->offload.spool_late_ns, late_ns, __ATOMIC_RELAXED);
 }
 
 /* It is not blocked: something was delivered, or found room. */

@@ -80,11 +80,11 @@ static int wait_life(struct lane *lane, enum lane_life life, uint64_t wait_ns)
  * now load its flag; it has stored the flag, fenced, and then looks. seq_cst on both: one of the
  * two sees the other.
  */
-static void wake_writer(const struct lane_options *options)
+void lane_wake_writer(int event_fd, const uint32_t *writer_sleeps)
 {
-    if (__atomic_load_n(options->writer_sleeps, __ATOMIC_SEQ_CST) != 0) {
+    if (__atomic_load_n(writer_sleeps, __ATOMIC_SEQ_CST) != 0) {
         uint64_t one = 1;
-        ssize_t r = write(options->event_fd, &one, sizeof(one));
+        ssize_t r = write(event_fd, &one, sizeof(one));
         (void)r; /* full means that it is readable, which is all that is wanted */
     }
 }
@@ -112,7 +112,7 @@ static void answer(struct lane *lane, struct lane_job *job)
     job->locked_by = 0;
     lane->ops->answer(lane->self, job);
     __atomic_store_n(&lane->done, lane->done + 1, __ATOMIC_SEQ_CST); /* the job is the writer's */
-    wake_writer(&lane->options);
+    lane_wake_writer(lane->options.event_fd, lane->options.writer_sleeps);
 }
 
 /* Returns how long the lane may sleep until something is due again. */
@@ -123,7 +123,7 @@ static uint64_t tend(struct lane *lane, bool leaving)
     if (r < 0) {
         /* taken by lane_take_sync_error; before the flag is looked at, as in answer */
         __atomic_store_n(&lane->sync_error, r, __ATOMIC_SEQ_CST);
-        wake_writer(&lane->options);
+        lane_wake_writer(lane->options.event_fd, lane->options.writer_sleeps);
     }
     return next_ns;
 }

@@ -99,6 +99,9 @@ struct lane_job {
     uint32_t written;
     uint32_t delivered; /* backend: of the records that end in `written`; the others are dead */
     uint64_t delivered_bytes; /* backend: of their texts */
+    uint32_t doubles;         /* spool: records of `written` that were stored before */
+    uint32_t lost;            /* spool: records of `written` that cannot be stored, ever */
+    uint64_t stored_end;      /* spool: place behind the last one stored; 0: none was */
     uint64_t size;            /* 0 for what is not a regular file */
     int old_fd;
     int sync_error;   /* the bytes stand, but could not be forced to the disk (fsync=batch), or

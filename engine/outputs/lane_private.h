@@ -12,6 +12,9 @@
 void lane_watch_enter(struct lane_watch *watch, const char *call);
 void lane_watch_leave(struct lane_watch *watch);
 
+/* Whoever has stored something, seq_cst, that a sleeping writer looks for. */
+void lane_wake_writer(int event_fd, const uint32_t *writer_sleeps);
+
 struct lane_uring;
 
 /* A file with bytes that fsync=interval has yet to force out, the longest waiting one first. */

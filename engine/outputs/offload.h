@@ -11,9 +11,15 @@
 #include "base/base.h"
 
 struct output;
+struct lane_spool;
 
 struct output_offload {
-    struct lane_offload *lane;    /* what the lane works with */
+    struct lane_offload *lane; /* what the lane works with; queue=disk: spool, and this is NULL */
+    struct lane_spool *spool;
+    bool spool_found;             /* it was opened, and held against the commit */
+    uint64_t spool_end;           /* place behind what the private state has booked as stored */
+    uint64_t spool_unbooked;      /* records that a worker stored and did not live to book */
+    uint64_t spool_late_ns;       /* since when what is spooled does not move; 0: nothing is */
     uint64_t epoch_ns;            /* of the ids of records that are put */
     struct yarder_id again_until; /* what a worker before may have sent */
     uint64_t wanted_ns;           /* since when its lane is wanted back; 0: it is not */

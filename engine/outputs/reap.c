@@ -107,6 +107,10 @@ static bool is_bad_name(int error)
 
 static void reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
+    if (output->offload.spool != NULL) {
+        spool_reap_open(output, slot, now_ns);
+        return;
+    }
     if (output->packs) {
         offload_reap_open(output, slot, now_ns);
         return;
@@ -207,6 +211,10 @@ static void written(struct output *output, struct output_slot *slot, uint64_t no
 static void reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
     struct lane_job *job = &slot->job;
+    if (output->offload.spool != NULL) {
+        spool_reap_write(output, slot, now_ns);
+        return;
+    }
     if (output->packs) {
         offload_reap_write(output, slot, now_ns);
         return;
@@ -312,10 +320,10 @@ static void reap_sync(struct output *output, uint64_t now_ns)
 
 bool output_reap(struct output *output, uint64_t now_ns)
 {
-    bool reaped = false;
     reap_sync(output, now_ns);
+    bool reaped = spool_reap_news(output, now_ns);
     if (output->under_way == 0) {
-        return false;
+        return reaped;
     }
     for (struct lane_job *job = lane_done(output->lane); job != NULL;
          job = lane_done(output->lane)) {

@@ -37,7 +37,7 @@ void offload_reap_open(struct output *output, struct output_slot *slot, uint64_t
     slot->due_ns = queue_is_empty(slot->queue) ? 0 : now_ns;
 }
 
-static void complain_of_refusal(struct output *output, const char *reason, uint64_t now_ns)
+void offload_complain_of_refusal(struct output *output, const char *reason, uint64_t now_ns)
 {
     if (output->config->dead_letter != NULL) {
         output_complain(output, now_ns, "records are refused (%s) and kept in %s", reason,
@@ -65,7 +65,7 @@ static void settle(struct output *output, struct output_slot *slot, uint64_t now
         slot_moved(output, slot, now_ns);
     }
     if (job->refusal != NULL) {
-        complain_of_refusal(output, job->refusal, now_ns);
+        offload_complain_of_refusal(output, job->refusal, now_ns);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "os/memory.h"
 #include "outputs/delivery_private.h"
+#include "outputs/lane_spool.h"
 
 enum { TRIES = 1000 };
 
@@ -71,6 +72,18 @@ static uint64_t since(uint64_t then_ns, uint64_t now_ns)
     return then_ns == 0 || now_ns < then_ns ? 0 : now_ns - then_ns;
 }
 
+/* Of two threads that may be in a call, the carrier of a spool waits for strangers. */
+static void look_at_carrier(const struct output *output, struct output_look *out)
+{
+    const struct lane_watch *watch = lane_spool_watch(output->offload.spool);
+    const char *call = __atomic_load_n(&watch->call, __ATOMIC_RELAXED);
+    uint64_t since_ns = __atomic_load_n(&watch->since_ns, __ATOMIC_RELAXED);
+    if (call != NULL && since_ns != 0) {
+        out->call = call;
+        out->call_ns = since(since_ns, (uint64_t)os_monotonic_ns());
+    }
+}
+
 void output_look_at(const struct output *output, struct output_look *out)
 {
     *out = (struct output_look){0};
@@ -84,6 +97,11 @@ void output_look_at(const struct output *output, struct output_look *out)
     for (uint32_t i = 0; i < output->slots_count; i++) {
         uint64_t late_ns = __atomic_load_n(&output->slots[i].late_ns, __ATOMIC_RELAXED);
         out->stalled_ns = yarder_max(out->stalled_ns, since(late_ns, now_ns));
+    }
+    if (output->offload.spool != NULL) {
+        uint64_t late_ns = __atomic_load_n(&output->offload.spool_late_ns, __ATOMIC_RELAXED);
+        out->stalled_ns = yarder_max(out->stalled_ns, since(late_ns, now_ns));
+        look_at_carrier(output, out);
     }
     out->failure = read_failure(&output->told);
 }

@@ -12,7 +12,8 @@
 enum { PAGE_BYTES = 4096, SNAPSHOT_TRIES_MAX = 1000, PIPE_LIVE_BYTES = PAGE_BYTES };
 
 const char *const hold_refused_names[HOLD_REFUSED_REASONS] = {"limit", "quarantine", "corrupt"};
-const char *const hold_dropped_names[HOLD_DROPPED_REASONS] = {"full", "oldest", "path", "left"};
+const char *const hold_dropped_names[HOLD_DROPPED_REASONS] = {
+    "full", "oldest", "path", "left", "damaged"};
 
 /* The state's head; the arrays follow it in the order of struct hold's pointers. */
 struct state_head {

@@ -41,7 +41,7 @@
 
 enum {
     HOLD_MAGIC = 0x79647268, /* "hrdy" */
-    HOLD_VERSION = 1,
+    HOLD_VERSION = 2,
 };
 
 /* How many of each, and how large: computed from the configuration, the same in both processes. */
@@ -144,8 +144,10 @@ char *hold_pipe_half(const struct hold *hold, uint32_t pipe, uint32_t half);
 /* What a kill between two commits cannot undo: see inputs/pipe.c. */
 uint64_t *hold_pipe_live(const struct hold *hold, uint32_t pipe);
 
-/* Records of one queue, or of all queues of an output, that are neither delivered nor dropped:
- * counted, not computed. */
+/*
+ * Records of one queue, or of all queues of an output, that are neither delivered nor dropped:
+ * counted, not computed. What is spooled is safe from the daemon's end, and not among them.
+ */
 uint64_t hold_queue_held(const struct hold *hold, const struct hold_queue *queue);
 uint64_t hold_held(const struct hold *hold, uint32_t output);
 

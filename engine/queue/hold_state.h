@@ -14,10 +14,11 @@ enum hold_refused {
     HOLD_REFUSED_REASONS
 };
 enum hold_dropped {
-    HOLD_DROPPED_FULL,   /* queue full, newest dropped */
-    HOLD_DROPPED_OLDEST, /* queue full, oldest dropped */
-    HOLD_DROPPED_PATH,   /* its path could not be made or opened */
-    HOLD_DROPPED_LEFT,   /* its output left the configuration, or its reader left it */
+    HOLD_DROPPED_FULL,    /* queue full, newest dropped */
+    HOLD_DROPPED_OLDEST,  /* queue full, oldest dropped */
+    HOLD_DROPPED_PATH,    /* its path could not be made or opened */
+    HOLD_DROPPED_LEFT,    /* its output left the configuration, or its reader left it */
+    HOLD_DROPPED_DAMAGED, /* its bytes in memory or on disk are no record any more */
     HOLD_DROPPED_REASONS,
 };
 extern const char *const hold_refused_names[HOLD_REFUSED_REASONS];
@@ -40,7 +41,16 @@ struct hold_router {
     uint64_t accepted, joined, filtered_drop, filtered_keep, unmatched, routed, undecided;
 };
 
-/* copies = delivered + sum of dropped + dead + held, where held is counted in the queues. */
+/* The totals of a spool (queue/spool.h), as far as they are booked in the counts beside. */
+struct hold_spool {
+    uint64_t id; /* whose they are; 0: none was opened yet */
+    uint64_t delivered, delivered_bytes, dead, dropped_oldest, damaged;
+};
+
+/*
+ * copies + found = delivered + sum of dropped + dead + held, where held is counted in the queues,
+ * and beside that `spooled`.
+ */
 struct hold_output {
     uint64_t copies, delivered, delivered_bytes, dead;
     uint64_t dropped[HOLD_DROPPED_REASONS];
@@ -51,6 +61,9 @@ struct hold_output {
     uint64_t moved;     /* times the path named another file */
     uint64_t errors;    /* failed calls on files */
     uint64_t last_progress_ns; /* realtime of the last delivery */
+    uint64_t found;   /* records that lay in the spool and were never booked as stored there */
+    uint64_t spooled; /* records that are booked as stored in the spool, and not yet as answered */
+    struct hold_spool spool;
 };
 
 enum hold_queue_flag {

@@ -133,7 +133,9 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     number(report, "copies", counts->copies);
     number(report, "delivered", counts->delivered);
     output_losses(report, counts, &nothing);
-    number(report, "held", hold_held(hold, index));
+    number(report, "found", counts->found);
+    number(report, "held", hold_held(hold, index) + counts->spooled);
+    number(report, "spooled", counts->spooled);
     number(report, "bytes", counts->delivered_bytes);
     number(report, "torn", counts->torn);
     number(report, "foreign", counts->foreign);

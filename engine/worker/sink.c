@@ -22,6 +22,7 @@ static int outputs_open(struct sink *sink, struct worker *worker, char *why, siz
             .index = i,
             .hold = worker->hold,
             .host = config->host,
+            .state_dir = config->state_dir,
             .event_fd = worker->lanes_source.fd,
             .writer_sleeps = &worker->sleeps,
             .services = &worker->services,

@@ -19,7 +19,8 @@ def imbalances(status):
           router["joined"] + sum(router["filtered"].values()) + router["unmatched"]
           + router["routed"])
     for one in status["outputs"]:
-        equal(f"output {one['name']}: copies = delivered + dropped + dead + held", one["copies"],
+        equal(f"output {one['name']}: copies + found = delivered + dropped + dead + held",
+              one["copies"] + one["found"],
               one["delivered"] + sum(one["dropped"].values()) + one["dead"] + one["held"])
     return wrong
 
