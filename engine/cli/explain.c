@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/sources.h"
 #include "codec/syslog.h"
+#include "control/explain.h"
 
 /* Marks what was not said, where 0 is a value of its own. */
 enum { NOT_SAID = -1 };
@@ -184,7 +185,7 @@ static int explain(const struct cli *cli, const struct explain_options *options,
     print_record(config, &record);
     router_explain_record(router, &record, stdout);
     router_close(router);
-    return CLI_GOOD;
+    return config_explain_raised(config, &record, stdout) == 0 ? CLI_GOOD : CLI_FAILED;
 }
 
 static int run_explain(struct cli *cli)

@@ -147,6 +147,7 @@ void config_explain(const struct daemon_config *config, const struct router *rou
     explain_inputs(config, to);
     explain_filters(config, to);
     explain_outputs(config, router, to);
+    config_explain_alarms(config, to);
     explain_memory(config, to);
     if (inputs_end(config)) {
         (void)fputs("the daemon leaves when its inputs have ended\n", to);

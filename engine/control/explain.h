@@ -14,6 +14,12 @@
  */
 void config_explain(const struct daemon_config *config, const struct router *router, FILE *to);
 
+/* Of that: the alarms. */
+void config_explain_alarms(const struct daemon_config *config, FILE *to);
+/* `explain LINE`: the lines of alarms that match the record. 0 or -ENOMEM. */
+YARDER_MUST_USE int config_explain_raised(
+    const struct daemon_config *config, const struct yarder_record *record, FILE *to);
+
 /* `check`'s last line: "ok: 3 inputs, 5 outputs, 2 routes; 1 warning". */
 void config_summary(
     const struct daemon_config *config, const struct config_report *report, FILE *to);

@@ -131,6 +131,28 @@ static void put_routes(struct json *json, cJSON *root, const struct daemon_confi
     }
 }
 
+static void put_alarms(struct json *json, cJSON *root, const struct daemon_config *config)
+{
+    const struct alarms_config *alarms = &config->alarms;
+    cJSON *array = put_new(json, root, "alarms", cJSON_CreateArray());
+    for (uint32_t i = 0; i < alarms->count; i++) {
+        cJSON *object = put_new(json, array, NULL, cJSON_CreateObject());
+        put_text(json, object, "name", alarms->at[i].name);
+        put_text(json, object, "action", alarm_action_names[alarms->at[i].action]);
+        put_text(json, object, "argument", alarms->at[i].argument);
+        put_text(json, object, "where", alarms->at[i].where);
+    }
+    array = put_new(json, root, "alarm_lines", cJSON_CreateArray());
+    for (uint32_t i = 0; i < alarms->rules_count; i++) {
+        const struct alarm_rule *rule = &alarms->rules[i];
+        cJSON *object = put_new(json, array, NULL, cJSON_CreateObject());
+        put_text(json, object, "key", rule->negative ? "not-log-alarm" : "log-alarm");
+        put_text(json, object, "names", rule->names);
+        put_text(json, object, "pattern", rule->pattern);
+        put_text(json, object, "where", rule->where);
+    }
+}
+
 static void put_report(struct json *json, cJSON *root, const struct config_report *report)
 {
     static const char *const names[] = {"errors", "warnings", "notes"};
@@ -165,6 +187,7 @@ cJSON *config_to_json(const struct daemon_config *config, const struct config_re
         put_inputs(&json, root, config);
         put_outputs(&json, root, config);
         put_routes(&json, root, config);
+        put_alarms(&json, root, config);
     }
     if (json.failed) {
         cJSON_Delete(root);

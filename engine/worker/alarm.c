@@ -241,7 +241,7 @@ static void tell_failures(struct alarms *alarms, uint64_t now_ns)
     }
     alarms->failed_said = failed;
     alarms->said_ns = now_ns;
-    int trouble = __atomic_load_n(&alarms->counts[worst].trouble, __ATOMIC_RELAXED);
+    int trouble = alarm_trouble(&alarms->counts[worst]);
     worker_say(alarms->worker, "alarm %s: %s; %llu alarms have failed so far",
         alarms->config->at[worst].name, alarm_trouble_words(trouble, words),
         (unsigned long long)failed);

@@ -64,8 +64,9 @@ const char *alarm_trouble_words(int trouble, char at[ALARM_WORDS_BYTES])
     } else if (trouble < ALARM_KILLED) {
         (void)snprintf(at, ALARM_WORDS_BYTES, "the command ended with status %d", trouble);
     } else if (trouble < ALARM_TOO_LONG) {
-        (void)snprintf(at, ALARM_WORDS_BYTES, "the command was killed by SIG%s",
-            sigabbrev_np(trouble - ALARM_KILLED));
+        const char *name = sigabbrev_np(trouble - ALARM_KILLED);
+        (void)snprintf(at, ALARM_WORDS_BYTES, "the command was killed by %s%s (%d)",
+            name != NULL ? "SIG" : "a signal", name != NULL ? name : "", trouble - ALARM_KILLED);
     } else if (trouble == ALARM_TOO_LONG) {
         (void)snprintf(at, ALARM_WORDS_BYTES, "the command was killed after alarm-timeout");
     } else if (trouble == ALARM_TOO_MANY) {

@@ -17,21 +17,25 @@
 #include "api/record.h"
 #include "worker/alarm_config.h"
 
-/* Of one alarm. Relaxed atomics: they only tell. */
+/* Of one alarm; any thread may ask. */
 struct alarm_counts {
     uint64_t raised;     /* by the writer */
     uint64_t suppressed; /* by the writer */
     uint64_t failed;     /* by both */
-    int trouble;         /* what failed last: see alarm_trouble_words */
+    int trouble;         /* of a failure that is counted, or of a later one */
 };
 
 static inline void alarm_count(uint64_t *count)
 {
-    (void)__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
+    (void)__atomic_fetch_add(count, 1, __ATOMIC_RELEASE); /* pairs with alarm_counted */
 }
 static inline uint64_t alarm_counted(const uint64_t *count)
 {
-    return __atomic_load_n(count, __ATOMIC_RELAXED);
+    return __atomic_load_n(count, __ATOMIC_ACQUIRE); /* pairs with alarm_count */
+}
+static inline int alarm_trouble(const struct alarm_counts *counts)
+{
+    return __atomic_load_n(&counts->trouble, __ATOMIC_RELAXED); /* ordered by `failed` */
 }
 
 /* Negative: -errno. */

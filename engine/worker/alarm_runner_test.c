@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -84,7 +85,7 @@ static void what_hangs_is_killed(void **state)
         alarm_runner_put(scene.runner, 0, (struct yarder_text){NULL, 0});
     }
     wait_failed(&scene, 20);
-    assert_string_equal(alarm_trouble_words(scene.counts[0].trouble, words),
+    assert_string_equal(alarm_trouble_words(alarm_trouble(scene.counts), words),
         "the command was killed after alarm-timeout");
     alarm_runner_close(scene.runner);
     assert_int_equal(file_bytes(), 0);
@@ -120,7 +121,7 @@ static void a_signal_needs_a_process(void **state)
         assert_true(fputs(files[i].content, file) >= 0 && fflush(file) == 0);
         alarm_runner_put(scene.runner, 0, (struct yarder_text){"a", 1});
         wait_failed(&scene, i + 1);
-        assert_int_equal(scene.counts[0].trouble, files[i].trouble);
+        assert_int_equal(alarm_trouble(scene.counts), files[i].trouble);
     }
     YARDER_OWN_FILE FILE *file = fopen(path, "we");
     assert_non_null(file);

@@ -164,9 +164,8 @@ static void alarms_report(cJSON *report, const struct worker *worker)
         number(alarm, "suppressed", alarm_counted(&counts->suppressed));
         number(alarm, "failed", failed);
         if (failed > 0) {
-            int trouble = __atomic_load_n(&counts->trouble, __ATOMIC_RELAXED);
             (void)cJSON_AddStringToObject(
-                alarm, "last_failure", alarm_trouble_words(trouble, words));
+                alarm, "last_failure", alarm_trouble_words(alarm_trouble(counts), words));
         }
         (void)cJSON_AddItemToArray(list, alarm);
     }

@@ -142,8 +142,8 @@ int worker_run(const struct worker_options *options)
     }
     r = worker_loop(&worker);
     status_close(worker.status);
-    alarms_close(worker.sink.alarms);
     close_outputs(&worker);
+    alarms_close(worker.sink.alarms);
     say_close(worker.say);
     return r < 0 ? 1 : 0;
 }

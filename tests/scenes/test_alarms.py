@@ -93,6 +93,9 @@ def test_an_output_for_alarms_alone(yarder, folder):
     assert (folder / "all").read_bytes() == b"one\nboom\nerror boom\nerror\n"
     told = daemon.cli("check", "--explain", str(daemon.config)).stdout
     assert "output pager takes what alarms send here\n" in told
+    assert f"    what matches 'boom' raises p,e ({daemon.config}:8)\n" in told
+    told = daemon.cli("explain", "drop boom", "--config", str(daemon.config)).stdout
+    assert f"log-alarm 'boom' ({daemon.config}:8): matches, raises p,e\n" in told
 
 
 def test_a_hanging_command_holds_nobody_up(yarder, folder):
