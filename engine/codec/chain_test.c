@@ -148,6 +148,28 @@ static void compressions_are_uwsgis(void **state)
     assert_memory_equal(out, "i am gzip encoded\x1f\x8b", 19);
 }
 
+/* What cannot be compressed grows, within the bound. */
+static void anything_is_compressed(void **state)
+{
+    (void)state;
+    static char noise[1 << 19];
+    uint64_t seed = 88172645463325252;
+    if (!has_zlib()) {
+        skip();
+    }
+    for (size_t i = 0; i < sizeof(noise); i++) {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        noise[i] = (char)(seed & 255);
+    }
+    for (size_t bytes = 1; bytes <= sizeof(noise); bytes += 1 + bytes / 3) {
+        const struct yarder_text text = {noise, bytes};
+        assert_true(run("gzip", CHAIN_NATIVE, text, out) > bytes);
+        assert_true(run("compress", CHAIN_NATIVE, text, out) > bytes);
+    }
+}
+
 #define S31 "sssssssssssssssssssssssssssssss"
 #define B256                                                                                       \
     "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"                             \
@@ -304,6 +326,7 @@ int main(void)
         cmocka_unit_test(times_are_the_records),
         cmocka_unit_test(json_is_valid),
         cmocka_unit_test(compressions_are_uwsgis),
+        cmocka_unit_test(anything_is_compressed),
         cmocka_unit_test(msgpack_is_uwsgis),
         cmocka_unit_test(mistakes_are_told),
         cmocka_unit_test(lengths_are_bounded),

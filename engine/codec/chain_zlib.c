@@ -15,7 +15,8 @@ enum {
     COMPRESS_MEMORY = 8, /* zlib's default */
     GZIP_HEAD_BYTES = 10,
     GZIP_TAIL_BYTES = 8,
-    FLUSH_BYTES = 16, /* what a flush and an empty last block add, generously */
+    WRAP_BYTES = 5 + 6, /* of the last block, and of a zlib stream */
+    FLUSH_BYTES = 16,   /* what a flush and an empty last block add, generously */
 };
 
 struct chain_zlib {
@@ -49,10 +50,16 @@ void chain_zlib_close(struct chain_zlib *zlib)
     }
 }
 
+/* Of deflate and its wrapping: deflateBound's most careful answer, whatever the memory. */
+static size_t deflated_bound(size_t bytes)
+{
+    return bytes + (bytes + 7) / 8 + (bytes + 63) / 64 + WRAP_BYTES + FLUSH_BYTES;
+}
+
 size_t chain_zlib_bound(const struct chain_zlib *zlib, size_t bytes)
 {
     (void)zlib;
-    return compressBound(bytes) + GZIP_HEAD_BYTES + FLUSH_BYTES + GZIP_TAIL_BYTES;
+    return deflated_bound(bytes) + GZIP_HEAD_BYTES + GZIP_TAIL_BYTES;
 }
 
 static char *put_little(char *at, uint32_t value)
@@ -66,7 +73,7 @@ static char *put_little(char *at, uint32_t value)
 static char *deflate_all(z_stream *stream, struct yarder_text text, bool flush, char *at)
 {
     static const Bytef nothing[1];
-    const uInt room = (uInt)(compressBound(text.length) + FLUSH_BYTES);
+    const uInt room = (uInt)deflated_bound(text.length);
     int r = deflateReset(stream);
     YARDER_ASSERT(r == Z_OK);
     stream->next_in = text.length > 0 ? (const Bytef *)text.at : nothing;
@@ -78,7 +85,7 @@ static char *deflate_all(z_stream *stream, struct yarder_text text, bool flush, 
         YARDER_ASSERT(r == Z_OK && stream->avail_in == 0);
     }
     r = deflate(stream, Z_FINISH);
-    YARDER_ASSERT(r == Z_STREAM_END); /* the bound is zlib's own */
+    YARDER_ASSERT(r == Z_STREAM_END); /* within the bound */
     return at + (room - stream->avail_out);
 }
 

@@ -208,6 +208,13 @@ static void take_number(
     char why[OPTION_WHY_BYTES];
     char refusal[OPTION_REFUSAL_BYTES];
     size_t which = (size_t)key->line - CONFIG_ALARM_FREQ;
+    const char **seen = &builder->top_seen[setting->file[0] == '\0'][key - config_keys];
+    if (*seen != NULL) {
+        report_error(
+            builder->report, setting->where, "%s is given twice, first at %s", setting->key, *seen);
+        return;
+    }
+    *seen = setting->where;
     const char *value = setting->value;
     bool bare = value != NULL && value[0] != '\0' && value[strspn(value, "0123456789")] == '\0';
     if (bare && key->line == CONFIG_ALARM_FREQ) {

@@ -106,6 +106,8 @@ static void mistakes_are_told(void **state)
             "y.conf:2: alarm-freq: expected a time such as 5ms, 2s, 15m, 1h or 7d, not '-1'\n"},
         {"alarm-msg-size = 65K\n", -EINVAL,
             "y.conf:2: alarm-msg-size: expected 1 to 64K, not '65K'\n"},
+        {"alarm-freq = 1\nalarm-freq = 1\n", -EINVAL,
+            "y.conf:3: alarm-freq is given twice, first at y.conf:2\n"},
         {"alarm-timeout = 0ms\n", -EINVAL,
             "y.conf:2: alarm-timeout: expected 1ms to 365d, not '0ms'\n"},
     };
