@@ -68,12 +68,18 @@ class Receiver:
         elif ready is self.listening and self.kind == socket.SOCK_DGRAM:
             self.datagrams.append(ready.recv(READ_BYTES))
         elif ready is self.listening:
-            connection, _ = ready.accept()
-            self.streams.append(bytearray())
-            self._connections[connection] = self.streams[-1]
-            selector.register(connection, selectors.EVENT_READ)
+            self._accept(selector)
         elif ready in self._connections:
             self._read(selector, ready)
+
+    def _accept(self, selector):
+        try:
+            connection, _ = self.listening.accept()
+        except BlockingIOError:  # whoever connected has gone again
+            return
+        self.streams.append(bytearray())
+        self._connections[connection] = self.streams[-1]
+        selector.register(connection, selectors.EVENT_READ)
 
     def _read(self, selector, connection):
         try:
