@@ -70,6 +70,7 @@ static int wait_for(struct yarder_host *face, int fd, short events, uint64_t dea
     return r == -ECANCELED || ready[0].revents != 0 ? -ECANCELED : ready[1].revents;
 }
 
+YARDER_PRINTF(3, 4)
 static int fail(struct yarder_host *face, int error, const char *format, ...)
 {
     struct host *host = host_of(face);
@@ -97,6 +98,7 @@ static uint32_t keep_reason(struct host *host, const char *reason)
     return host->last_reason;
 }
 
+YARDER_PRINTF(3, 4)
 static void refuse(struct yarder_host *face, struct yarder_item *item, const char *format, ...)
 {
     struct host *host = host_of(face);

@@ -46,6 +46,7 @@ static int host_wait(struct yarder_host *host, int fd, short events, uint64_t de
     return r > 0 ? one.revents : r;
 }
 
+YARDER_PRINTF(3, 4)
 static int host_fail(struct yarder_host *host, int error, const char *format, ...)
 {
     va_list arguments;
@@ -57,6 +58,7 @@ static int host_fail(struct yarder_host *host, int error, const char *format, ..
     return error;
 }
 
+YARDER_PRINTF(3, 4)
 static void host_refuse(struct yarder_host *host, struct yarder_item *item, const char *format, ...)
 {
     va_list arguments;
