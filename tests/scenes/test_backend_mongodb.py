@@ -129,10 +129,10 @@ def check_all(peer, counts):
     Audit(counts, unordered=["ring"]).lines(texts).report().assert_clean()
 
 
-@pytest.mark.parametrize("queue", ["memory:64M"])
+@pytest.mark.parametrize("queue", ["memory:64M", "disk:64M"])
 def test_daemon(yarder, folder, queue):
     with Peer(folder / "peer") as peer:
-        one = yarder(f"input = ring\noutput = mongodb:{peer.address},queue={queue},"
+        one = yarder(f"input = ring\noutput = store mongodb:{peer.address},queue={queue},"
                      "retry=10ms..100ms\n")
 
         def restart():
@@ -147,7 +147,7 @@ def test_daemon(yarder, folder, queue):
 def test_daemon_dies(yarder, folder):
     """Ten workers die; what they had sent is told from new by its _id."""
     with Peer(folder / "peer") as peer:
-        one = yarder(f"input = ring\noutput = mongodb:{peer.address},queue=memory:64M,"
+        one = yarder(f"input = ring\noutput = store mongodb:{peer.address},queue=memory:64M,"
                      "retry=10ms..100ms\n")
 
         class Progress:

@@ -314,15 +314,15 @@ def restart(server):
     server.start()
 
 
-QUEUES = ["memory:64M"]
+QUEUES = ["memory:64M", "disk:64M"]
 
 
 @pytest.mark.parametrize("queue", QUEUES)
 def test_daemon_streams(yarder, folder, queue):
     """A stream whose server dies twice: all records, none twice."""
     with stores.redis(folder / "redis") as server:
-        one = yarder(f"input = ring\noutput = redis:127.0.0.1:{server.port},{XADD},queue={queue},"
-                     "retry=10ms..100ms\n")
+        one = yarder(f"input = ring\noutput = store redis:127.0.0.1:{server.port},{XADD},"
+                     f"queue={queue},retry=10ms..100ms\n")
         counts, _ = stores.deliver_past(one, lambda: [restart(server), restart(server)])
         client = stores.redis_client(server.port)
         came([fields[b"msg"] for _, fields in client.xrange("logs")], counts).assert_clean()
@@ -332,7 +332,7 @@ def test_daemon_streams(yarder, folder, queue):
 def test_daemon_lists(yarder, folder, queue):
     """A list has no ids: at least once, and what may be twice is what the daemon says."""
     with stores.redis(folder / "redis") as server:
-        one = yarder(f"input = ring\noutput = redis:127.0.0.1:{server.port},queue={queue},"
+        one = yarder(f"input = ring\noutput = store redis:127.0.0.1:{server.port},queue={queue},"
                      "retry=10ms..100ms\n")
         counts, status = stores.deliver_past(one, lambda: [restart(server), restart(server)])
         client = stores.redis_client(server.port)
@@ -343,7 +343,7 @@ def test_daemon_lists(yarder, folder, queue):
 def test_daemon_dies(yarder, folder):
     """Ten workers die with a stream at the other end: what they had sent is told from new."""
     with stores.redis(folder / "redis") as server:
-        one = yarder(f"input = ring\noutput = redis:127.0.0.1:{server.port},{XADD},"
+        one = yarder(f"input = ring\noutput = store redis:127.0.0.1:{server.port},{XADD},"
                      "queue=memory:64M,retry=10ms..100ms\n")
         client = stores.redis_client(server.port)
 

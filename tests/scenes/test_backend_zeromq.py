@@ -133,11 +133,11 @@ def test_killed_in_the_middle(folder):
         assert lost < HWM + (8 << 20) / 100
 
 
-@pytest.mark.parametrize("queue", ["memory:64M"])
+@pytest.mark.parametrize("queue", ["memory:64M", "disk:64M"])
 def test_daemon(yarder, folder, queue):
     """A killed peer costs what is stated; the daemon's count of what it gave away is exact."""
     with Peer(folder / "peer", "pull", "bind") as peer:
-        one = yarder(f"input = ring\noutput = zeromq:{peer.address},queue={queue},"
+        one = yarder(f"input = ring\noutput = store zeromq:{peer.address},queue={queue},"
                      "retry=10ms..100ms\n")
 
         def restart():
