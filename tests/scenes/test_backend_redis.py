@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import kills, stores
+from harness import kills, ledger, senders, stores
 from harness.audit import Audit
 from harness.stores import Try, try_backend
 from harness.wait import free_port, wait_until
@@ -356,3 +356,27 @@ def test_daemon_dies(yarder, folder):
             one, lambda: kills.Killer(one, Progress()).run(10))
         assert status["workers_crashed"] == 10
         came([fields[b"msg"] for _, fields in client.xrange("logs")], counts).assert_clean()
+
+
+def test_daemon_is_killed(yarder, folder):
+    """With all its processes, while the server has what it did not answer for: none twice."""
+    config = "input = unix:{folder}/in,socket=stream\n"
+    with stores.redis(folder / "redis") as server:
+        client = stores.redis_client(server.port)
+        config += (f"output = store redis:127.0.0.1:{server.port},{XADD},queue=disk:64M,"
+                   "retry=10ms..100ms\n")
+        one = yarder(config)
+        with senders.unix_stream(folder / "in") as sender:
+            sender.send_audited("unix", COUNT)
+            wait_until(lambda: client.xlen("logs") == COUNT, 20, "the first part")
+            server.stop()
+            sender.send_audited("unix", COUNT, first=COUNT)
+            ledger.wait_for(one, lambda status: status["outputs"][0]["spooled"] == COUNT
+                            and status["outputs"][0].get("in_call_ms", 0) > 100)
+        one.kill()
+        server.go_on()
+        one.start()
+        ledger.wait_for(one, lambda status: status["outputs"][0]["found"] == COUNT
+                        and ledger.held(status) == 0)
+        came([fields[b"msg"] for _, fields in client.xrange("logs")],
+             {"unix": 2 * COUNT}).assert_clean()
