@@ -95,8 +95,10 @@ static int set_uwsgi(void *self, const char *name, char *argument, char *why, si
             i++;
         }
         if (i == sizeof(items) / sizeof(items[0]) || at[length] != '=') {
-            (void)snprintf(why, why_bytes, "%.*s: expected addr=, algo=, secret=, iv= or prefix=",
-                (int)(length < 32 ? length : 32), at);
+            /* Not shown: it may be half of a secret with a comma in it. */
+            (void)snprintf(why, why_bytes,
+                "expected addr=, algo=, secret=, iv= or prefix= behind each comma; \\, is one in a "
+                "value");
             return -EINVAL;
         }
         *items[i].value = at[length + 1] != '\0' ? at + length + 1 : NULL;

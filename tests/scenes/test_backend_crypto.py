@@ -117,6 +117,20 @@ def test_secrets_are_shown_nowhere(yarder, folder):
     assert "crypto" in shown and "tiger" not in shown and KEY.hex() not in shown
 
 
+@pytest.mark.parametrize("line, says", [
+    ("logger = crypto:addr=127.0.0.1:9,algo=aes-128-cbc,secret=a,tiger", "behind each comma"),
+    ("logger = crypto:addr=127.0.0.1:9,secret=tiger", "expected addr=HOST:PORT,algo=NAME,secret="),
+    ("logger = crypto:addr=127.0.0.1:9,algo=rot13,secret=tiger", "algo=rot13: expected a cipher"),
+    ("output = crypto:127.0.0.1:9,key=tiger", "key=: expected 32 bytes"),
+    ("output = crypto:127.0.0.1:9", "expected key= (sealed) or secret= (as uWSGI's)"),
+    ("output = crypto:tcp://127.0.0.1:9,key=tiger", "expected HOST:PORT, for datagrams"),
+])
+def test_what_is_wrong_is_told_without_secrets(yarder, folder, line, says):
+    with pytest.raises(AssertionError, match="ended with 2") as trouble:
+        yarder(INPUT + line + "\n")
+    assert says in str(trouble.value) and "tiger" not in str(trouble.value)
+
+
 def test_what_no_datagram_holds_is_refused(yarder, folder):
     with Collector() as collector:
         one = yarder("record-max = 256K\n" + INPUT
