@@ -178,6 +178,25 @@ def put_audited(folder, count):
         sender.send_audited("unix", count)
 
 
+def test_a_queue_on_disk_outlives_the_daemon(yarder, folder):
+    """50 000 records while nobody listens; another daemon brings them when somebody does."""
+    port = free_port()
+    config = INPUT + f"output = far graylog:tcp://127.0.0.1:{port},fields=no,queue=disk:64M\n"
+    one = yarder(config)
+    put_audited(folder, 50_000)
+    ledger.wait_for(one, lambda status: status["inputs"][0]["received"] == 50_000
+                    and status["outputs"][0]["errors"] > 0)
+    one.stop()
+    with receivers.tcp(port) as sink:
+        other = yarder(config)
+        status = ledger.wait_for(
+            other, lambda status: status["outputs"][0]["delivered"] == 50_000)
+        wait_until(lambda: sum(stream.count(b"\0") for stream in sink.streams) >= 50_000,
+                   SETTLE_SECONDS, "all records")
+    assert status["outputs"][0]["held"] == 0
+    Audit({"unix": 50_000}).lines(texts_of(sink.streams)).report().assert_clean()
+
+
 def test_tls(yarder, folder):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder / "key.pem", "-out",
