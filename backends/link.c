@@ -285,9 +285,10 @@ static int connect_host(struct link *link, uint64_t deadline_ns)
     for (uint32_t i = 0; i < link->places_count; i++) {
         uint64_t now_ns = link_now_ns();
         uint64_t left_ns = now_ns < deadline_ns ? deadline_ns - now_ns : 0;
-        r = link_connect_place(link, i, now_ns + left_ns / (link->places_count - i));
+        uint64_t part_ns = now_ns + left_ns / (link->places_count - i);
+        r = link_connect_place(link, i, part_ns);
         if (r == 0 && link->kind == LINK_TLS) {
-            r = link_tls_start(link, deadline_ns);
+            r = link_tls_start(link, part_ns);
             if (r < 0) {
                 link_drop(link);
             }
