@@ -309,7 +309,7 @@ static struct yarder_text take_word(
     for (uint32_t i = 0; i < record->fields_count; i++) {
         const struct yarder_field *field = &record->fields[i];
         bool plain = field->type == YARDER_FIELD_TEXT && field->value.length <= bytes_max &&
-                     is_text(field->key, key);
+                     is_text(field->key, key) && !is_text(field->value, "-");
         for (size_t k = 0; plain && k < field->value.length; k++) {
             plain = field->value.at[k] > ' ' && field->value.at[k] < 127;
         }
