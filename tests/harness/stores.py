@@ -81,13 +81,14 @@ def certificate(folder):
 class Try:
     """backend-try: one backend without the daemon. try_ms: the deadline of a try."""
 
-    def __init__(self, backend, target, records, size, *options, try_ms=10000):
+    def __init__(self, backend, target, records, size, *options, try_ms=10000, wrapper=()):
         build = ROOT / os.environ.get("YARDER_BUILD", "build")
         module = build / "backends" / f"{backend}.so"
         if not module.exists():
             pytest.skip(f"{module} is not built")
         self.process = subprocess.Popen(
-            [build / "tests" / "backend-try", module, target, str(records), str(size), *options],
+            [*wrapper, build / "tests" / "backend-try", module, target, str(records), str(size),
+             *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "YARDER_TRY_MS": str(try_ms)})
 

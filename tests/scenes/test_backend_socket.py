@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """socket: each road to the byte, groups, TLS and its refusals, peers that hang, break and die."""
 import os
+import os
 import re
 import signal
 import socket
@@ -285,6 +286,30 @@ def test_connection_breaks_in_a_record():
     read = came.count(b"\n")
     lost = count - len(whole) - read
     print(f"lost with the connection: {lost} of {count} records of {size} bytes")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a resolver of its own takes root")
+def test_resolver_hangs(folder):
+    """Tries end at their deadline, one lookup is left behind; its answer serves when it comes."""
+    (folder / "resolv.conf").write_text("nameserver 127.0.0.77\noptions timeout:20 attempts:1\n")
+    own = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"',
+           f"{folder}/resolv.conf"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver, receivers.tcp() as receiver:
+        resolver.bind(("127.0.0.77", 53))
+        resolver.settimeout(20)
+        one = Try("socket", f"tcp://logs.example:{receiver.port}", 5, 9, try_ms=200, wrapper=own)
+        for _ in range(4):
+            assert "resolve logs.example: no answer yet" in one.process.stderr.readline()
+        threads = os.listdir(f"/proc/{one.process.pid}/task")
+        assert len(threads) == 2, threads
+        for _ in range(2):  # A and AAAA
+            query, whom = resolver.recvfrom(1 << 16)
+            asks_four = query[-4:-2] == b"\0\1"
+            answer = b"\xc0\x0c" + struct.pack(">HHIH4B", 1, 1, 60, 4, 127, 0, 0, 1)
+            head = query[:2] + struct.pack(">HHHHH", 0x8180, 1, int(asks_four), 0, 0)
+            resolver.sendto(head + query[12:] + (answer if asks_four else b""), whom)
+        assert one.end()[0] == 5
+        receiver.wait_for_lines(5, 20)
 
 
 LOSSY = """\
