@@ -61,8 +61,11 @@ static void take_all(struct losses *losses, const cJSON *report)
     }
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "outputs"))
     {
+        bool kept = ask_text(item, "dead_letter")[0] != '\0';
         for (size_t i = 0; i < YARDER_COUNT_OF(output_groups); i++) {
-            take_group(losses, "outputs", item, output_groups[i]);
+            if (!kept || strcmp(output_groups[i], "dead") != 0) {
+                take_group(losses, "outputs", item, output_groups[i]);
+            }
         }
     }
 }

@@ -88,6 +88,25 @@ static void test_lost_in_the_last_minute_is_losing(void **state)
         "refused since start (3d 4h)");
 }
 
+/* One that a destination refused, with and without a file to be kept in. */
+static void test_a_dead_letter_is_no_loss(void **state)
+{
+    static const char refused[] =
+        "{\"losses\":%d,\"recent_ms\":60000,\"started_ns\":1,\"outputs\":[{"
+        "\"name\":\"web\",\"dead\":3,\"recent\":{\"dead\":3}%s}]}";
+    char text[256];
+    struct status_verdict verdict;
+    (void)state;
+    for (int kept = 0; kept < 2; kept++) {
+        (void)snprintf(
+            text, sizeof(text), refused, kept ? 0 : 3, kept ? ",\"dead_letter\":\"/x\"" : "");
+        cJSON *report = cJSON_Parse(text);
+        status_judge(report, now_ns, &verdict);
+        assert_int_equal(verdict.state, kept ? STATUS_HEALTHY : STATUS_LOSING);
+        cJSON_Delete(report);
+    }
+}
+
 static void test_an_output_that_does_not_get_on_holds_up(void **state)
 {
     (void)state;
@@ -215,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_lost_in_the_last_minute_is_losing),
         cmocka_unit_test(test_an_output_that_does_not_get_on_holds_up),
         cmocka_unit_test(test_the_table_holds_the_ledger),
+        cmocka_unit_test(test_a_dead_letter_is_no_loss),
         cmocka_unit_test(test_a_backend_says_what_fails),
         cmocka_unit_test(test_odd_answers_do_no_harm),
         cmocka_unit_test(test_spans),

@@ -130,6 +130,9 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     (void)cJSON_AddStringToObject(report, "name", config->name);
     (void)cJSON_AddStringToObject(report, "kind", output_kind_name(config));
     (void)cJSON_AddStringToObject(report, "to", config->target);
+    if (config->dead_letter != NULL) {
+        (void)cJSON_AddStringToObject(report, "dead_letter", config->dead_letter);
+    }
     number(report, "copies", counts->copies);
     number(report, "delivered", counts->delivered);
     output_losses(report, counts, &nothing);
@@ -171,7 +174,8 @@ static void alarms_report(cJSON *report, const struct worker *worker)
     }
 }
 
-static uint64_t losses_of(const struct hold *hold)
+/* A record in a file of dead letters is not lost. */
+static uint64_t losses_of(const struct hold *hold, const struct daemon_config *config)
 {
     uint64_t losses = 0;
     for (uint32_t i = 0; i < hold->shape.inputs_count; i++) {
@@ -181,7 +185,7 @@ static uint64_t losses_of(const struct hold *hold)
         }
     }
     for (uint32_t i = 0; i < hold->shape.outputs_count; i++) {
-        losses += hold->outputs[i].dead;
+        losses += config->outputs[i].dead_letter == NULL ? hold->outputs[i].dead : 0;
         for (uint32_t k = 0; k < HOLD_DROPPED_REASONS; k++) {
             losses += hold->outputs[i].dropped[k];
         }
@@ -217,7 +221,7 @@ cJSON *report_status(const struct hold *hold, const struct worker *worker,
     number(report, "generation", hold->generation);
     number(report, "commit_fallbacks", hold->fallbacks);
     (void)cJSON_AddStringToObject(report, "io", io_name(worker->io));
-    number(report, "losses", losses_of(hold));
+    number(report, "losses", losses_of(hold, config));
     number(report, "recent_ms", now_ms - before->at_ms);
     board_report(report, worker->board);
     cJSON *inputs = cJSON_AddArrayToObject(report, "inputs");
