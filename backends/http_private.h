@@ -17,6 +17,11 @@ struct answer {
     uint64_t retry_after_s;
 };
 
+struct http_request_id {
+    struct yarder_id first, last;
+    uint32_t count;
+};
+
 struct http {
     char *url;
     int method;
@@ -38,6 +43,7 @@ struct http {
     struct bytes request;
     struct bytes get_url;
     uint64_t pause_until_ns; /* the server asked for it */
+    struct http_request_id unanswered;
     struct answer answer;
 };
 

@@ -52,20 +52,28 @@ void http_shown(const void *self_, char *at, size_t room)
         at, room, "%.*s%s", (int)length, self->url, self->url[length] == '?' ? "?..." : "");
 }
 
-/*
- * The same for the same records, however often they are sent: the first one's id and, of a batch,
- * the last one's number and how many they are.
- */
-static void make_key(
-    const struct yarder_batch *batch, uint32_t first, uint32_t count, char *at, size_t room)
+/* A request's records: the first one's id, the last one's number, and how many they are. */
+static struct http_request_id name_records(
+    const struct yarder_batch *batch, uint32_t first, uint32_t count, uint32_t put)
 {
-    const struct yarder_id begin = batch->items[first].id;
-    const struct yarder_id end = batch->items[first + count - 1].id;
-    int length =
-        snprintf(at, room, "Idempotency-Key: \"%" PRIu64 "-%" PRIu64, begin.epoch_ns, begin.number);
-    if (count > 1) {
-        (void)snprintf(
-            at + length, room - (size_t)length, "-%" PRIu64 "-%" PRIu32 "\"", end.number, count);
+    uint32_t last = first + count - 1;
+    while (batch->items[first].result != YARDER_LATER) { /* there is one: put is not 0 */
+        first++;
+    }
+    while (batch->items[last].result != YARDER_LATER) {
+        last--;
+    }
+    return (struct http_request_id){
+        .first = batch->items[first].id, .last = batch->items[last].id, .count = put};
+}
+
+static void make_key(const struct http_request_id *id, char *at, size_t room)
+{
+    int length = snprintf(
+        at, room, "Idempotency-Key: \"%" PRIu64 "-%" PRIu64, id->first.epoch_ns, id->first.number);
+    if (id->count > 1) {
+        (void)snprintf(at + length, room - (size_t)length, "-%" PRIu64 "-%" PRIu32 "\"",
+            id->last.number, id->count);
     } else {
         (void)snprintf(at + length, room - (size_t)length, "\"");
     }
@@ -133,10 +141,21 @@ static int pause(struct http *self, uint64_t deadline_ns)
                : self->host->fail(self->host, -EAGAIN, "the server asked us to wait");
 }
 
+/*
+ * A request that was not answered is made again of the same records, whatever waits behind them by
+ * now: else its key would not tell that it is the same. How many that are; UINT32_MAX: no such one.
+ */
+static uint32_t as_before(const struct http *self, const struct yarder_item *item)
+{
+    bool same = self->unanswered.count > 0 && item->id.number == self->unanswered.first.number &&
+                item->id.epoch_ns == self->unanswered.first.epoch_ns;
+    return same ? self->unanswered.count : UINT32_MAX;
+}
+
 int http_submit(struct http *self, struct yarder_batch *batch, uint64_t deadline_ns)
 {
     char key[128];
-    uint32_t items_max = UINT32_MAX;
+    uint32_t items_max = as_before(self, &batch->items[0]);
     uint32_t put = 0;
     int r = pause(self, deadline_ns);
     for (uint32_t at = 0, count; at < batch->count && r == 0; at += count) {
@@ -146,15 +165,17 @@ int http_submit(struct http *self, struct yarder_batch *batch, uint64_t deadline
         if (put == 0) {
             continue; /* refused already */
         }
-        make_key(batch, at, count, key, sizeof(key));
+        self->unanswered = name_records(batch, at, count, put);
+        make_key(&self->unanswered, key, sizeof(key));
         r = http_request(self, key, deadline_ns, &status);
         if (r == 0 && is_for_later(status)) {
             r = put_off(self, status);
-        } else if (r == 0 && is_about_some(status) && count > 1) {
-            items_max = count / 2;
+        } else if (r == 0 && is_about_some(status) && put > 1) {
+            items_max = put / 2;
             count = 0;
         } else if (r == 0) {
             settle(self, batch, at, count, status);
+            self->unanswered.count = 0;
             items_max = items_max > UINT32_MAX / 2 ? UINT32_MAX : items_max * 2;
         }
     }
