@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,9 +40,46 @@ static int set_timer(CURLM *multi, long timeout_ms, void *client_)
     return 0;
 }
 
+enum { SOCKETS_MAX = sizeof(((struct curl_client *)NULL)->sockets) / sizeof(int) };
+
+static void note_socket(struct curl_client *client, int before, int now)
+{
+    for (int i = 0; i < SOCKETS_MAX; i++) {
+        if (client->sockets[i] == before) {
+            client->sockets[i] = now;
+            return;
+        }
+    }
+}
+
+static curl_socket_t open_socket(void *client, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    note_socket(client, -1, fd);
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int close_socket(void *client, curl_socket_t fd)
+{
+    note_socket(client, fd, -1);
+    return close(fd);
+}
+
+/* A connection that is given up says no goodbye: curl would wait for the answer, for minutes. */
+static void cut_off(struct curl_client *client)
+{
+    for (int i = 0; i < SOCKETS_MAX; i++) {
+        if (client->sockets[i] >= 0) {
+            (void)shutdown(client->sockets[i], SHUT_RDWR);
+        }
+    }
+}
+
 int curl_client_open(struct curl_client *client, struct yarder_host *host, const char *protocols)
 {
-    *client = (struct curl_client){.host = host, .epoll_fd = -1, .timer_ns = UINT64_MAX};
+    *client = (struct curl_client){
+        .host = host, .epoll_fd = -1, .timer_ns = UINT64_MAX, .sockets = {-1, -1, -1, -1}};
     lines_block_sigpipe();
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         return host->fail(host, -ENOMEM, "libcurl cannot be prepared");
@@ -60,6 +98,10 @@ int curl_client_open(struct curl_client *client, struct yarder_host *host, const
     (void)curl_easy_setopt(client->easy, CURLOPT_QUICK_EXIT, 1L); /* leaves a hung look-up behind */
     (void)curl_easy_setopt(client->easy, CURLOPT_PROTOCOLS_STR, protocols);
     (void)curl_easy_setopt(client->easy, CURLOPT_ERRORBUFFER, client->error);
+    (void)curl_easy_setopt(client->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    (void)curl_easy_setopt(client->easy, CURLOPT_OPENSOCKETDATA, client);
+    (void)curl_easy_setopt(client->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    (void)curl_easy_setopt(client->easy, CURLOPT_CLOSESOCKETDATA, client);
     (void)curl_easy_setopt(client->easy, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(client->easy, CURLOPT_TCP_KEEPALIVE, 1L);
     return 0;
@@ -70,6 +112,7 @@ void curl_client_close(struct curl_client *client)
     if (client->host == NULL) {
         return;
     }
+    cut_off(client);
     curl_easy_cleanup(client->easy);
     if (client->multi != NULL) {
         (void)curl_multi_cleanup(client->multi);
@@ -159,6 +202,9 @@ int curl_client_run(struct curl_client *client, uint64_t deadline_ns, CURLcode *
         return -ENOMEM;
     }
     int r = run(client, deadline_ns, result);
+    if (r < 0) {
+        cut_off(client);
+    }
     (void)curl_multi_remove_handle(client->multi, client->easy);
     return r;
 }

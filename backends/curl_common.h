@@ -17,6 +17,7 @@ struct curl_client {
     CURL *easy;
     int epoll_fd;
     uint64_t timer_ns; /* when curl wants to be called; UINT64_MAX: not at all */
+    int sockets[4];    /* its connections, -1: none */
     char error[CURL_ERROR_SIZE];
 };
 

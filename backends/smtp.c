@@ -13,6 +13,8 @@
 #include "smtp_mail.h"
 
 enum { REPLY_BYTES = 256, URL_BYTES = 800 };
+static const long reply_s = 600; /* the deadline is before */
+static const long goodbye_s = 1;
 static char smtp_port[] = "25";
 static char smtps_port[] = "465";
 
@@ -34,8 +36,10 @@ struct smtp {
     struct curl_slist *recipients;
     struct curl_slist *connect_to;
     struct bytes mail;
-    size_t read_bytes; /* of mail, by curl */
-    bool began;        /* the server was given the mail's text */
+    size_t read_bytes;      /* of mail, by curl */
+    struct yarder_id tried; /* the first record of the last mail, and how many it has */
+    uint32_t tried_count;
+    bool began; /* the server was given the mail's text */
     char reply[REPLY_BYTES];
 };
 
@@ -110,7 +114,10 @@ static size_t give_mail(char *at, size_t one, size_t count, void *self_)
     return length;
 }
 
-/* Of the server's lines the last one that says no. */
+/*
+ * Of the server's lines the last one that says no. Behind such a one curl says goodbye, and waits
+ * for that to be answered; so it must not wait long.
+ */
 static size_t take_reply(char *from, size_t one, size_t count, void *self_)
 {
     struct smtp *self = self_;
@@ -119,9 +126,12 @@ static size_t take_reply(char *from, size_t one, size_t count, void *self_)
     while (line.length > 0 && (uint8_t)line.at[line.length - 1] <= ' ') {
         line.length--;
     }
-    if (line.length > 0 && (line.at[0] == '4' || line.at[0] == '5')) {
+    bool says_no = line.length > 0 && (line.at[0] == '4' || line.at[0] == '5');
+    if (says_no) {
         (void)curl_client_show(line, self->reply, sizeof(self->reply));
     }
+    (void)curl_easy_setopt(
+        self->client.easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, says_no ? goodbye_s : reply_s);
     return length;
 }
 
@@ -193,12 +203,18 @@ static int smtp_open(void *self_, struct yarder_host *host)
     return good ? 0 : host->fail(host, -ENOMEM, "out of memory");
 }
 
-/* How many items, from `first` on, go in one mail. */
+/*
+ * How many items, from `first` on, go in one mail. One that was not answered for is made again of
+ * the same records, whatever waits behind them by now, so that its Message-ID is the same.
+ */
 static uint32_t share_of(const struct smtp *self, const struct yarder_batch *batch, uint32_t first)
 {
     uint32_t count = 1;
     size_t bytes = batch->items[first].text.length;
-    while (self->batch && first + count < batch->count) {
+    const struct yarder_id id = batch->items[first].id;
+    bool same = id.number == self->tried.number && id.epoch_ns == self->tried.epoch_ns;
+    uint32_t most = same && self->tried_count > 0 ? self->tried_count : UINT32_MAX;
+    while (self->batch && first + count < batch->count && count < most) {
         bytes += batch->items[first + count].text.length;
         if (bytes > self->mail_bytes) {
             break;
@@ -236,7 +252,8 @@ static int send_mail(
     bool about_mail =
         result == CURLE_SEND_ERROR ||
         (self->began && (result == CURLE_WEIRD_SERVER_REPLY || result == CURLE_RECV_ERROR));
-    bool refused = result != CURLE_OK && about_mail && code >= 500 && code < 600;
+    bool about_us = code == 530 || code == 534 || code == 535 || code == 538; /* AUTH, STARTTLS */
+    bool refused = result != CURLE_OK && about_mail && code >= 500 && code < 600 && !about_us;
     if (result != CURLE_OK && !refused) {
         return host->fail(host, -EIO, "%s: %s%s%s", shown, curl_client_error(&self->client, result),
             self->reply[0] == '\0' ? "" : ": ", self->reply);
@@ -261,6 +278,8 @@ static int smtp_submit(void *self_, struct yarder_batch *batch, uint64_t deadlin
     int r = 0;
     for (uint32_t at = 0, count; at < batch->count && r == 0; at += count) {
         count = share_of(self, batch, at);
+        self->tried = batch->items[at].id;
+        self->tried_count = count;
         r = send_mail(self, &batch->items[at], count, deadline_ns);
     }
     return r;

@@ -53,7 +53,7 @@ class MailServer:
 
     def _authenticate(self, server, session, envelope, mechanism, data):
         good = data.login.decode() == self.user and data.password.decode() == self.password
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
     def _answer(self, step, came):
         return self.say[step](came) if step in self.say else None
