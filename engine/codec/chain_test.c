@@ -229,7 +229,7 @@ static void mistakes_are_told(void **state)
         {"json {\"a\":\"${milis}\"}", "did you mean millis?", false},
         {"json", "expected json TEMPLATE", false},
         {"prefix", "expected prefix TEXT", false},
-        {"gzip 9", "takes nothing", false},
+        {"nl 9", "takes nothing", false},
         {"msgpack map:2|str:a|msg|str:b", "lacks 1", true},
         {"msgpack map:1|str:a|array:2|msg", "lacks 1", true},
         {"msgpack map:1|str:a|msg|str:b", "\"str:b\" is one value too many", true},

@@ -59,7 +59,7 @@ static void loggers_get_lines(void **state)
     EXPECT("logto = /a\nlog-encoder = prefix l\nlog-req-encoder = prefix r\n"
            "logger = x file:/b\nlog-req-route = x GET\n",
         {"x", "prefix l", "prefix r"}, {"file:/a", "prefix l", "prefix r"});
-    EXPECT("log-encoder = gzip\n", {"stdio", "gzip", "gzip"});
+    EXPECT("log-encoder = msgpack nil\n", {"stdio", "msgpack nil", "msgpack nil"});
     EXPECT("[uwsgi]\nlogger = file:/a\nlog-encoder = format %%d ${msg}\n",
         {"file:/a", "format %d ${msg}", "format %d ${msg}"});
 }
@@ -83,7 +83,7 @@ static void ends_are_known(void **state)
     struct scene scene;
     scene_run(&scene, "logger = file:/a\nreq-logger = file:/b\nlog-req-encoder = suffix x\n"
                       "output = file:/c,encode=prefix x\noutput = file:/d\n"
-                      "output = file:/e,encode=compress\n");
+                      "output = file:/e,encode=msgpack msg\n");
     assert_int_equal(scene.result, 0);
     static const bool unlined[] = {true, true, false, false, true};
     for (uint32_t i = 0; i < YARDER_COUNT_OF(unlined); i++) {

@@ -2,6 +2,7 @@
 """Alarms: what they do, what they leave out, and that nothing they do holds up a record."""
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -174,3 +175,37 @@ def test_a_long_message_is_cut(yarder, folder):
            "alarm-msg-size = 100\n")
     send(folder, b"boom" + b"x" * 1000)
     assert wait_lines(folder / "alarms", 1) == [b"boom" + b"x" * 96]
+
+
+def test_a_worker_that_dies_loses_no_alarm(yarder, folder):
+    """What an alarm gives an output is in the record's own commit: all of it, none twice."""
+    daemon = yarder("input = ring\noutput = null:\noutput = pager file:{folder}/pager\n"
+                    "alarm = p output:pager\nlog-alarm = p boom\n")
+    count = 20000
+    text = b"".join(b"boom %d\n" % number for number in range(count))
+    command = daemon.cli_command("send", "--stdin-lines", "--block")
+    with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as sender:
+        sender.stdin.write(text[:len(text) // 2])
+        daemon.kill_worker()
+        sender.stdin.write(text[len(text) // 2:])
+        _, said = sender.communicate(timeout=SECONDS)
+        assert sender.returncode == 0, said
+    ledger.wait_settled(daemon, count, SECONDS)
+    assert (folder / "pager").read_bytes() == text
+
+
+def test_a_reload_brings_other_alarms(yarder, folder):
+    """Commands of the worker before end in peace, and do not keep the new one waiting."""
+    daemon = yarder(INPUT + "output = null:\nalarm = a cmd:echo begun >> {folder}/a; "
+                    "until [ -e {folder}/go ]; do sleep 0.01; done; echo ended >> {folder}/a\n"
+                    "log-alarm = a boom\n")
+    send(folder, b"boom")
+    wait_lines(folder / "a", 1)
+    daemon.write_config(INPUT + f"output = null:\nalarm = b cmd:{APPEND}\nlog-alarm = b boom\n")
+    daemon.cli("reload")
+    send(folder, b"boom")
+    assert wait_lines(folder / "alarms", 1) == [b"boom"]
+    assert [one["name"] for one in daemon.status()["alarms"]] == ["b"]
+    (folder / "go").touch()
+    assert wait_lines(folder / "a", 2) == [b"begun", b"ended"]

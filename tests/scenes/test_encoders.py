@@ -167,3 +167,19 @@ def test_a_chain_of_a_long_record(yarder, folder):
     assert (folder / "twice").read_bytes() == text * 2 + b"\nabab\n"
     assert (folder / "much").read_bytes() == b"ab" * 32 + b"\n"
     assert ledger.named(daemon.status(), "all")["dropped"]["full"] == 1
+
+
+def test_a_record_too_long_for_a_backend_is_dead(yarder, folder):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        peer.bind(str(folder / "peer"))
+        peer.settimeout(SECONDS)
+        daemon = yarder("input = unix:{folder}/in,socket=stream\nrecord-max = 1M\n"
+                        "output = far socket:unix-dgram:{folder}/peer"
+                        + ",encode=format ${msg}${msg}" * 5 + "\n")
+        with senders.unix_stream(folder / "in") as sender:
+            sender.send(b"x" * 1000000)
+            sender.send(b"ab")
+        assert peer.recv(65536) == b"ab" * 32
+        status = ledger.wait_settled(daemon, 2, SECONDS)
+    assert ledger.named(status, "far")["dead"] == 1
+    daemon.wait_for_stderr("too long for the encoders", SECONDS)
