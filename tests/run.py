@@ -29,7 +29,9 @@ PYTEST_NOTHING_SELECTED = 5
 LOG_LINES_SHOWN = 60
 # Rooms whose threads meet in memory, and so run under TSan too.
 THREADED_ROOMS = ("base", "ring", "client", "queue", "offload", "outputs", "worker", "control")
-BACKEND_SCENES = "tests/scenes/test_backend_*.py"
+# What knows nothing of the loop, and runs once.
+ONCE_SCENES = tuple(f"tests/scenes/test_{name}.py" for name in (
+    "alarms", "backend_*", "encoders", "modules", "serve_udp", "spool*", "tap"))
 # What knows which loop it runs on.
 LOOP_ROOMS = ("io", "inputs", "worker")
 
@@ -228,15 +230,13 @@ def run_scenes(tally, io):
     if io == "uring" and not uring_is_allowed():
         tally.skipped.append("scenes-uring (io_uring is forbidden here)")
         return
-    run_pytest(tally, f"scenes-{io}", ["tests/scenes", f"--ignore-glob={BACKEND_SCENES}"],
+    run_pytest(tally, f"scenes-{io}", ["tests/scenes", *(f"--ignore-glob={scenes}" for scenes in ONCE_SCENES)],
                {"YARDER_IO": io, "YARDER_BUILD": "build"})
 
 
-def run_scenes_backends(tally):
-    """What carries records to real servers knows nothing of the loop, and runs once."""
-    paths = sorted(str(path) for path in ROOT.glob(BACKEND_SCENES))
-    if paths:
-        run_pytest(tally, "scenes-backends", paths, {"YARDER_IO": "auto", "YARDER_BUILD": "build"})
+def run_scenes_once(tally):
+    paths = sorted(str(path) for scenes in ONCE_SCENES for path in ROOT.glob(scenes))
+    run_pytest(tally, "scenes-once", paths, {"YARDER_IO": "auto", "YARDER_BUILD": "build"})
 
 
 def run_scenes_sanitized(tally):
@@ -255,7 +255,7 @@ PARTS = {
     "without-uring": run_without_uring,
     "scenes-uring": lambda tally: run_scenes(tally, "uring"),
     "scenes-epoll": lambda tally: run_scenes(tally, "epoll"),
-    "scenes-backends": run_scenes_backends,
+    "scenes-once": run_scenes_once,
     "scenes-sanitized": run_scenes_sanitized,
 }
 

@@ -93,7 +93,8 @@ struct yarder_host {
     int (*wait)(struct yarder_host *host, int fd, short events, uint64_t deadline_ns);
     /*
      * Why something cannot be done, for status and the operator (once a minute): "connect to
-     * 10.0.0.1:6379: Connection refused". No secrets. Returns `error`, a negative errno.
+     * 10.0.0.1:6379: Connection refused". No secrets. Returns `error`, a negative errno. It is told
+     * even if submit then answers 0: datagrams that nobody took are sent all the same.
      */
     int (*fail)(struct yarder_host *host, int error, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
@@ -105,6 +106,8 @@ struct yarder_host {
 enum yarder_backend_flag {
     YARDER_BACKEND_TEXT = 1 << 0,  /* wants the rendered text */
     YARDER_BACKEND_WHOLE = 1 << 1, /* the target is all of a line: a command, with its commas */
+    /* A record is a message of its own there, whatever bytes it has: newlines=auto keeps them. */
+    YARDER_BACKEND_FRAMED = 1 << 2,
 };
 
 struct yarder_backend {

@@ -100,6 +100,9 @@ static int submit(struct courier *courier, const struct courier_load *load)
     courier->sent_until = id_is_before(courier->sent_until, last) ? last : courier->sent_until;
     uint32_t later = count_later(courier);
     if (later == 0) {
+        if (courier->host.error != 0) {
+            (void)snprintf(courier->note, sizeof(courier->note), "%s", courier->host.text);
+        }
         return 0;
     }
     if (r >= 0) {
@@ -233,7 +236,7 @@ void courier_carry(struct courier *courier, struct courier_load *load)
     YARDER_ASSERT(courier->is_open);
     load->settled_bytes = load->settled = load->delivered = 0;
     load->delivered_bytes = 0;
-    courier->refusal[0] = '\0';
+    courier->refusal[0] = courier->note[0] = '\0';
     int r = walk(courier, load, submit);
     if (r < 0 && r != -ECANCELED && r != -ENOMEM && is_time_up(courier)) {
         int left = walk(courier, load, give_up);
@@ -245,6 +248,7 @@ void courier_carry(struct courier *courier, struct courier_load *load)
     load->error = all ? 0 : r;
     load->text = all ? NULL : courier->text;
     load->refusal = courier->refusal[0] == '\0' ? NULL : courier->refusal;
+    load->note = !all || courier->note[0] == '\0' ? NULL : courier->note;
     YARDER_ASSERT(all || load->error < 0);
 }
 
@@ -302,6 +306,14 @@ static int open_chain(struct courier *courier, struct chain **out, const struct 
     return none ? 0 : chain_open(out, steps, dialect, why, why_bytes);
 }
 
+/* Where each record is a message of its own, no byte of it forges another. */
+static enum encode_newlines newlines_of(const struct courier_options *options)
+{
+    bool framed = (options->backend->flags & YARDER_BACKEND_FRAMED) != 0;
+    bool kept = options->bare || (framed && options->newlines == ENCODE_NEWLINES_AUTO);
+    return kept ? ENCODE_NEWLINES_KEEP : (enum encode_newlines)options->newlines;
+}
+
 static int open_encoder(struct courier *courier, char *why, size_t why_bytes)
 {
     const struct courier_options *options = &courier->options;
@@ -316,8 +328,7 @@ static int open_encoder(struct courier *courier, char *why, size_t why_bytes)
         return -ENOMEM;
     }
     int r = encoder_open(&courier->encoder, options->bare || format == NULL ? "text" : format,
-        options->bare ? ENCODE_NEWLINES_KEEP : (enum encode_newlines)options->newlines,
-        options->hostname, why, why_bytes);
+        newlines_of(options), options->hostname, why, why_bytes);
     if (r == 0) {
         r = open_chain(courier, &courier->chains[YARDER_KIND_LOG], options->encode, why, why_bytes);
     }

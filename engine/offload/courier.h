@@ -57,6 +57,7 @@ struct courier_load {
     int error;        /* why not all are: negative errno. -ECANCELED: the thread is wanted back */
     const char *text; /* in words, with the error; until the next call */
     const char *refusal; /* why the last one was refused; NULL: none was. Likewise */
+    const char *note;    /* what failed all the same, for all is settled; NULL: nothing. Likewise */
 };
 
 struct courier;

@@ -60,6 +60,7 @@ struct courier {
     struct yarder_field fields[COURIER_FIELDS];
     char text[HOST_TEXT_BYTES];
     char refusal[HOST_TEXT_BYTES];
+    char note[HOST_TEXT_BYTES];
 };
 
 static inline bool id_is_before(struct yarder_id a, struct yarder_id b)

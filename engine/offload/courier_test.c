@@ -123,6 +123,46 @@ static void a_load_is_cut_into_batches(void **state)
     }
 }
 
+/* Datagrams that nobody took are sent; the operator hears of it all the same. */
+static void what_failed_is_told_though_all_is_settled(void **state)
+{
+    (void)state;
+    struct scene scene;
+    begin(&scene, &fake_records);
+    fake_be(FAKE_GRUMBLES);
+    put(&scene, 1);
+    struct courier_load load = load_of(&scene, 0, true);
+    courier_carry(scene.courier, &load);
+    assert_int_equal(load.error, 0);
+    assert_int_equal(load.delivered, 1);
+    assert_string_equal(load.note, "nobody listens");
+    fake_be(FAKE_TAKES);
+    put(&scene, 1);
+    load = load_of(&scene, load.settled_bytes, true);
+    courier_carry(scene.courier, &load);
+    assert_null(load.note);
+    end(&scene);
+}
+
+/* What a peer on the network said, in more lines than one: escaped, unless it cannot forge any. */
+static void newlines_stay_where_records_are_apart(void **state)
+{
+    (void)state;
+    const struct yarder_record record = {.text = {"0 a\nb", 5}, .flags = YARDER_FLAG_NETWORK};
+    for (int framed = 0; framed < 2; framed++) {
+        struct scene scene;
+        struct yarder_backend backend = fake_texts;
+        backend.flags |= framed ? YARDER_BACKEND_FRAMED : 0;
+        begin(&scene, &backend);
+        scene.bytes_count = pack_record(&record, (struct yarder_id){7, 1}, scene.bytes);
+        struct courier_load load = load_of(&scene, 0, false);
+        courier_carry(scene.courier, &load);
+        assert_int_equal(load.delivered, 1);
+        assert_int_equal(fake.seen[0].bytes, framed ? 5 : 6);
+        end(&scene);
+    }
+}
+
 static void texts_of_any_length_find_room(void **state)
 {
     (void)state;
@@ -276,6 +316,8 @@ int main(void)
     random_begin("COURIER_SEED");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_load_is_cut_into_batches),
+        cmocka_unit_test(what_failed_is_told_though_all_is_settled),
+        cmocka_unit_test(newlines_stay_where_records_are_apart),
         cmocka_unit_test(texts_of_any_length_find_room),
         cmocka_unit_test(what_is_settled_early_is_not_sent_again),
         cmocka_unit_test(giving_up_is_for_those_that_were_tried),

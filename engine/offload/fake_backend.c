@@ -122,6 +122,9 @@ static int submit(void *self_, struct yarder_batch *batch, uint64_t deadline_ns,
                    : host->fail(host, -ETIMEDOUT, "no answer");
     case FAKE_LIES:
         return 0;
+    case FAKE_GRUMBLES:
+        (void)host->fail(host, -ECONNREFUSED, "nobody listens");
+        break;
     case FAKE_TAKES:
     case FAKE_REFUSES:
     case FAKE_MIXES:

@@ -11,11 +11,12 @@
 
 enum fake_mood {
     FAKE_TAKES,
-    FAKE_FAILS,   /* every try: connection refused */
-    FAKE_REFUSES, /* every record */
-    FAKE_MIXES,   /* each record at random: taken, refused, or left for later */
-    FAKE_HANGS,   /* until it is wanted back, or the deadline */
-    FAKE_LIES     /* says that all is well, and answers for nothing */
+    FAKE_FAILS,    /* every try: connection refused */
+    FAKE_REFUSES,  /* every record */
+    FAKE_MIXES,    /* each record at random: taken, refused, or left for later */
+    FAKE_HANGS,    /* until it is wanted back, or the deadline */
+    FAKE_GRUMBLES, /* takes every record, and says that something failed */
+    FAKE_LIES      /* says that all is well, and answers for nothing */
 };
 enum { FAKE_RECORDS_MAX = 1 << 20 };
 

@@ -63,13 +63,19 @@ static void back_off(struct lane_spool *lane, const char *call, int error, const
     (void)r; /* over, or wanted back: looked at next */
 }
 
-static void tell_refusal(struct lane_spool *lane, const char *refusal)
+/* What is worth telling of a try that may have gone well all the same. */
+static void tell_remarks(struct lane_spool *lane, const char *refusal, const char *note)
 {
-    if (refusal == NULL) {
+    if (refusal == NULL && note == NULL) {
         return;
     }
     (void)pthread_mutex_lock(&lane->news_lock);
-    (void)snprintf(lane->news.refusal, sizeof(lane->news.refusal), "%s", refusal);
+    if (refusal != NULL) {
+        (void)snprintf(lane->news.refusal, sizeof(lane->news.refusal), "%s", refusal);
+    }
+    if (note != NULL) {
+        (void)snprintf(lane->news.note, sizeof(lane->news.note), "%s", note);
+    }
     (void)__atomic_fetch_add(&lane->news_count, 1, __ATOMIC_RELAXED);
     (void)pthread_mutex_unlock(&lane->news_lock);
 }
@@ -88,7 +94,7 @@ static void carry(struct lane_spool *lane, struct spool *spool, const struct spo
     courier_carry(lane->courier, &load);
     lane_watch_leave(&lane->watch);
     crash_point("after-submit");
-    tell_refusal(lane, load.refusal);
+    tell_remarks(lane, load.refusal, load.note);
     if (load.settled_bytes > 0) {
         const struct spool_answers answers = {.delivered = load.delivered,
             .delivered_bytes = load.delivered_bytes,

@@ -56,6 +56,7 @@ void output_tell_failure(
 void offload_reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns);
 void offload_reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns);
 
+void offload_tell_note(struct output *output, const char *note, uint64_t now_ns);
 void offload_complain_of_refusal(struct output *output, const char *reason, uint64_t now_ns);
 
 /* What the lane of a spool answers, and what its carrier has done. Those that return a bool say

@@ -100,7 +100,7 @@ static void answer(struct lane *lane, struct lane_job *job)
     job->error = 0;
     job->failed_call = NULL;
     job->failed_text = NULL;
-    job->refusal = NULL;
+    job->refusal = job->note = NULL;
     job->written = 0;
     job->delivered = 0;
     job->delivered_bytes = 0;

@@ -95,6 +95,7 @@ struct lane_job {
     const char *failed_call; /* "open", "write", ...: a text that lives for ever */
     const char *failed_text; /* backend: the failure in its words; NULL: none. Until the next job */
     const char *refusal; /* backend: why the last refused record was; NULL: none was. Likewise */
+    const char *note;    /* backend: what failed though all is settled; NULL: nothing. Likewise */
     struct compare_result found; /* COMPARE */
     uint32_t written;
     uint32_t delivered; /* backend: of the records that end in `written`; the others are dead */

@@ -53,6 +53,7 @@ static size_t carry(
     job->delivered = load.delivered;
     job->delivered_bytes = load.delivered_bytes;
     job->refusal = load.refusal;
+    job->note = load.note;
     if (load.error < 0) {
         fail_job(job, "submit", load.error, load.text);
     }
@@ -118,15 +119,9 @@ static void want(void *self, bool wanted)
 const struct lane_ops lane_offload_ops = {
     .start = start, .answer = answer, .tend = tend, .leave = leave, .want = want};
 
-int lane_offload_open(struct lane_offload **out, const struct output_config *config,
-    const char *host, char *why, size_t why_bytes)
+struct courier_options output_courier(const struct output_config *config, const char *host)
 {
-    YARDER_ASSERT(config->kind == OUTPUT_OFFLOAD && config->backend != NULL);
-    YARDER_OWN_HEAP struct lane_offload *offload = calloc(1, sizeof(*offload));
-    if (offload == NULL) {
-        return -ENOMEM;
-    }
-    const struct courier_options options = {.backend = config->backend,
+    return (struct courier_options){.backend = config->backend,
         .settings = config->settings,
         .output_name = config->name,
         .hostname = host,
@@ -139,6 +134,17 @@ int lane_offload_open(struct lane_offload **out, const struct output_config *con
         .timeout_ns = config->timeout_ns,
         .give_up_ns = config->give_up_ns,
         .dead_letter = config->dead_letter};
+}
+
+int lane_offload_open(struct lane_offload **out, const struct output_config *config,
+    const char *host, char *why, size_t why_bytes)
+{
+    YARDER_ASSERT(config->kind == OUTPUT_OFFLOAD && config->backend != NULL);
+    YARDER_OWN_HEAP struct lane_offload *offload = calloc(1, sizeof(*offload));
+    if (offload == NULL) {
+        return -ENOMEM;
+    }
+    const struct courier_options options = output_courier(config, host);
     int r = courier_open(&offload->courier, &options, why, why_bytes);
     if (r == 0) {
         *out = yarder_heap_take(&offload);

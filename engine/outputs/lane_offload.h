@@ -8,9 +8,14 @@
 #ifndef YARDER_OUTPUTS_LANE_OFFLOAD_H
 #define YARDER_OUTPUTS_LANE_OFFLOAD_H
 
+#include "offload/courier.h"
 #include "outputs/lane.h"
 
 struct lane_offload;
+
+/* What a courier of this output is opened with. */
+struct courier_options output_courier(const struct output_config *config, const char *host);
+
 extern const struct lane_ops lane_offload_ops;
 
 /* Allocates; starts nothing. `host` is this machine's name. 0, or -errno with `why`. */

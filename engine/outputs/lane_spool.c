@@ -7,6 +7,7 @@
 
 #include "os/crash.h"
 #include "os/memory.h"
+#include "outputs/lane_offload.h"
 #include "outputs/lane_spool_private.h"
 
 enum {
@@ -275,17 +276,7 @@ const struct lane_watch *lane_spool_watch(const struct lane_spool *lane)
 
 static int open_courier(struct lane_spool *lane, char *why, size_t why_bytes)
 {
-    const struct output_config *config = lane->options.config;
-    const struct courier_options options = {.backend = config->backend,
-        .settings = config->settings,
-        .output_name = config->name,
-        .hostname = lane->options.host,
-        .format = config->format,
-        .newlines = config->newlines,
-        .bare = config->bare,
-        .timeout_ns = config->timeout_ns,
-        .give_up_ns = config->give_up_ns,
-        .dead_letter = config->dead_letter};
+    const struct courier_options options = output_courier(lane->options.config, lane->options.host);
     return courier_open(&lane->courier, &options, why, why_bytes);
 }
 

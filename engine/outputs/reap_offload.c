@@ -48,6 +48,12 @@ void offload_complain_of_refusal(struct output *output, const char *reason, uint
     }
 }
 
+void offload_tell_note(struct output *output, const char *note, uint64_t now_ns)
+{
+    output_tell_failure(output, HOLD_NONE, "submit", -EIO, note);
+    output_complain(output, now_ns, "%s", note);
+}
+
 /*
  * What is settled of the sealed records leaves the queue: how many these are the queue knows, how
  * many of them are delivered the lane; the others are dead.
@@ -63,6 +69,9 @@ static void settle(struct output *output, struct output_slot *slot, uint64_t now
     if (job->written > 0) {
         slot->backoff_ns = slot->retry_ns = 0;
         slot_moved(output, slot, now_ns);
+    }
+    if (job->note != NULL) {
+        offload_tell_note(output, job->note, now_ns);
     }
     if (job->refusal != NULL) {
         offload_complain_of_refusal(output, job->refusal, now_ns);

@@ -218,6 +218,9 @@ bool spool_reap_news(struct output *output, uint64_t now_ns)
             output->counts->errors += news.failures - 1;
             output_complain(output, now_ns, "%s; records wait on disk, trying again", news.text);
         }
+        if (news.note[0] != '\0') {
+            offload_tell_note(output, news.note, now_ns);
+        }
         if (news.refusal[0] != '\0') {
             offload_complain_of_refusal(output, news.refusal, now_ns);
         }
