@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "cli/own_place.h"
 #include "control/supervisor.h"
 
@@ -99,15 +101,16 @@ const struct command command_run = {
 
 static int run_worker(struct cli *cli)
 {
-    enum { CHANNEL_FD = 3 };
+    uint64_t channel_fd = 0;
     int r = cli_parse(cli, NULL);
     if (r != CLI_GO_ON) {
         return r;
     }
-    if (cli->words_count > 0) {
-        return cli_refuse(cli, "takes no arguments");
+    if (cli->words_count != 1 || text_to_u64(text_of(cli->words[0]), &channel_fd) < 0 ||
+        channel_fd <= STDERR_FILENO || channel_fd > INT_MAX) {
+        return cli_refuse(cli, "is started by yarder run alone");
     }
-    return supervisor_worker(CHANNEL_FD);
+    return supervisor_worker((int)channel_fd);
 }
 
 static const struct cli_option no_options[] = {CLI_OPTIONS_END};

@@ -2,7 +2,6 @@
 /* Starting a worker and telling it what there is. Its messages and its death: hear.c, death.c. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,7 +9,7 @@
 
 #include "control/supervisor_private.h"
 
-enum { SEND_WAIT_MS = 5000, CHANNEL_FD = 3, CHANNEL_BUFFER_BYTES = 1 << 20 };
+enum { SEND_WAIT_MS = 5000, CHANNEL_BUFFER_BYTES = 1 << 20, NUMBER_BYTES = 12 };
 
 int worker_tell(
     struct worker_process *process, enum channel_kind kind, uint32_t index, uint64_t number)
@@ -40,27 +39,48 @@ int worker_tell_region(struct worker_process *process, const struct region_view 
     return channel_send(process->channel_fd, &message, SEND_WAIT_MS);
 }
 
+/*
+ * The lowest number that is free, or ours: all that we open closes on exec. What does not was given
+ * to the daemon, and goes on to the worker under its own number, for the outputs that name it.
+ */
+static int channel_place(void)
+{
+    int fd = STDERR_FILENO + 1;
+    int flags = fcntl(fd, F_GETFD);
+    while (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
+        fd++;
+        flags = fcntl(fd, F_GETFD);
+    }
+    return fd;
+}
+
+struct worker_birth {
+    int channel_fd;
+    int place; /* where the worker finds it */
+    char place_text[NUMBER_BYTES];
+    struct processors_share share;
+};
+
 /* In the child, between fork and exec: only what is safe there. */
 _Noreturn static void become_worker(const struct supervisor *supervisor,
-    const struct deployment *deployment, int channel_fd, const struct processors_share *share)
+    const struct deployment *deployment, struct worker_birth *birth)
 {
     static char name[] = "yarder";
     static char word[] = "worker";
-    char *const arguments[] = {name, word, NULL};
+    char *const arguments[] = {name, word, birth->place_text, NULL};
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    int program = fcntl(deployment->program_fd, F_DUPFD_CLOEXEC, CHANNEL_FD + 1);
+    int program = fcntl(deployment->program_fd, F_DUPFD_CLOEXEC, birth->place + 1);
     if (program < 0) {
         _exit(127);
     }
-    if (channel_fd == CHANNEL_FD) {
-        (void)fcntl(channel_fd, F_SETFD, 0);
-    } else if (dup2(channel_fd, CHANNEL_FD) < 0) {
+    if (birth->channel_fd == birth->place) {
+        (void)fcntl(birth->channel_fd, F_SETFD, 0);
+    } else if (dup2(birth->channel_fd, birth->place) < 0) {
         _exit(127);
     }
-    (void)close_range(CHANNEL_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-    processors_take(share); /* with our privileges, before they go; the worker says what it got */
+    processors_take(&birth->share); /* with our privileges; the worker says what it got */
     if (identity_assume(&supervisor->identity) < 0) {
         _exit(126);
     }
@@ -78,10 +98,13 @@ static int spawn(struct supervisor *supervisor, struct worker_process *process)
         const int bytes = CHANNEL_BUFFER_BYTES;
         (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
     }
-    const struct processors_share share = config_share(process->deployment->config);
+    struct worker_birth birth = {.channel_fd = pair[1],
+        .place = channel_place(),
+        .share = config_share(process->deployment->config)};
+    (void)snprintf(birth.place_text, sizeof(birth.place_text), "%d", birth.place);
     pid_t pid = fork();
     if (pid == 0) {
-        become_worker(supervisor, process->deployment, pair[1], &share);
+        become_worker(supervisor, process->deployment, &birth);
     }
     (void)close(pair[1]);
     if (pid < 0) {

@@ -136,6 +136,24 @@ def check(output):
     return result.stderr
 
 
+def test_fd_is_what_the_daemon_was_given(yarder, folder):
+    """Through the death of a worker, and 3 as well as any other; nothing of the daemon's own."""
+    given = ["sh", "-c", f'exec "$@" 3>>{folder}/three 7>>{folder}/seven', "sh"]
+    one = yarder(UNIX + "drain-timeout = 300ms\noutput = three fd:3\noutput = seven fd:7\n"
+                 "output = none fd:5\n[uwsgi]\nlogger = fd:7\n[yarder]\n", wrapper=given)
+    put(folder, 5000, "first")
+    ledger.wait_settled(one, 5000, SETTLE_SECONDS, but=["none"])
+    one.kill_worker()
+    put(folder, 5000, "second")
+    status = ledger.wait_settled(one, 10_000, SETTLE_SECONDS, but=["none"])
+    said = ledger.named(status, "none")["last_error"]["text"]
+    assert "descriptor 5 is" in said and "started with it" in said
+    for name, times in (("three", 1), ("seven", 2)):
+        report = audit([folder / name], {"first": 5000, "second": 5000})
+        assert report.missing == 0 and report.twice == (times - 1) * 10_000, report
+    one.end(signal.SIGTERM, code=1)  # with what nobody takes
+
+
 def test_fd_alone(folder):
     """fd takes what it was started with, and nothing that leads back."""
     with open(folder / "out", "wb") as out:
