@@ -65,6 +65,20 @@ static void put_address(const char *address, char *at, size_t room)
     (void)snprintf(at + used, room - used, "/");
 }
 
+/* libmongoc quotes what it does not like, and that may be the password. */
+static bool tells_password(const char *uri, const char *message)
+{
+    const char *user = strstr(uri, "://");
+    const char *host = strrchr(uri, '@');
+    const char *password = user == NULL ? NULL : strchr(user + 3, ':');
+    if (password == NULL || host == NULL || password + 1 >= host) {
+        return false;
+    }
+    size_t bytes = (size_t)(host - password - 1);
+    return memmem(message, strlen(message), password + 1, bytes) != NULL ||
+           strncmp(message, "Password", 8) == 0;
+}
+
 /* NULL with `why`, which has WHY_BYTES. */
 static mongoc_uri_t *read_uri(const struct mongodb *self, char *why)
 {
@@ -86,6 +100,9 @@ static mongoc_uri_t *read_uri(const struct mongodb *self, char *why)
     const mongoc_write_concern_t *concern = uri == NULL ? NULL : mongoc_uri_get_write_concern(uri);
     if (*wrong == '\0' && concern != NULL && !mongoc_write_concern_is_acknowledged(concern)) {
         wrong = "w=0 takes the answers away, by which records are known to be delivered";
+    }
+    if (tells_password(text, wrong)) {
+        wrong = "the password has characters that a URI wants as %XX";
     }
     if (*wrong != '\0') {
         (void)snprintf(why, WHY_BYTES, "%.*s", WHY_BYTES - 1, wrong);
@@ -145,8 +162,16 @@ static void show(const void *self_, char *at, size_t room)
 
 static int check(void *self_, char *why, size_t why_bytes)
 {
+    static char address[] = "127.0.0.1:27017", collection[] = "uwsgi.logs";
     struct mongodb *self = self_;
     char said[WHY_BYTES] = "";
+    if (self->uwsgi && self->target == NULL && self->uri_secret == NULL) {
+        self->target = address;
+    }
+    if (self->uwsgi && self->target_collection == NULL && self->database == NULL &&
+        self->collection == NULL) {
+        self->target_collection = collection;
+    }
     if ((self->target == NULL) == (self->uri_secret == NULL)) {
         (void)snprintf(why, why_bytes, "expected a target or uri=, one of them");
         return -EINVAL;
@@ -166,18 +191,11 @@ static int check(void *self_, char *why, size_t why_bytes)
 
 static int take_uwsgi(void *self_, const char *name, char *argument, char *why, size_t why_bytes)
 {
-    static char address[] = "127.0.0.1:27017", collection[] = "uwsgi.logs";
+    static char nothing[] = "";
     (void)name;
     struct mongodb *self = self_;
-    self->newline = true;
-    int r = take_target(self, argument == NULL ? address : argument, why, why_bytes);
-    if (r == 0 && self->target == NULL) {
-        self->target = address;
-    }
-    if (r == 0 && self->target_collection == NULL) {
-        self->target_collection = collection;
-    }
-    return r;
+    self->uwsgi = true;
+    return take_target(self, argument == NULL ? nothing : argument, why, why_bytes);
 }
 
 /* ---- the thread's ---- */
@@ -245,7 +263,7 @@ static int open_mongodb(void *self_, struct yarder_host *host)
     self->shape = (struct mongodb_shape){.node = node,
         .hostname = host->hostname,
         .origin = mongodb_origin(host->hostname, host->output_name),
-        .newline = self->newline,
+        .newline = self->uwsgi,
         .fields = self->fields};
     return 0;
 }

@@ -4,6 +4,7 @@
  * server, connecting, each reading and each writing. It can be told to leave only between batches.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -43,7 +44,8 @@ static int make_client(struct mongodb *self, uint64_t deadline_ns)
     static const char *const times[] = {MONGOC_URI_SERVERSELECTIONTIMEOUTMS,
         MONGOC_URI_CONNECTTIMEOUTMS, MONGOC_URI_SOCKETTIMEOUTMS};
     int32_t part_ms = part_of(deadline_ns);
-    if (self->client != NULL && part_ms >= self->part_ms - self->part_ms / 4) {
+    bool fits = part_ms >= self->part_ms - self->part_ms / 4 && part_ms / 2 <= self->part_ms;
+    if (self->client != NULL && fits) {
         return 0;
     }
     mongodb_drop_client(self);
@@ -97,10 +99,7 @@ static bool take_write_error(
     const char *text = bson_iter_init_find(&at, error, "errmsg") && BSON_ITER_HOLDS_UTF8(&at)
                            ? bson_iter_utf8(&at, NULL)
                            : "no reason given";
-    if (index < 0 || (uint32_t)index >= count) {
-        return false;
-    }
-    if (self->places[index] == answered) {
+    if (index < 0 || (uint32_t)index >= count || self->places[index] == answered) {
         return false;
     }
     struct yarder_item *item = &batch->items[self->places[index]];
@@ -110,7 +109,7 @@ static bool take_write_error(
     if (code == DUPLICATE_KEY && ours && batch->again) {
         item->result = YARDER_DELIVERED;
     } else if (is_passing(code)) {
-        (void)self->host->fail(self->host, -EAGAIN, "insert: %s (%d)", text, code);
+        (void)snprintf(self->passing, sizeof(self->passing), "%s (%d)", text, code);
     } else {
         self->host->refuse(self->host, item, "insert: %s (%d)", text, code);
     }
@@ -186,6 +185,7 @@ static int execute(
 {
     bson_t reply;
     bson_error_t error = {0};
+    self->passing[0] = '\0';
     bool good = mongoc_bulk_operation_execute(bulk, &reply, &error) != 0;
     uint32_t errors = take_write_errors(self, batch, count, &reply);
     int32_t inserted = number_of(&reply, "nInserted");
@@ -200,8 +200,8 @@ static int execute(
         mongodb_drop_client(self); /* else it would not look at this server again for seconds */
     }
     bson_destroy(&reply);
-    for (uint32_t i = 0; i < batch->count && r == 0; i++) {
-        r = batch->items[i].result == YARDER_LATER ? -EAGAIN : 0; /* told with its code */
+    if (r == 0 && self->passing[0] != '\0') {
+        r = self->host->fail(self->host, -EAGAIN, "insert: %s", self->passing);
     }
     return r;
 }

@@ -34,15 +34,16 @@ struct mongodb {
 
     char *target; /* a URI, or HOST:PORT, or a path; NULL: uri= */
     char *target_collection, *target_node;
-    bool newline; /* uWSGI's */
+    bool uwsgi; /* a line of its: the newline stays, and its defaults */
 
     struct yarder_host *host;
     struct mongodb_shape shape;
     mongoc_uri_t *uri;
     char *database_name, *collection_name; /* owned */
     mongoc_client_t *client;
-    int32_t part_ms;  /* that the client was made with */
-    uint32_t *places; /* of the items of an insert, in the batch */
+    int32_t part_ms;   /* that the client was made with */
+    char passing[256]; /* of the last insert: why some are to be tried again */
+    uint32_t *places;  /* of the items of an insert, in the batch */
     uint32_t places_room;
 };
 

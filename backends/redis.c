@@ -15,8 +15,8 @@ enum { DATABASE_MAX = 1000000, WORD_BYTES_MAX = 64 };
 static const char *const cluster_choices[] = {"auto", "no", NULL};
 
 static const struct yarder_option options[] = {
-    {"command", YARDER_OPTION_TEXT, offsetof(struct redis, command), "rpush yarder", 0, 0, NULL,
-        NULL, "WORDS",
+    {"command", YARDER_OPTION_TEXT, offsetof(struct redis, command), NULL, 0, 0, NULL, NULL,
+        "WORDS",
         "the command, without its last argument: rpush KEY, xadd KEY ${id} msg, "
         "publish CHANNEL; words may hold ${id} ${host} ${level} ${logger} ${tag} ..."},
     {"prefix", YARDER_OPTION_TEXT, offsetof(struct redis, prefix), NULL, 0, 0, NULL, NULL, "TEXT",
@@ -48,7 +48,7 @@ static int read_database(struct redis *self, const char *text, char *why, size_t
 
 /*
  * "[SCHEME://][PASSWORD@]ADDRESS" becomes PASSWORD, a NUL, SCHEME and ADDRESS, in place: the two
- * pieces at the front change places. Returns where the scheme begins; NULL: it is none of ours.
+ * pieces at the front change places. Returns where the scheme begins.
  */
 static char *take_password(struct redis *self, char *text)
 {
@@ -116,7 +116,12 @@ static bool fits(const char *text)
 
 static int check(void *self_, char *why, size_t why_bytes)
 {
+    static char push[] = "rpush yarder";
     struct redis *self = self_;
+    if (self->command == NULL) {
+        self->literal = self->uwsgi_command != NULL;
+        self->command = self->literal ? self->uwsgi_command : push;
+    }
     if (self->target_password != NULL && self->password != NULL &&
         self->target_password != self->password) {
         (void)snprintf(why, why_bytes, "a password in the target and in password=: give one");
@@ -156,8 +161,7 @@ static int take_uwsgi(void *self_, const char *name, char *argument, char *why, 
     static char host[] = "127.0.0.1", port[] = "6379", publish[] = "publish uwsgi";
     (void)name;
     struct redis *self = self_;
-    self->literal = true;
-    self->command = publish;
+    self->uwsgi_command = publish;
     char *command = argument == NULL ? NULL : strchr(argument, ',');
     if (command != NULL) {
         *command++ = '\0';
@@ -166,7 +170,7 @@ static int take_uwsgi(void *self_, const char *name, char *argument, char *why, 
             *prefix++ = '\0';
             self->prefix = prefix;
         }
-        self->command = *command == '\0' ? publish : command;
+        self->uwsgi_command = *command == '\0' ? publish : command;
     }
     if (argument == NULL || *argument == '\0') {
         self->address = (struct link_address){.kind = LINK_TCP, .host = host, .port = port};

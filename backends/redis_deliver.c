@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A batch: in rounds, until each item has its answer or its server has failed. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -60,7 +61,8 @@ static struct redis_node *find_node(
         }
     }
     if (run->nodes_count == REDIS_NODES_MAX) {
-        (void)run->host->fail(run->host, -ENOBUFS, "a cluster of over %d nodes", REDIS_NODES_MAX);
+        (void)run->host->fail(
+            run->host, -ENOBUFS, "over %d nodes of a cluster, or names of them", REDIS_NODES_MAX);
         return NULL;
     }
     struct redis_node **node = &run->nodes[run->nodes_count];
@@ -96,6 +98,21 @@ static void forget(struct redis_run *run, const struct redis_node *node)
     if (run->nodes[run->entry] == node) {
         run->entry = (uint16_t)((run->entry + 1) % run->nodes_count);
     }
+}
+
+/* Nodes come and go by ever new addresses: all are met anew, but the target and who answers. */
+static void forget_all(struct redis_run *run)
+{
+    for (unsigned i = 1; i < run->nodes_count; i++) {
+        if (i != run->entry) {
+            redis_node_close(run->nodes[i]);
+        }
+    }
+    run->nodes[1] = run->nodes[run->entry];
+    run->nodes_count = run->entry == 0 ? 1 : 2;
+    run->entry = (uint16_t)(run->nodes_count - 1);
+    free(run->slots);
+    run->slots = NULL;
 }
 
 static struct redis_node *node_of(
@@ -140,8 +157,9 @@ static void redirect(struct redis_run *run, const struct redis_node *node, struc
             "a node of a cluster, and the key is another node's; cluster=auto asks that one");
         return;
     }
-    if (place->host[0] == '\0' && node->address.host != NULL) {
-        (void)strncpy(place->host, node->address.host, sizeof(place->host) - 1);
+    if (place->host[0] == '\0') { /* the one that said so; by a unix socket, of this machine */
+        (void)snprintf(place->host, sizeof(place->host), "%s",
+            node->address.host != NULL ? node->address.host : "127.0.0.1");
     }
     uint16_t index = 0;
     if (++try->redirects > REDIS_REDIRECTS_MAX) {
@@ -306,6 +324,13 @@ static void exchange(struct redis_run *run, struct yarder_batch *batch, uint64_t
             }
         }
         node->asked_count = 0;
+        if (redis_node_has_more(node)) {
+            (void)run->host->fail(run->host, -EBADMSG,
+                "%s: more replies than commands; is it one "
+                "that subscribes?",
+                node->shown);
+            node->leave = true;
+        }
         if (node->leave) {
             redis_node_drop(node);
         }
@@ -324,6 +349,9 @@ int redis_run_submit(struct redis_run *run, struct yarder_batch *batch, uint64_t
     }
     memset(run->tries, 0, batch->count * sizeof(*run->tries));
     run->error = 0;
+    if (run->nodes_count == REDIS_NODES_MAX) {
+        forget_all(run);
+    }
     for (unsigned i = 0; i < run->nodes_count; i++) {
         run->nodes[i]->failed = false;
     }

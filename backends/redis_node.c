@@ -126,6 +126,12 @@ int redis_node_receive(struct redis_node *node, struct redis_reply *out, uint64_
     }
 }
 
+bool redis_node_has_more(struct redis_node *node)
+{
+    struct redis_reply reply;
+    return link_is_connected(node->link) && redis_replies_next(node->replies, &reply) != 0;
+}
+
 /* One command of the greeting and its reply. */
 static int greet(
     struct redis_node *node, const char *const *words, size_t count, uint64_t deadline_ns)

@@ -21,7 +21,7 @@
 enum {
     REDIS_PIPELINE = 1024,     /* commands that a server may have yet to answer */
     REDIS_OUT_BYTES = 1 << 20, /* of a pipeline, but for the last command */
-    REDIS_NODES_MAX = 256,     /* of a cluster that we speak to */
+    REDIS_NODES_MAX = 1024,    /* of a cluster that we speak to */
     REDIS_REDIRECTS_MAX = 8,   /* of one record in one try */
     REDIS_SECRET_BYTES_MAX = 1024,
 };
@@ -35,7 +35,8 @@ struct redis {
     struct link_address address;
     char *target_password;
     uint64_t target_database;
-    bool literal; /* uWSGI's: a `$` is a `$` */
+    char *uwsgi_command; /* of uWSGI's line, unless command= is stated, too */
+    bool literal;        /* it is the command: a `$` is a `$` */
 
     struct redis_run *run;
 };
@@ -97,6 +98,8 @@ int redis_node_connect(struct redis_node *node, uint64_t deadline_ns);
 int redis_node_make_room(struct redis_node *node, size_t bytes);
 int redis_node_send(struct redis_node *node, uint64_t deadline_ns);
 int redis_node_receive(struct redis_node *node, struct redis_reply *out, uint64_t deadline_ns);
+/* Whether a reply is there that nobody asked for. */
+bool redis_node_has_more(struct redis_node *node);
 /* Drops the connection, and what was to be sent or answered. */
 void redis_node_drop(struct redis_node *node);
 

@@ -47,7 +47,8 @@ char *redis_put_words(char *at, const char *const *words, size_t words_count)
 
 static char *put_clock(struct redis_command *command, int64_t time_ns, bool local, char *at)
 {
-    int64_t second = time_ns / NS_IN_S - (time_ns % NS_IN_S < 0);
+    int64_t rest = time_ns % NS_IN_S;
+    int64_t second = time_ns / NS_IN_S - (rest < 0);
     if (second != command->clock_s) {
         command->clock_s = second;
         struct tm parts;
@@ -61,7 +62,7 @@ static char *put_clock(struct redis_command *command, int64_t time_ns, bool loca
         (void)snprintf(command->zone, sizeof(command->zone), "%c%02d:%02d",
             east_minutes < 0 ? '-' : '+', (int)(minutes / 60 % 100), (int)(minutes % 60));
     }
-    int64_t micros = (time_ns - second * NS_IN_S) / 1000;
+    int64_t micros = (rest < 0 ? rest + NS_IN_S : rest) / 1000;
     int count = snprintf(at, SHORT_BYTES_MAX, "%s.%06d%s", command->clocks[local], (int)micros,
         local ? command->zone : "Z");
     return at + count;

@@ -109,7 +109,7 @@ static void fuzz_command(char *words, uint8_t literal)
         YARDER_ASSERT(why[0] != '\0');
         return;
     }
-    struct yarder_record record = {.time_ns = -1 - (int64_t)literal * 86400000000000,
+    struct yarder_record record = {.time_ns = INT64_MIN + (int64_t)literal * 72340172838076673,
         .logger = {"a.logger", 8},
         .tag = {"}{", 2},
         .level = literal};

@@ -118,6 +118,7 @@ def test_wrong_options(folder):
             ("h:1", ["uri=mongodb://h"], "one of them"), ("mongodb://h/?w=0", [], "w=0"),
             ("mongodb://h/?nosuchoption=1", [], "nosuchoption"), ("h:x", [], "ost"),
             ("h:1,a.b", ["db=c"], "DB.COLLECTION in the target and in db="),
+            ("", ["uri=mongodb://u:sekret:x@h"], "as %XX"),
             ("", [f"uri=file:{folder}/uri"], "tls")]:
         said = Try("mongodb", target, 1, 8, *options).says()
         assert why in said and "sekret" not in said, said
