@@ -109,7 +109,8 @@ static void fuzz_command(char *words, uint8_t literal)
         YARDER_ASSERT(why[0] != '\0');
         return;
     }
-    struct yarder_record record = {.time_ns = INT64_MIN + (int64_t)literal * 72340172838076673,
+    struct yarder_record record = {
+        .time_ns = (int64_t)(0x8000000000000000u + literal * 0x0101010101010101u),
         .logger = {"a.logger", 8},
         .tag = {"}{", 2},
         .level = literal};
