@@ -30,7 +30,7 @@ static void forget(struct frames *frames)
 
 int frames_connect(struct frames *frames, struct link *link, uint64_t deadline_ns)
 {
-    if (!link_is_connected(link) || link_is_dead(link) || frames->link != link) {
+    if (!link_is_connected(link) || link_is_dead_unheard(link) || frames->link != link) {
         forget(frames);
     }
     frames->link = link;

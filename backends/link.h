@@ -116,5 +116,7 @@ int link_send_many(struct link *link, const struct iovec *datagrams, size_t coun
 ssize_t link_receive(struct link *link, void *at, size_t room, uint64_t deadline_ns);
 /* Whether a stream's peer has closed it (looks without waiting, takes nothing); told then. */
 bool link_is_dead(struct link *link);
+/* The same for whoever never receives: what the peer says is taken, and forgotten. */
+bool link_is_dead_unheard(struct link *link);
 
 #endif

@@ -8,7 +8,13 @@
 
 #include "link_private.h"
 
-enum { PARTS_MAX = 64, DATAGRAMS_MAX = 64 };
+enum {
+    PARTS_MAX = 64,
+    DATAGRAMS_MAX = 64,
+    UNHEARD_BYTES = 4096,
+    UNHEARD_READS_MAX = 16,
+    UNANSWERED_TRIES = 3 /* each after twice the time of the one before */
+};
 static const uint64_t memory_pause_ns = 2ull * 1000 * 1000;
 
 /* sendmsg takes what is to be read without const. */
@@ -73,6 +79,22 @@ static ssize_t send_some(
     return link_tls_send(link, chunk, used, events);
 }
 
+/*
+ * At a deadline: a peer that only reads nothing says so each time it is asked, and keeps its
+ * connection; one whose machine does not answer at all loses it, for it may be elsewhere by now.
+ */
+static int give_way(struct link *link)
+{
+    struct tcp_info info = {0};
+    socklen_t info_bytes = sizeof(info);
+    bool inet = link->kind == LINK_TCP || link->kind == LINK_TLS;
+    if (inet && getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &info_bytes) == 0 &&
+        info.tcpi_retransmits >= UNANSWERED_TRIES) {
+        return link_broken(link, "no answer to what was sent", ETIMEDOUT);
+    }
+    return link_late(link, "the peer takes nothing");
+}
+
 /* What to do about an error of a call that sends: 0: the same again. */
 static int recover(struct link *link, int error, short events, uint64_t deadline_ns)
 {
@@ -89,7 +111,7 @@ static int recover(struct link *link, int error, short events, uint64_t deadline
     } else if (error != -EMSGSIZE) {
         return link_broken(link, "send", error);
     }
-    return r == -ETIMEDOUT ? link_late(link, "the peer takes nothing") : r;
+    return r == -ETIMEDOUT ? give_way(link) : r;
 }
 
 static int send_stream(struct link *link, const struct iovec *parts, int parts_count,
@@ -228,14 +250,9 @@ ssize_t link_receive(struct link *link, void *at, size_t room, uint64_t deadline
     }
 }
 
-bool link_is_dead(struct link *link)
+/* What recv finds without waiting, `n`, of a peer that should be there. */
+static bool is_end(struct link *link, ssize_t n)
 {
-    if (link->fd < 0 || link_sends_datagrams(link)) {
-        return link->fd < 0;
-    }
-    char byte;
-    short events = 0;
-    ssize_t n = receive_some(link, &byte, 1, true, &events);
     if (n > 0 || n == -EAGAIN || n == -EINTR) {
         return false;
     }
@@ -244,9 +261,33 @@ bool link_is_dead(struct link *link)
             link->host, -EPIPE, "%s: the peer has closed the connection", link->shown);
         link_drop(link);
     } else if (link->kind == LINK_TLS) {
-        link_drop(link);
+        link_drop(link); /* told already */
     } else {
         (void)link_broken(link, "receive", (int)n);
     }
     return true;
+}
+
+bool link_is_dead(struct link *link)
+{
+    char byte;
+    short events = 0;
+    if (link->fd < 0 || link_sends_datagrams(link)) {
+        return link->fd < 0;
+    }
+    return is_end(link, receive_some(link, &byte, 1, true, &events));
+}
+
+bool link_is_dead_unheard(struct link *link)
+{
+    char said[UNHEARD_BYTES];
+    short events = 0;
+    if (link->fd < 0 || link_sends_datagrams(link)) {
+        return link->fd < 0;
+    }
+    ssize_t n = receive_some(link, said, sizeof(said), false, &events);
+    for (int i = 0; i < UNHEARD_READS_MAX && n > 0; i++) {
+        n = receive_some(link, said, sizeof(said), false, &events);
+    }
+    return is_end(link, n);
 }

@@ -3,6 +3,7 @@
  * past its deadline. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -266,6 +267,48 @@ static void test_stream_hung(void **state)
     close_scene(&scene);
 }
 
+/* A machine that answers nothing more: its connection ends at the deadline. */
+static void test_stream_unanswered(void **state)
+{
+    (void)state;
+    struct scene scene = {0};
+    open_inet(&scene, SOCK_STREAM, "tcp", "127.0.0.1");
+    assert_int_equal(link_connect(scene.link, in_ms(5000)), 0);
+    int accepted = accept4(scene.peer, NULL, NULL, SOCK_CLOEXEC);
+    struct sock_filter drop_all = {.code = BPF_RET | BPF_K};
+    const struct sock_fprog filter = {.len = 1, .filter = &drop_all};
+    assert_int_equal(
+        setsockopt(accepted, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
+    size_t bytes = 32 << 20, sent = 0;
+    const struct iovec all = {.iov_base = calloc(1, bytes), .iov_len = bytes};
+    assert_int_equal(link_send(scene.link, &all, 1, in_ms(3000), &sent), -ETIMEDOUT);
+    assert_false(link_is_connected(scene.link));
+    assert_non_null(strstr(told, "no answer to what was sent"));
+    assert_int_equal(link_connect(scene.link, in_ms(1000)), 0);
+    free(all.iov_base);
+    (void)close(accepted);
+    close_scene(&scene);
+}
+
+/* What a peer says to one who never listens does not hide that it has gone. */
+static void test_stream_unheard(void **state)
+{
+    (void)state;
+    struct scene scene = {0};
+    open_inet(&scene, SOCK_STREAM, "tcp", "127.0.0.1");
+    assert_int_equal(link_connect(scene.link, in_ms(5000)), 0);
+    int accepted = accept4(scene.peer, NULL, NULL, SOCK_CLOEXEC);
+    assert_false(link_is_dead_unheard(scene.link));
+    assert_int_equal(send(accepted, "go away", 7, 0), 7);
+    (void)close(accepted);
+    struct pollfd one = {.fd = link_fd(scene.link), .events = POLLRDHUP};
+    assert_int_equal(poll(&one, 1, 5000), 1);
+    assert_false(link_is_dead(scene.link));
+    assert_true(link_is_dead_unheard(scene.link));
+    assert_false(link_is_connected(scene.link));
+    close_scene(&scene);
+}
+
 static void test_stream_reset(void **state)
 {
     (void)state;
@@ -390,6 +433,8 @@ int main(void)
         cmocka_unit_test(test_datagram_refused),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_stream_hung),
+        cmocka_unit_test(test_stream_unanswered),
+        cmocka_unit_test(test_stream_unheard),
         cmocka_unit_test(test_stream_reset),
         cmocka_unit_test(test_stream_refused),
         cmocka_unit_test(test_unresolvable),

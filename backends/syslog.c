@@ -134,7 +134,28 @@ static int set_uwsgi_local(struct syslog_backend *self, char *argument, char *wh
     return fix_priority(self, facility, NULL, 3 * 8 + UWSGI_LOCAL_SEVERITY, why, why_bytes);
 }
 
-/* rsyslog:HOST[:PORT][,TAG[,PRIORITY]], HOST may be a path; the priority a number or words. */
+/* "134", "local0.info", "local0"; empty or NULL: uWSGI's own. */
+static int take_priority(struct syslog_backend *self, char *text, char *why, size_t why_bytes)
+{
+    char *end = text;
+    long number = text != NULL ? strtol(text, &end, 10) : 0;
+    char *severity = text != NULL ? strchr(text, '.') : NULL;
+    if (end == text || *end != '\0') {
+        if (severity != NULL) {
+            *severity++ = '\0';
+        }
+        return fix_priority(self, text, severity, UWSGI_PRIORITY, why, why_bytes);
+    }
+    if (number < 0 || number > SYSLOG_PRIORITY_MAX) {
+        (void)snprintf(why, why_bytes, "expected a priority of 0 to 191 or FACILITY.SEVERITY");
+        return -EINVAL;
+    }
+    self->style.fixed = true;
+    self->fixed_priority = (uint8_t)number;
+    return 0;
+}
+
+/* rsyslog:HOST[:PORT][,TAG[,PRIORITY]], HOST may be a path. */
 static int set_uwsgi_remote(
     struct syslog_backend *self, char *argument, char *why, size_t why_bytes)
 {
@@ -150,23 +171,7 @@ static int set_uwsgi_remote(
     self->packet_bytes = UWSGI_PACKET_BYTES;
     self->split = false;
     int r = set_target(self, argument, why, why_bytes);
-    char *end = priority;
-    long number = priority != NULL ? strtol(priority, &end, 10) : 0;
-    if (r < 0 ||
-        (end != priority && *end == '\0' && number >= 0 && number <= SYSLOG_PRIORITY_MAX)) {
-        self->style.fixed = true;
-        self->fixed_priority = (uint8_t)number;
-        return r;
-    }
-    if (end != priority && *end == '\0') {
-        (void)snprintf(why, why_bytes, "expected a priority of 0 to 191 or FACILITY.SEVERITY");
-        return -EINVAL;
-    }
-    char *severity = priority != NULL ? strchr(priority, '.') : NULL;
-    if (severity != NULL) {
-        *severity++ = '\0';
-    }
-    return fix_priority(self, priority, severity, UWSGI_PRIORITY, why, why_bytes);
+    return r == 0 ? take_priority(self, priority, why, why_bytes) : r;
 }
 
 static int set_uwsgi(void *self_, const char *name, char *argument, char *why, size_t why_bytes)
@@ -247,7 +252,7 @@ static void close_syslog(void *self_)
 /* What parts lines cannot stand in one: "\n" for it, "\0" for a NUL. */
 static char *put_text(char *at, const char *from, size_t length, char mark)
 {
-    const char *end = from + length;
+    const char *end = length > 0 ? from + length : from;
     while (from < end) {
         const char *found = memchr(from, mark, (size_t)(end - from));
         size_t plain = (size_t)((found != NULL ? found : end) - from);
@@ -316,29 +321,29 @@ static int add_packets(struct syslog_backend *self, const struct yarder_item *it
 {
     size_t head_bytes = 0;
     size_t head_bound = syslog_head_bound(&self->style, item->record);
-    const char *text = item->text.at;
     size_t left = item->text.length;
     size_t first = self->frames.used;
     do {
-        size_t whole = left > 0 ? left : 0;
-        size_t room = head_bytes == 0 ? head_bound + whole + 1 : head_bytes + whole + 1;
-        char *start = frames_take(&self->frames, room);
-        if (start == NULL) {
+        size_t room = (head_bytes == 0 ? head_bound : head_bytes) + left + 1;
+        char *at = frames_take(&self->frames, room);
+        if (at == NULL) {
             return self->host->fail(self->host, -ENOMEM, "no memory for %zu bytes", room);
         }
-        char *at = start;
+        const char *start = at;
         if (head_bytes == 0) {
-            at = syslog_head(&self->style, item->record, start);
+            at = syslog_head(&self->style, item->record, at);
             head_bytes = (size_t)(at - start);
         } else {
-            memcpy(start, self->frames.at + first, head_bytes);
+            memcpy(at, self->frames.at + first, head_bytes);
             at += head_bytes;
         }
-        size_t piece = left > 0 ? syslog_cut(text, left, piece_bytes(self, head_bytes)) : 0;
-        memcpy(at, piece > 0 ? text : "", piece);
-        at += piece;
-        text += piece;
-        left = self->split ? left - piece : 0;
+        if (left > 0) {
+            const char *text = item->text.at + (item->text.length - left);
+            size_t piece = syslog_cut(text, left, piece_bytes(self, head_bytes));
+            memcpy(at, text, piece);
+            at += piece;
+            left = self->split ? left - piece : 0;
+        }
         if (left == 0 && self->local && item->newline) {
             *at++ = '\n';
         }
