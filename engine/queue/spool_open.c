@@ -227,7 +227,9 @@ void spool_look(struct spool *spool, struct spool_look *out)
     out->id = spool->id;
     out->totals = spool->ack.totals;
     out->stored = spool->stored;
-    out->left = spool->stored - spool->ack.index - spool->ack.dropped_ahead;
+    /* What an ack that lags behind has given twice is behind the end. */
+    uint64_t known = spool->ack.index + spool->ack.dropped_ahead;
+    out->left = spool->stored > known ? spool->stored - known : 0;
     out->bytes = spool->bytes;
     out->segments = (uint32_t)spool->segments_count;
     const struct spool_segment *last =
