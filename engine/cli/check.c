@@ -62,6 +62,7 @@ static int check(const struct cli *cli, const struct check_options *options,
     if (r == 0) {
         r = config_check_machine(
             configuration->config, configuration->settings, &configuration->report);
+        config_check_spools(configuration->config, &configuration->report);
     }
     if (options->json) {
         status = print_json(cli, configuration);

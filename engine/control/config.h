@@ -36,6 +36,8 @@ void config_close(struct daemon_config *config);
  */
 YARDER_MUST_USE int config_check_machine(const struct daemon_config *config,
     const struct settings *settings, struct config_report *report);
+/* Warns of queues on disk that no output takes up. */
+void config_check_spools(const struct daemon_config *config, struct config_report *report);
 
 /* What the router is made of. The texts are the configuration's; the arrays are the caller's. */
 struct config_route_spec {

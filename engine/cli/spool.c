@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `yarder spool`: looks at queues on disk, mends them, gives their records to another output. */
+#include "cli/spool.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "control/settings.h"
+
+static const struct cli_option spool_table[] = {
+    {{"state-dir", YARDER_OPTION_TEXT, offsetof(struct spool_command, state_dir), NULL, 0, 0, NULL,
+         NULL, "PATH", "the daemon's state directory; else the user's own"},
+        0},
+    {{"json", YARDER_OPTION_BOOL, offsetof(struct spool_command, json), NULL, 0, 0, NULL, NULL, "",
+         "ls, check: for programs"},
+        0},
+    {{"to", YARDER_OPTION_TEXT, offsetof(struct spool_command, to), NULL, 0, 0, NULL, NULL,
+         "OUTPUT", "replay: whose queue on disk gets the records; else they are printed"},
+        0},
+    CLI_OPTIONS_END,
+};
+
+static int run_verb(const struct cli *cli, const struct spool_command *options)
+{
+    const char *verb = cli->words_count > 0 ? cli->words[0] : "ls";
+    char *const *names = cli->words + (cli->words_count > 0);
+    int count = cli->words_count > 0 ? cli->words_count - 1 : 0;
+    if (options->to != NULL && strcmp(verb, "replay") != 0) {
+        return cli_refuse(cli, "--to is for replay");
+    }
+    if (strcmp(verb, "ls") == 0) {
+        return spool_list_command(cli, options, names, count);
+    }
+    if (strcmp(verb, "check") == 0) {
+        return spool_check_command(cli, options, names, count);
+    }
+    if (strcmp(verb, "repair") == 0) {
+        return spool_repair_command(cli, options, names, count);
+    }
+    if (strcmp(verb, "replay") != 0) {
+        return cli_refuse(cli, "expected ls, check, repair or replay, not '%.64s'", verb);
+    }
+    if (count != 1) {
+        return cli_refuse(cli, "replay takes one NAME of a spool, or one FILE");
+    }
+    return spool_replay_command(cli, options, names[0]);
+}
+
+static int run_spool(struct cli *cli)
+{
+    struct spool_command options = {0};
+    struct settings *settings = NULL;
+    int r = cli_parse(cli, &options);
+    if (r != CLI_GO_ON) {
+        return r;
+    }
+    if (options.state_dir == NULL) {
+        if (settings_open(&settings) < 0) {
+            cli_say(cli, "no memory, or no place for a state directory; name one: --state-dir");
+            return CLI_FAILED;
+        }
+        options.state_dir = settings->place.state_dir;
+    }
+    int status = run_verb(cli, &options);
+    settings_close(settings);
+    return status;
+}
+
+const struct command command_spool = {
+    .name = "spool",
+    .usage = "[ls | check | repair | replay] [NAME ...] [OPTIONS]",
+    .summary = "queues on disk: what lies there; check, mend, replay",
+    .about =
+        "  ls [NAME ...]      how much waits, since when, and who has it open\n"
+        "  check [NAME ...]   reads every record; status 1 if any is damaged\n"
+        "  repair [NAME ...]  sets damage aside; not while a daemon has it open\n"
+        "  replay NAME|FILE   records of a spool, of a file of its damaged/, or of dead letters:\n"
+        "                     printed, or with --to given to the queue on disk of an output, with\n"
+        "                     all that they have and new ids. A spool is emptied by that, a file\n"
+        "                     stays. Not while a daemon has either open.\n"
+        "\nA daemon needs none of this to go on: it delivers what is sound and counts the rest.\n",
+    .examples = "  yarder spool check && yarder spool ls --json | jq '.[].records'\n"
+                "  yarder spool replay /var/lib/yarder/dead.jsonl --to events\n",
+    .options = spool_table,
+    .run = run_spool,
+};
