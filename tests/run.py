@@ -230,7 +230,8 @@ def run_scenes(tally, io):
     if io == "uring" and not uring_is_allowed():
         tally.skipped.append("scenes-uring (io_uring is forbidden here)")
         return
-    run_pytest(tally, f"scenes-{io}", ["tests/scenes", *(f"--ignore-glob={scenes}" for scenes in ONCE_SCENES)],
+    once = [f"--ignore-glob={scenes}" for scenes in ONCE_SCENES]
+    run_pytest(tally, f"scenes-{io}", ["tests/scenes", *once],
                {"YARDER_IO": io, "YARDER_BUILD": "build"})
 
 
