@@ -164,6 +164,20 @@ def test_uwsgi_bytes(folder):
         assert receiver.datagrams == [text(0, 9) + b"\n"]
 
 
+def test_uwsgi_server(folder):
+    """uWSGI's own server of datagrams prints them; it adds no newline, and logto brings one."""
+    port, udp = free_port(), free_port(socket.SOCK_DGRAM)
+    server = peers.Server([peers.need("uwsgi"), "--master", "--http-socket", f"127.0.0.1:{port}",
+                           "--udp", f"127.0.0.1:{udp}"], folder, port, signal.SIGKILL,
+                          (-signal.SIGKILL,))
+    with server:
+        wait_until(lambda: "spawned uWSGI worker 1 " in server.said(), 20, server.said)
+        assert try_backend("socket", f"uwsgi:socket:127.0.0.1:{udp}", 50, SIZE)[0] == 50
+        wait_until(lambda: text(49).decode() in server.said(), 20, server.said)
+        lines = [line for line in server.said().splitlines() if line.startswith("[udp:")]
+        assert [line.split("] ", 1)[1].encode() for line in lines] == texts(50)
+
+
 def test_tls(folder):
     certificates.usual(folder)
     certificates.authority(folder, "stranger")
@@ -238,6 +252,18 @@ def test_troubles_in_words(folder):
     # A datagram is sent, whoever listens; the refusal of one is told, and stops nothing.
     count, _, said = try_backend("socket", f"127.0.0.1:{dead}", 1000, 9)
     assert count == 1000 and "nobody listens there" in said
+
+
+def test_nobody_listens_to_datagrams(yarder, folder):
+    """They count as sent, and the operator is told."""
+    target = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    daemon = yarder(f"input = unix:{{folder}}/in\noutput = there socket:{target}\n")
+    sender = senders.unix_datagram(folder / "in")
+    for number in range(20):
+        sender.send(text(number))
+        ledger.wait_settled(daemon, number + 1, 20)
+    assert delivered(daemon.status()) == 20
+    daemon.wait_for_stderr(f"udp://{target}: nobody listens there", 20)
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "tls"])
