@@ -63,9 +63,9 @@ extern const char *const link_verify_choices[];
 
 /*
  * "[SCHEME://]HOST[:PORT]" (schemes udp tcp tls), "[SCHEME:]PATH" (unix, unix-dgram, unix-stream,
- * also with "//"). Without a scheme `kind`; of a path, an @name and `unix:` unix_kind. IPv6 in
- * brackets where a port follows. Cuts the text in place. 0, or -EINVAL with what was expected in
- * `why`. default_port NULL: it must be given.
+ * also with "//"). Without a scheme `kind`; of a path, an @name and `unix:` unix_kind, and so of
+ * anything where `kind` is one of unix. IPv6 in brackets where a port follows. Cuts the text in
+ * place. 0, or -EINVAL with what was expected in `why`. default_port NULL: it must be given.
  */
 int link_parse(char *text, enum link_kind kind, enum link_kind unix_kind, const char *default_port,
     struct link_address *out, char *why, size_t why_bytes);
@@ -74,8 +74,6 @@ int link_check_tls(
     const struct link_address *address, const struct link_tls *tls, char *why, size_t why_bytes);
 /* "tcp://host:port", "/path": for messages. Returns `at`. */
 const char *link_show(const struct link_address *address, char *at, size_t room);
-/* A group of IPv4 or IPv6 to which several may listen. */
-bool link_is_multicast(const struct link_address *address);
 
 struct link;
 /* What the pointers lead to outlives it; tls may be NULL. 0 or -errno (files not to be loaded). */

@@ -2,7 +2,6 @@
 /* Addresses as they stand in a configuration. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -196,19 +195,4 @@ const char *link_show(const struct link_address *address, char *at, size_t room)
     (void)snprintf(at, room, "%s://%s%s%s:%s", name, six ? "[" : "", address->host, six ? "]" : "",
         address->port);
     return at;
-}
-
-bool link_is_multicast(const struct link_address *address)
-{
-    struct in_addr four;
-    char six[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
-    struct in6_addr parsed;
-    if (address->host == NULL) {
-        return false;
-    }
-    if (inet_pton(AF_INET, address->host, &four) == 1) {
-        return IN_MULTICAST(ntohl(four.s_addr));
-    }
-    (void)snprintf(six, sizeof(six), "%.*s", (int)strcspn(address->host, "%"), address->host);
-    return inet_pton(AF_INET6, six, &parsed) == 1 && IN6_IS_ADDR_MULTICAST(&parsed);
 }

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "link.h"
+#include "link_private.h"
 
 enum { SHORT_MS = 300 };
 static char told[512];
@@ -151,6 +151,40 @@ static void test_datagrams(void **state)
     assert_int_equal(link_send(scene.link, parts, 3, in_ms(1000), &sent), 0);
     assert_int_equal(sent, 11);
     expect(scene.peer, "onedatagram");
+    close_scene(&scene);
+}
+
+/* A name that means another address after a minute: the socket follows, and waits for nothing. */
+static void test_name_moves(void **state)
+{
+    (void)state;
+    struct scene scene = {0};
+    open_inet(&scene, SOCK_DGRAM, "udp", "localhost");
+    struct link *link = scene.link;
+    assert_int_equal(link_connect(link, in_ms(5000)), 0);
+    struct sockaddr_in *at = (struct sockaddr_in *)&link->places[link->place].at;
+    at->sin_port ^= 1; /* as if it had been elsewhere */
+    link->resolved_ns = 0;
+    uint64_t until_ns = in_ms(5000);
+    while (link->resolved_ns == 0 && in_ms(0) < until_ns) {
+        assert_int_equal(link_connect(link, in_ms(1000)), 0);
+        (void)poll(NULL, 0, 1);
+    }
+    assert_true(link->resolved_ns > 0);
+    const struct iovec probe = part("probe");
+    size_t sent = 0;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(link_send(link, &probe, 1, in_ms(1000), &sent), 0);
+    }
+    expect(scene.peer, "probe");
+    int fd = link_fd(link);
+    link->resolved_ns = 0;
+    until_ns = in_ms(5000);
+    while (link->resolved_ns == 0 && in_ms(0) < until_ns) {
+        assert_int_equal(link_connect(link, in_ms(1000)), 0);
+        (void)poll(NULL, 0, 1);
+    }
+    assert_int_equal(link_fd(link), fd); /* where nothing has moved, nothing is done */
     close_scene(&scene);
 }
 
@@ -429,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_datagrams),
+        cmocka_unit_test(test_name_moves),
         cmocka_unit_test(test_datagram_too_long),
         cmocka_unit_test(test_datagram_refused),
         cmocka_unit_test(test_stream),

@@ -24,7 +24,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, data, size);
     text[size] = '\0';
     if (link_parse(text, LINK_UDP, LINK_UNIX_DATAGRAM, "514", &address, why, sizeof(why)) == 0) {
-        (void)link_is_multicast(&address);
         YARDER_ASSERT((address.path == NULL) == (address.host != NULL && address.port != NULL));
         again = strdup(link_show(&address, shown, sizeof(shown)));
         /* What a path means without its scheme is for the one who asks to say. */
