@@ -3,7 +3,6 @@
 
 #include <errno.h>
 
-#include "offload/courier.h"
 #include "os/crash.h"
 #include "outputs/lane_private.h"
 #include "outputs/pieces.h"
@@ -119,7 +118,7 @@ static void want(void *self, bool wanted)
 const struct lane_ops lane_offload_ops = {
     .start = start, .answer = answer, .tend = tend, .leave = leave, .want = want};
 
-struct courier_options output_courier(const struct output_config *config, const char *host)
+struct courier_options lane_courier_options(const struct output_config *config, const char *host)
 {
     return (struct courier_options){.backend = config->backend,
         .settings = config->settings,
@@ -144,7 +143,7 @@ int lane_offload_open(struct lane_offload **out, const struct output_config *con
     if (offload == NULL) {
         return -ENOMEM;
     }
-    const struct courier_options options = output_courier(config, host);
+    const struct courier_options options = lane_courier_options(config, host);
     int r = courier_open(&offload->courier, &options, why, why_bytes);
     if (r == 0) {
         *out = yarder_heap_take(&offload);

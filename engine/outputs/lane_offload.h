@@ -13,10 +13,10 @@
 
 struct lane_offload;
 
-/* What a courier of this output is opened with. */
-struct courier_options output_courier(const struct output_config *config, const char *host);
-
 extern const struct lane_ops lane_offload_ops;
+
+/* The courier of an output as configured; `host` is this machine's name. */
+struct courier_options lane_courier_options(const struct output_config *config, const char *host);
 
 /* Allocates; starts nothing. `host` is this machine's name. 0, or -errno with `why`. */
 YARDER_MUST_USE int lane_offload_open(struct lane_offload **out, const struct output_config *config,

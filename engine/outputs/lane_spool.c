@@ -90,7 +90,7 @@ static int spool_take(struct lane_spool *lane, char *why, size_t why_bytes)
     int r = spool_open(&spool, &options, why, why_bytes);
     if (r == 0) {
         spool_look(spool, &lane->found);
-        __atomic_store_n(&lane->fresh, true, __ATOMIC_RELAXED);
+        lane->fresh = true;
         __atomic_store_n(&lane->spool, spool, __ATOMIC_RELEASE); /* pairs with the carrier's */
     }
     return r;
@@ -274,12 +274,6 @@ const struct lane_watch *lane_spool_watch(const struct lane_spool *lane)
     return &lane->watch;
 }
 
-static int open_courier(struct lane_spool *lane, char *why, size_t why_bytes)
-{
-    const struct courier_options options = output_courier(lane->options.config, lane->options.host);
-    return courier_open(&lane->courier, &options, why, why_bytes);
-}
-
 static int start_carrier(struct lane_spool *lane)
 {
     pthread_attr_t attributes;
@@ -315,7 +309,8 @@ int lane_spool_open(
     lane->joined = true;
     (void)pthread_mutex_init(&lane->use, NULL);
     (void)pthread_mutex_init(&lane->news_lock, NULL);
-    int r = open_courier(lane, why, why_bytes);
+    const struct courier_options courier = lane_courier_options(options->config, options->host);
+    int r = courier_open(&lane->courier, &courier, why, why_bytes);
     if (r == 0) {
         r = start_carrier(lane);
         lane->joined = r < 0;
