@@ -109,7 +109,7 @@ static void gzip_comes_back(void **state)
     enum { LONG = 200000 };
     struct bytes body = {0};
     static char back[LONG];
-    for (int i = 0; i < LONG; i++) {
+    for (uint32_t i = 0; i < LONG; i++) {
         bytes_put_char(&body, (char)(i * i >> 8));
     }
     char *kept = malloc(LONG);
