@@ -85,6 +85,7 @@ def test_kinds_of_bodies(folder):
         assert try_backend("http", url_of(server), 3, 100, "body=json")[1] == 3  # no objects
 
 
+@pytest.mark.sanitize
 def test_json_from_the_daemon(yarder, folder):
     with WebServer() as server:
         one = yarder("input = unix:{folder}/in,socket=stream\n"

@@ -106,6 +106,7 @@ def test_a_journald_dies_and_comes_back(yarder, folder, queue):
         report.assert_clean(missing=2 * most_in_flight())
 
 
+@pytest.mark.sanitize
 def test_all_that_is_known(yarder, folder):
     with Journald() as journald:
         one = yarder("input = unix:{folder}/in,parse=syslog\n"

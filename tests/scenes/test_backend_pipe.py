@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from harness import ledger, load, processes, senders
 from harness.audit import Audit, audit
 from harness.daemon import program
@@ -56,6 +58,7 @@ def test_a_command_is_killed(yarder, folder):
     report.assert_clean(missing=3 * 2 * PIPE_BYTES // 100, twice=3, torn=3)
 
 
+@pytest.mark.sanitize
 def test_commands_that_end_lose_nothing(yarder, folder):
     """Each takes 5000 records; between their lives nothing is missing, and nothing twice."""
     one = yarder(UNIX + "output = pipe:head -c 505000 >>{folder}/out\n")

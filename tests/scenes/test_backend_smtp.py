@@ -4,6 +4,7 @@ import re
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -48,6 +49,7 @@ def test_a_server_goes_and_comes(yarder, folder):
         assert len(server.mails) - len(once) <= 1
 
 
+@pytest.mark.sanitize
 def test_each_record_or_all(folder):
     with MailServer() as server:
         assert mail(server, 100, 50)[0] == 100
@@ -132,6 +134,21 @@ def test_no_mail_server(folder, greeting, word):
             connection.sendall(greeting)
             said = one.says()
         assert word in said and "refused:" not in said, said
+
+
+def test_no_answer_to_the_goodbye(folder):
+    """A server that refuses the mail and hangs then holds us up a second, and no try's time."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        began = time.monotonic()
+        one = Try("smtp", f"127.0.0.1:{server.getsockname()[1]}", 1, 50, *WHO)
+        connection, _ = server.accept()
+        with connection:
+            for reply in (b"220 hello\r\n", b"250 mail\r\n", b"550 no\r\n"):
+                connection.sendall(reply)
+                connection.recv(1000)
+            delivered, refused, said = one.end()
+        assert (delivered, refused) == (0, 1) and "answers 550 no" in said
+        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("output, word", [

@@ -69,6 +69,7 @@ def test_a_file(yarder, folder):
     assert numbers == sorted(set(numbers))
 
 
+@pytest.mark.sanitize
 def test_what_an_event_says(yarder, folder):
     one = yarder("input = unix:{folder}/in,parse=syslog\n"
                  "output = winevent:file:{folder}/events,channel=Security,event-id=7,"
