@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the configuration says of http; the requests: http_submit.c. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <strings.h>
-#include <time.h>
 
 #include "http_private.h"
 

@@ -58,7 +58,7 @@ int http_request_open(struct http *self, struct yarder_host *host);
 void http_request_close(struct http *self);
 /*
  * Sends self->request, which it may change, and reads the answer. 0: *status says what came;
- * -ECANCELED, or another -errno, told by host->fail.
+ * -EMSGSIZE: it is too long for a URL; -ECANCELED, or another -errno, told by host->fail.
  */
 int http_request(struct http *self, const char *key, uint64_t deadline_ns, long *status);
 

@@ -167,8 +167,10 @@ static int describe_get(struct http *self)
     bytes_put_char(&self->get_url, strchr(base_url(self), '?') == NULL ? '?' : '&');
     bytes_put(&self->get_url, self->request.at, self->request.length);
     bytes_put_char(&self->get_url, '\0');
-    if (self->get_url.lacks ||
-        curl_easy_setopt(self->client.easy, CURLOPT_URL, self->get_url.at) != CURLE_OK) {
+    if (self->get_url.lacks) {
+        return -ENOMEM;
+    }
+    if (curl_easy_setopt(self->client.easy, CURLOPT_URL, self->get_url.at) != CURLE_OK) {
         return -EMSGSIZE; /* curl takes 8 MB */
     }
     (void)curl_easy_setopt(self->client.easy, CURLOPT_HTTPGET, 1L);
@@ -186,7 +188,8 @@ static int describe(struct http *self)
     (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
     (void)curl_easy_setopt(
         easy, CURLOPT_CUSTOMREQUEST, self->method == METHOD_PUT ? "PUT" : "POST");
-    (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, self->request.at);
+    (void)curl_easy_setopt(
+        easy, CURLOPT_POSTFIELDS, self->request.length == 0 ? "" : self->request.at);
     (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)self->request.length);
     return r;
 }
@@ -200,11 +203,14 @@ int http_request(struct http *self, const char *key, uint64_t deadline_ns, long 
     struct curl_slist with_key = {.data = (char *)(uintptr_t)key, .next = self->list};
     self->answer = (struct answer){.text_length = 0};
     http_shown(self, shown, sizeof(shown));
-    (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, &with_key);
     int r = self->request.lacks ? -ENOMEM : describe(self);
+    if (r == -EMSGSIZE) {
+        return r;
+    }
     if (r < 0) {
         return host->fail(host, r, "a request: %s", strerror(-r));
     }
+    (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, &with_key);
     r = curl_client_run(&self->client, deadline_ns, &result);
     (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
     if (r == -ECANCELED) {

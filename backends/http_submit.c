@@ -14,7 +14,7 @@
 
 static const uint64_t second_ns = 1000000000;
 
-static int refuse(char *why, size_t why_bytes, const char *what)
+static int expected(char *why, size_t why_bytes, const char *what)
 {
     (void)snprintf(why, why_bytes, "expected %s", what);
     return -EINVAL;
@@ -38,9 +38,9 @@ int http_set_url(struct http *self, char *text, char *why, size_t why_bytes)
     bool has_user = good && (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD));
     curl_url_cleanup(url);
     if (has_user) {
-        return refuse(why, why_bytes, "user= and password= as options, none in the URL");
+        return expected(why, why_bytes, "user= and password= as options, none in the URL");
     }
-    return good ? 0 : refuse(why, why_bytes, "a URL, as in http://HOST[:PORT]/PATH or https://");
+    return good ? 0 : expected(why, why_bytes, "a URL, as in http://HOST[:PORT]/PATH or https://");
 }
 
 /* What may be shown: a query often holds a key. */
@@ -168,7 +168,10 @@ int http_submit(struct http *self, struct yarder_batch *batch, uint64_t deadline
         self->unanswered = name_records(batch, at, count, put);
         make_key(&self->unanswered, key, sizeof(key));
         r = http_request(self, key, deadline_ns, &status);
-        if (r == 0 && is_for_later(status)) {
+        if (r == -EMSGSIZE) {
+            self->host->refuse(self->host, &batch->items[at], "too long for a URL");
+            r = 0;
+        } else if (r == 0 && is_for_later(status)) {
             r = put_off(self, status);
         } else if (r == 0 && is_about_some(status) && put > 1) {
             items_max = put / 2;

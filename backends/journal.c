@@ -143,7 +143,7 @@ static int send_as_file(struct journal *self, const char *at, size_t length)
 static int wait_for_room(struct journal *self, uint64_t deadline_ns)
 {
     int r = self->host->wait(self->host, self->fd, POLLOUT, deadline_ns);
-    if (r == 0) {
+    if (r == 0 || (r > 0 && monotonic_ns() >= deadline_ns)) {
         return self->host->fail(
             self->host, -ETIMEDOUT, "the journal takes nothing: its queue is full");
     }

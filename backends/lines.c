@@ -171,19 +171,19 @@ int lines_write(
             r = put(lines, pieces, gather(lines, batch, at, pieces));
             at = book(lines, batch, at, r > 0 ? (size_t)r : 0);
         }
-        if (r >= 0 || errno == EINTR) {
-            continue;
+        int error = r < 0 ? -errno : 0;
+        if (error == -EPIPE) {
+            take_sigpipe();
         }
-        if (errno != EAGAIN) {
-            int error = -errno;
-            if (error == -EPIPE) {
-                take_sigpipe();
-            }
+        if (error == -EAGAIN) {
+            int waited = host->wait(host, lines->fd, POLLOUT, deadline_ns);
+            error = waited > 0 ? 0 : waited == 0 ? -ETIMEDOUT : waited;
+        }
+        if (error != 0 && error != -EINTR) {
             return error;
         }
-        int waited = host->wait(host, lines->fd, POLLOUT, deadline_ns);
-        if (waited <= 0) {
-            return waited == 0 ? -ETIMEDOUT : waited;
+        if (at < batch->count && monotonic_ns() >= deadline_ns) {
+            return -ETIMEDOUT;
         }
     }
     return 0;

@@ -91,7 +91,7 @@ static void carry(struct lines *lines, int read_fd, size_t piece)
     (void)fcntl(read_fd, F_SETFL, O_NONBLOCK);
     fill();
     while (batch.count > 0) {
-        int r = lines_write(lines, &host, &batch, 0);
+        int r = lines_write(lines, &host, &batch, UINT64_MAX);
         keep_later();
         assert_int_equal(r, batch.count > 0 ? -ETIMEDOUT : 0);
         length += drain(read_fd, got + length, sizeof(got) - length, piece);
@@ -143,7 +143,7 @@ static void as_datagrams(void **state)
     assert_int_equal(lines.way, LINES_DATAGRAMS);
     fill();
     batch.count = 3;
-    assert_int_equal(lines_write(&lines, &host, &batch, 0), 0);
+    assert_int_equal(lines_write(&lines, &host, &batch, UINT64_MAX), 0);
     for (uint32_t i = 0; i < 3; i++) {
         size_t whole = ITEM_BYTES - i % 7 + (i % 7 == 0);
         assert_int_equal(read(ends[0], got, sizeof(got)), whole);
@@ -163,7 +163,7 @@ static void a_record_is_given_up_in_its_middle(void **state)
     assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     assert_int_equal(lines_init(&lines, ends[1]), 0);
     fill();
-    assert_int_equal(lines_write(&lines, &host, &batch, 0), -ETIMEDOUT);
+    assert_int_equal(lines_write(&lines, &host, &batch, UINT64_MAX), -ETIMEDOUT);
     assert_true(lines.part > 0);
     size_t length = drain(ends[0], got, sizeof(got), sizeof(got));
     size_t part = lines.part;
@@ -171,7 +171,7 @@ static void a_record_is_given_up_in_its_middle(void **state)
     uint64_t begun = batch.items[0].id.number - 1;
     batch.items++;
     batch.count = 1;
-    assert_int_equal(lines_write(&lines, &host, &batch, 0), 0);
+    assert_int_equal(lines_write(&lines, &host, &batch, UINT64_MAX), 0);
     assert_memory_equal(got + length - part, texts[begun], part);
     assert_true(read(ends[0], got, sizeof(got)) > 1);
     assert_int_equal(got[0], '\n');
@@ -190,7 +190,7 @@ static void nobody_reads(void **state)
     assert_int_equal(lines_init(&lines, ends[1]), 0);
     assert_int_equal(close(ends[0]), 0);
     fill();
-    assert_int_equal(lines_write(&lines, &host, &batch, 0), -EPIPE);
+    assert_int_equal(lines_write(&lines, &host, &batch, UINT64_MAX), -EPIPE);
     sigset_t pending;
     assert_int_equal(sigpending(&pending), 0);
     assert_int_equal(sigismember(&pending, SIGPIPE), 0);

@@ -154,6 +154,7 @@ static bool end(struct pipe_output *self, uint64_t grace_ns, char *words, size_t
     (void)kill(-self->pid, SIGTERM); /* also what an ended one has left of its group */
     if (!ended && !has_ended(self, term_grace_ns)) {
         (void)kill(-self->pid, SIGKILL);
+        self->deadline_ns = UINT64_MAX; /* a moment: a zombie would stay for good */
         (void)has_ended(self, kill_grace_ns);
     }
     siginfo_t status = {.si_pid = 0};

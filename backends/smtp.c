@@ -39,7 +39,8 @@ struct smtp {
     size_t read_bytes;      /* of mail, by curl */
     struct yarder_id tried; /* the first record of the last mail, and how many it has */
     uint32_t tried_count;
-    bool began; /* the server was given the mail's text */
+    bool began;   /* the server was given the mail's text */
+    bool not_now; /* it said 4xx to something, perhaps to one of the recipients */
     char reply[REPLY_BYTES];
 };
 
@@ -127,6 +128,7 @@ static size_t take_reply(char *from, size_t one, size_t count, void *self_)
         line.length--;
     }
     bool says_no = line.length > 0 && (line.at[0] == '4' || line.at[0] == '5');
+    self->not_now = self->not_now || (says_no && line.at[0] == '4');
     if (says_no) {
         (void)curl_client_show(line, self->reply, sizeof(self->reply));
     }
@@ -238,6 +240,7 @@ static int send_mail(
     }
     self->read_bytes = 0;
     self->began = false;
+    self->not_now = false;
     self->reply[0] = '\0';
     int r = curl_client_run(&self->client, deadline_ns, &result);
     if (r == -ECANCELED) {
@@ -253,7 +256,8 @@ static int send_mail(
         result == CURLE_SEND_ERROR ||
         (self->began && (result == CURLE_WEIRD_SERVER_REPLY || result == CURLE_RECV_ERROR));
     bool about_us = code == 530 || code == 534 || code == 535 || code == 538; /* AUTH, STARTTLS */
-    bool refused = result != CURLE_OK && about_mail && code >= 500 && code < 600 && !about_us;
+    bool refused = result != CURLE_OK && about_mail && code >= 500 && code < 600 && !about_us &&
+                   !self->not_now;
     if (result != CURLE_OK && !refused) {
         return host->fail(host, -EIO, "%s: %s%s%s", shown, curl_client_error(&self->client, result),
             self->reply[0] == '\0' ? "" : ": ", self->reply);
