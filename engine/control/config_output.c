@@ -85,13 +85,16 @@ static void settle_loggers(struct config_builder *builder)
     }
 }
 
-/* A single output has nothing else that its waiting could hold up. */
+/*
+ * A single output has nothing else that its waiting could hold up. A queue on disk is a file like
+ * any other: it has its moments, but does not go away as a peer does.
+ */
 static void settle_full(struct output_config *output, bool alone)
 {
     static const uint64_t block_ns = 2000000000;
     if (output->on_full.policy == OUTPUT_FULL_AUTO) {
-        enum output_full among =
-            output->kind == OUTPUT_OFFLOAD ? OUTPUT_FULL_DROP_NEWEST : OUTPUT_FULL_AUTO;
+        bool peer = output->kind == OUTPUT_OFFLOAD && output->queue.disk_bytes == 0;
+        enum output_full among = peer ? OUTPUT_FULL_DROP_NEWEST : OUTPUT_FULL_AUTO;
         output->on_full.policy = alone ? OUTPUT_FULL_BLOCK : among;
         output->on_full.block_ns = alone ? UINT64_MAX : block_ns;
     }

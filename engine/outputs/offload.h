@@ -35,6 +35,9 @@ void output_want(struct output *output, bool wanted, uint64_t now_ns);
 /* For how long the lane is in a call that it should have come back from, were all well. */
 uint64_t output_hangs_ns(const struct output *output, uint64_t now_ns);
 
+/* Whether what lies in its queue on disk goes on to the destination, or did a moment ago. */
+bool output_spool_moves(const struct output *output, uint64_t now_ns);
+
 /* The end is near: what waits for a backend is tried now, and often. */
 void output_hurry(struct output *output);
 

@@ -247,3 +247,10 @@ void spool_without(struct output *output)
         counts->spool = (struct hold_spool){0};
     }
 }
+
+bool output_spool_moves(const struct output *output, uint64_t now_ns)
+{
+    static const uint64_t stands_still_ns = 2000ull * 1000 * 1000;
+    return output->packs && output->counts->spooled > 0 &&
+           now_ns - output->offload.spool_late_ns < stands_still_ns;
+}

@@ -158,11 +158,19 @@ static int wait_for_more(struct worker *worker)
     return sleep_until(worker, until(deadline, now_ns, sleep_ns(worker)), RING_DEEP);
 }
 
-/* Everything that could give records has ended, and all is delivered: until_end. */
+/*
+ * Everything that could give records has ended, and all is delivered, or lies in a queue on disk
+ * whose destination takes nothing: until_end.
+ */
 static bool all_ended(const struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
         if (worker->pipe_is_open[i] && !worker->pipes[i].finished) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        if (output_spool_moves(&worker->outputs[i], worker->now_ns)) {
             return false;
         }
     }
