@@ -182,7 +182,11 @@ void output_resume_queue(struct output *output, uint32_t queue, int fd)
             slot->due_ns = 1;
             return;
         }
-        slot_give_again(output, slot);
+        if (output->offload.spool != NULL) {
+            queue_unseal(slot->queue); /* what was stored of it is known by its ids */
+        } else {
+            slot_give_again(output, slot);
+        }
     }
     if (output->packs) { /* what a lane had gathered of a record went with it */
         queue_rewind(slot->queue);

@@ -117,6 +117,7 @@ void world_start(struct world *world)
     const struct output_open_options options = {.config = &world->config,
         .hold = world->hold,
         .host = "here",
+        .state_dir = world->folder,
         .event_fd = world->event_fd,
         .writer_sleeps = &world->sleeps,
         .services = &world->services,
@@ -294,6 +295,6 @@ void world_check_ledger(const struct world *world)
     for (int i = 0; i < HOLD_DROPPED_REASONS; i++) {
         dropped += counts->dropped[i];
     }
-    assert_int_equal(
-        counts->copies, counts->delivered + dropped + counts->dead + hold_held(world->hold, 0));
+    assert_int_equal(counts->copies + counts->found,
+        counts->delivered + dropped + counts->dead + hold_held(world->hold, 0) + counts->spooled);
 }

@@ -64,7 +64,6 @@ void offload_complain_of_refusal(struct output *output, const char *reason, uint
 void spool_reap_open(struct output *output, struct output_slot *slot, uint64_t now_ns);
 void spool_reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns);
 bool spool_reap_news(struct output *output, uint64_t now_ns);
-bool spool_book(struct output *output, uint64_t now_ns);
 void spool_settle(struct output *output); /* the commit is stored */
 /* The output has a queue in memory now: what it had on disk is out of its reach. */
 void spool_without(struct output *output);

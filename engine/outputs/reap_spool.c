@@ -32,20 +32,15 @@ static uint64_t grown(uint64_t *booked, uint64_t now)
     return by;
 }
 
-bool spool_book(struct output *output, uint64_t now_ns)
+static bool book(struct output *output, const struct spool_totals *now, uint64_t now_ns)
 {
     struct hold_output *counts = output->counts;
     struct hold_spool *booked = &counts->spool;
-    struct spool_totals now;
-    if (output->offload.spool == NULL || !output->offload.spool_found) {
-        return false; /* whose totals these are is not known before an OPEN */
-    }
-    lane_spool_totals(output->offload.spool, &now);
-    uint64_t delivered = grown(&booked->delivered, now.delivered);
-    uint64_t bytes = grown(&booked->delivered_bytes, now.delivered_bytes);
-    uint64_t dead = grown(&booked->dead, now.dead);
-    uint64_t oldest = grown(&booked->dropped_oldest, now.dropped_oldest);
-    uint64_t damaged = grown(&booked->damaged, now.damaged);
+    uint64_t delivered = grown(&booked->delivered, now->delivered);
+    uint64_t bytes = grown(&booked->delivered_bytes, now->delivered_bytes);
+    uint64_t dead = grown(&booked->dead, now->dead);
+    uint64_t oldest = grown(&booked->dropped_oldest, now->dropped_oldest);
+    uint64_t damaged = grown(&booked->damaged, now->damaged);
     uint64_t gone = delivered + dead + oldest + damaged;
     if (gone == 0) {
         return bytes > 0;
@@ -61,6 +56,16 @@ bool spool_book(struct output *output, uint64_t now_ns)
     }
     output_set_spool_late(output, counts->spooled == 0 ? 0 : now_ns);
     return true;
+}
+
+static bool book_now(struct output *output, uint64_t now_ns)
+{
+    struct spool_totals now;
+    if (!output->offload.spool_found) {
+        return false; /* what lies there comes first: see reconcile */
+    }
+    lane_spool_totals(output->offload.spool, &now);
+    return book(output, &now, now_ns);
 }
 
 static void find(struct output *output, uint64_t records)
@@ -89,7 +94,10 @@ static void change_spool(struct output *output, const struct spool_look *found, 
         .damaged = found->totals.damaged};
 }
 
-/* The commit is held against what lies there. What is missing is counted, and so is what is not. */
+/*
+ * The commit is held against what lay there when it was opened; what the carrier has done since is
+ * booked after that. What is missing is counted, and so is what is not.
+ */
 static void reconcile(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
     const struct spool_look *found = lane_spool_found(output->offload.spool);
@@ -100,12 +108,13 @@ static void reconcile(struct output *output, struct output_slot *slot, uint64_t 
     }
     output->offload.spool_found = true;
     output->offload.spool_end = found->end;
-    (void)spool_book(output, now_ns);
+    (void)book(output, &found->totals, now_ns);
     if (counts->spooled > found->left) {
         counts->dropped[HOLD_DROPPED_DAMAGED] += counts->spooled - found->left;
         counts->spooled = found->left;
     }
     uint64_t more = found->left - counts->spooled;
+    output_set_spool_late(output, found->left == 0 ? 0 : now_ns);
     if (ours && !queue_is_empty(slot->queue)) {
         output->offload.spool_unbooked = more; /* most likely sealed still: the next WRITE tells */
         output->offload.spool_end = more > 0 ? 0 : found->end;
@@ -116,7 +125,6 @@ static void reconcile(struct output *output, struct output_slot *slot, uint64_t 
             (unsigned long long)more);
     }
     find(output, more);
-    output_set_spool_late(output, counts->spooled == 0 ? 0 : now_ns);
 }
 
 static void failed(struct output *output, struct output_slot *slot, uint64_t now_ns)
@@ -158,31 +166,42 @@ void spool_reap_open(struct output *output, struct output_slot *slot, uint64_t n
     reconcile(output, slot, now_ns);
 }
 
-static void settle(struct output *output, struct output_slot *slot, uint64_t now_ns)
+/*
+ * Of the records that the queue gave away, `doubles` were in the spool before. Those that no commit
+ * had booked are booked now, as the others are; those that were called found by then are not.
+ */
+static void book_stored(struct output *output, struct output_slot *slot, uint64_t records)
 {
     const struct lane_job *job = &slot->job;
     struct hold_output *counts = output->counts;
-    uint64_t records = queue_complete(&output->pool, slot->queue, job->written);
     uint64_t lost = yarder_min(job->lost, records);
-    bool began = counts->spooled == 0;
+    uint64_t known = yarder_min(job->doubles, output->offload.spool_unbooked);
+    uint64_t again = job->doubles - known;
+    output->offload.spool_unbooked -= known;
     counts->dropped[HOLD_DROPPED_DAMAGED] += lost;
     counts->spooled += records - lost;
-    /* Doubles are what was stored and not booked; what is left of that nobody will give again. */
-    uint64_t unbooked = output->offload.spool_unbooked;
-    uint64_t more = unbooked - yarder_min(unbooked, job->doubles);
-    output->offload.spool_unbooked = more;
-    if (more > 0 && job->doubles == 0) {
-        find(output, more);
+    counts->spooled -= yarder_min(counts->spooled, again);
+    counts->found -= yarder_min(counts->found, again);
+    bool no_more = queue_is_empty(slot->queue) || (records > 0 && job->doubles == 0);
+    if (output->offload.spool_unbooked > 0 && no_more) {
+        find(output, output->offload.spool_unbooked); /* nobody will give them again */
     }
-    if (job->stored_end > output->offload.spool_end) {
-        output->offload.spool_end = job->stored_end;
+    if (output->offload.spool_unbooked == 0) {
+        output->offload.spool_end = yarder_max(output->offload.spool_end, job->stored_end);
     }
+}
+
+static void settle(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    const struct lane_job *job = &slot->job;
+    bool began = output->counts->spooled == 0;
+    book_stored(output, slot, queue_complete(&output->pool, slot->queue, job->written));
     if (job->written > 0) {
         slot->backoff_ns = slot->retry_ns = 0;
         output_moves(output, now_ns);
         slot_late(slot, queue_is_empty(slot->queue) ? 0 : now_ns + output->config->flush_ns);
     }
-    if (began && counts->spooled > 0) {
+    if (began && output->counts->spooled > 0) {
         output_set_spool_late(output, now_ns);
     }
 }
@@ -190,18 +209,16 @@ static void settle(struct output *output, struct output_slot *slot, uint64_t now
 void spool_reap_write(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
     const struct lane_job *job = &slot->job;
+    slot->state = SLOT_IDLE;
     slot->due_ns = now_ns;
     slot->queue->flags &= ~(uint32_t)(job->reopen ? HOLD_QUEUE_REOPEN : 0);
-    if (job->error == -ESTALE) { /* closed for a worker that did not come */
-        slot->state = SLOT_CLOSED;
-        slot_give_again(output, slot);
-        return;
-    }
-    slot->state = SLOT_IDLE;
     if (job->bytes_count > 0) {
         settle(output, slot, now_ns);
     }
-    if (job->error < 0) {
+    if (job->error == -ESTALE) { /* closed for a worker that did not come */
+        slot->state = SLOT_CLOSED;
+        output->offload.spool_found = false;
+    } else if (job->error < 0) {
         failed(output, slot, now_ns);
     }
 }
@@ -228,7 +245,7 @@ bool spool_reap_news(struct output *output, uint64_t now_ns)
             output_complain(output, now_ns, "%s", news.spool);
         }
     }
-    return spool_book(output, now_ns);
+    return book_now(output, now_ns);
 }
 
 void spool_settle(struct output *output)
