@@ -3,7 +3,7 @@
  * Writing past the page cache. Offsets, lengths and memory are multiples of 4096: the last block of
  * what is stored is padded with zeros, and written again with what comes next. Files have their
  * whole size from the beginning, and are used again: to write over what was written is twice as
- * fast as anything else (measured; docs/performance.md).
+ * fast as anything else (measured).
  *
  * What lies behind the end of a file that is used again are records of its former life. Their ids
  * are not after the one that its new head names, so no search takes them for its own.

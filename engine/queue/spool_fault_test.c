@@ -5,11 +5,13 @@
  */
 #include "queue/spool.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "queue/spool_check.h"
 #include "queue/spool_fixture.h"
 
 static void put_file(const char *name, const char *bytes, size_t bytes_count, off_t at)
@@ -195,6 +197,79 @@ static void survives_the_loss_of_its_segment(void **state)
     spool_close(spool);
 }
 
+static int count_visited(void *owner, const char *bytes, size_t bytes_count, uint32_t records)
+{
+    (void)bytes, (void)bytes_count;
+    *(uint64_t *)owner += records;
+    return 0;
+}
+
+/*
+ * Damage before and behind the first record that is left: what is answered stays answered, what is
+ * sound comes, what is not is set aside and counted.
+ */
+static void is_mended(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool *spool = testing_open(&options);
+    assert_int_equal(testing_append(spool, 1, 1, 40, 100), 40);
+    struct spool_batch batch;
+    struct spool_answers answers = {.delivered = 20};
+    assert_int_equal(spool_read(spool, &batch), 0);
+    assert_int_equal(spool_answer(spool, &batch, batch.bytes_count / 2, &answers), 0);
+    const struct spool_check_options check = {
+        .state_dir = testing_state, .folder = "out", .reads = true};
+    uint32_t mended = 0;
+    assert_int_equal(spool_repair(&check, &mended), -EAGAIN);
+    struct spool_report report;
+    assert_int_equal(spool_check(&report, &check), 0);
+    assert_int_equal(report.process, getpid());
+    assert_int_equal(report.records, 20);
+    assert_int_equal(report.bad_bytes, 0);
+    assert_int_equal(report.first_ns, 0); /* testing_record states none */
+    spool_close(spool);
+    static struct testing_names names;
+    testing_segments(&names);
+    size_t bytes = testing_record(testing_run, (struct yarder_id){1, 1}, 100);
+    put_file(names.names[0], "!", 1, (off_t)(4096 + 5 * bytes + 50));
+    put_file(names.names[0], "!", 1, (off_t)(4096 + 30 * bytes + 50));
+    assert_int_equal(spool_check(&report, &check), 0);
+    assert_int_equal(report.bad_bytes, 2 * bytes);
+    assert_int_equal(report.missing, 2);
+    assert_int_equal(report.bad_segments, 1);
+    assert_int_equal(spool_repair(&check, &mended), 0);
+    assert_int_equal(mended, 1);
+    assert_int_equal(spool_repair(&check, &mended), 0);
+    assert_int_equal(mended, 0);
+    assert_int_equal(spool_check(&report, &check), 0);
+    assert_int_equal(report.bad_bytes, 0);
+    assert_int_equal(report.records, 20);
+    assert_int_equal(report.aside, 2);
+    uint64_t visited = 0;
+    assert_int_equal(spool_visit(&check, count_visited, &visited), 0);
+    assert_int_equal(visited, 19);
+    spool = testing_open(&options);
+    testing_release(spool);
+    testing_drain_gap(spool, 1, 21, 41, 1);
+    testing_counts(spool, 40, 39, 0, 1, 0);
+    spool_close(spool);
+}
+
+static void is_no_spool(void **state)
+{
+    (void)state;
+    struct spool_report report;
+    uint32_t mended = 0;
+    const struct spool_check_options check = {.state_dir = testing_state, .folder = "none"};
+    assert_int_equal(spool_check(&report, &check), -ENOENT);
+    assert_int_equal(spool_repair(&check, &mended), -ENOENT);
+    assert_int_equal(spool_folders(testing_state, NULL, NULL), 0);
+    char name[64];
+    spool_name_of_folder("redis%3Ah%2F0%", name, sizeof(name));
+    assert_string_equal(name, "redis:h/0%");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +279,8 @@ int main(void)
         SCENE(delivers_again_without_its_ack),
         SCENE(trusts_the_whole_slot),
         SCENE(survives_the_loss_of_its_segment),
+        SCENE(is_mended),
+        SCENE(is_no_spool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

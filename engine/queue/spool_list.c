@@ -133,6 +133,9 @@ static int read_segment(struct spool_list *list, int dir_fd, struct spool_segmen
     if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
         return -errno;
     }
+    if (fd < 0 && errno == ENOENT) {
+        return 0; /* answered, and gone since its name was read */
+    }
     if (fd < 0 || fstat(fd, &seen) < 0 || !S_ISREG(seen.st_mode)) {
         put_aside(list, dir_fd, name, fd < 0 ? strerror(errno) : "is no regular file");
         return 0;

@@ -217,6 +217,19 @@ def test_direct(yarder, folder):
         check_arrived(one, sink, counts, torn=5, twice=5 * 5000)
 
 
+def test_encodes(yarder, folder):
+    """Texts are made when they are sent, by the chain that is configured then."""
+    one = yarder(UNIX + TO_SINK + ",encode=prefix before-\n")
+    with senders.unix_stream(folder / "in") as sender:
+        sender.send(b"hello")
+    wait_spooled(one, 1)
+    one.write_config(UNIX + TO_SINK + ",encode=prefix after-\n")
+    one.cli("reload")
+    with receivers.unix_stream(folder / "sink") as sink:
+        sink.wait_for_lines(1, SETTLE_SECONDS)
+        assert sink.lines() == [b"after-hello\n"]
+
+
 def test_another_process_has_it(yarder, folder):
     """Said by whom; records wait in memory, and go on when it is free."""
     one = yarder(UNIX + "output = file:{folder}/out\n")
@@ -229,7 +242,8 @@ def test_another_process_has_it(yarder, folder):
         one.write_config(UNIX + TO_SINK + "\n")
         one.cli("reload")
         put(folder, 100)
-        status = ledger.wait_for(one, lambda status: output_of(status)["errors"] > 1)
+        status = ledger.wait_for(one, lambda status: output_of(status)["errors"] > 1
+                                 and output_of(status)["held"] == 100)
         assert "in use by process 4711" in output_of(status)["last_error"]["text"]
-        assert output_of(status)["held"] == 100 and output_of(status)["spooled"] == 0
+        assert output_of(status)["spooled"] == 0
     wait_spooled(one, 100)
