@@ -26,11 +26,6 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static bool head_at(const char *at, size_t bytes_count, struct pack_head *head)
-{
-    return spool_record_is_plausible(at, bytes_count, head);
-}
-
 static struct yarder_id id_of(const struct pack_head *head)
 {
     return (struct yarder_id){head->epoch_ns, head->number};
@@ -42,7 +37,7 @@ static size_t pass_doubles(
 {
     struct pack_head head;
     size_t at = 0;
-    while (at < bytes_count && head_at(bytes + at, bytes_count - at, &head) &&
+    while (at < bytes_count && spool_record_is_plausible(bytes + at, bytes_count - at, &head) &&
            spool_id_is_past(id_of(&head), &spool->last)) {
         at += head.bytes;
         ++*doubles;
@@ -56,7 +51,8 @@ static struct run seal_run(
 {
     struct run run = {.last = spool->last};
     struct pack_head head;
-    while (run.bytes < bytes_count && head_at(bytes + run.bytes, bytes_count - run.bytes, &head) &&
+    while (run.bytes < bytes_count &&
+           spool_record_is_plausible(bytes + run.bytes, bytes_count - run.bytes, &head) &&
            head.bytes <= room - run.bytes && !spool_id_is_past(id_of(&head), &run.last)) {
         pack_seal(bytes + run.bytes);
         run.bytes += head.bytes;
@@ -290,7 +286,7 @@ static int append_some(
     bytes += passed;
     bytes_count -= passed;
     struct pack_head head;
-    if (!head_at(bytes, bytes_count, &head)) {
+    if (!spool_record_is_plausible(bytes, bytes_count, &head)) {
         return -EBADMSG;
     }
     uint64_t room = 0;

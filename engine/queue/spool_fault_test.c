@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -197,6 +199,55 @@ static void survives_the_loss_of_its_segment(void **state)
     spool_close(spool);
 }
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A file system that takes no more, in the middle of a write: told, and tried again. */
+static void goes_on_when_the_disk_does(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool *spool = testing_open(&options);
+    assert_int_equal(testing_append(spool, 1, 1, 10, 1000), 10);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    limit_files(20 << 10);
+    size_t used = 0;
+    for (uint64_t i = 11; i < 31; i++) {
+        used += testing_record(testing_run + used, (struct yarder_id){1, i}, 1000);
+    }
+    struct spool_stored stored;
+    assert_int_equal(spool_append(spool, testing_run, used, &stored), -EFBIG);
+    testing_counts(spool, 10, 0, 0, 0, 10);
+    limit_files(0); /* not even an ack */
+    struct spool_batch batch;
+    struct spool_answers answers = {.delivered = 10};
+    struct spool_totals totals;
+    assert_int_equal(spool_read(spool, &batch), 0);
+    assert_int_equal(batch.records, 10);
+    assert_int_equal(spool_answer(spool, &batch, batch.bytes_count, &answers), -EFBIG);
+    spool_totals_read(&testing_shared, &totals);
+    assert_int_equal(totals.delivered, 0);                /* as the ack file has it */
+    assert_int_equal(spool_read(spool, &batch), -EAGAIN); /* but not given again here */
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(spool_append(spool, testing_run, used, &stored), 0);
+    assert_int_equal(stored.records, 20);
+    assert_int_equal(stored.doubles, 0);
+    spool_release(&testing_shared, stored.end);
+    testing_drain(spool, 1, 11, 31);
+    testing_counts(spool, 30, 30, 0, 0, 0);
+    spool_totals_read(&testing_shared, &totals);
+    assert_int_equal(totals.delivered, 30);
+    spool_close(spool);
+    spool = testing_open(&options);
+    testing_counts(spool, 30, 30, 0, 0, 0);
+    spool_close(spool);
+}
+
 static int count_visited(void *owner, const char *bytes, size_t bytes_count, uint32_t records)
 {
     (void)bytes, (void)bytes_count;
@@ -279,6 +330,7 @@ int main(void)
         SCENE(delivers_again_without_its_ack),
         SCENE(trusts_the_whole_slot),
         SCENE(survives_the_loss_of_its_segment),
+        SCENE(goes_on_when_the_disk_does),
         SCENE(is_mended),
         SCENE(is_no_spool),
     };

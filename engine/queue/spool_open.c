@@ -31,7 +31,7 @@ void spool_tell(const struct spool *spool, const char *format, ...)
     spool->options.tell(spool->options.owner, line);
 }
 
-/* Without the head, and rounded down: what a segment has for records when it may use `bytes`. */
+/* Of a full segment, when all of them may use so many. */
 static uint64_t segment_bytes_for(uint64_t limit_bytes, uint32_t record_bytes_max)
 {
     uint64_t bytes = limit_bytes / SPOOL_SEGMENTS_IN_LIMIT & ~(uint64_t)(SPOOL_HEAD_BYTES - 1);
