@@ -142,8 +142,13 @@ static void print_state(const cJSON *item, uint64_t at_ns, FILE *to)
     uint64_t error_ns = ask_number(error, "at_ns");
     uint64_t stalled_ms = ask_number(item, "stalled_ms");
     uint64_t blocked_ms = ask_number(item, "blocked_ms");
+    uint64_t spooled = ask_number(item, "spooled");
     if (stalled_ms >= 1000) {
         (void)fprintf(to, "  what waits has waited for %s\n", status_span(stalled_ms / 1000, span));
+    }
+    if (stalled_ms >= 1000 && spooled > 0) {
+        (void)fprintf(to, "  %llu of it lie on disk, and stay when the daemon ends\n",
+            (unsigned long long)spooled);
     }
     if (blocked_ms >= 1000) {
         (void)fprintf(

@@ -229,7 +229,8 @@ bool spool_reap_news(struct output *output, uint64_t now_ns)
     if (output->offload.spool == NULL) {
         return false;
     }
-    if (lane_spool_take_news(output->offload.spool, &news)) {
+    bool changed = lane_spool_take_news(output->offload.spool, &news);
+    if (changed) {
         if (news.failures > 0) {
             output_tell_failure(output, HOLD_NONE, news.call, news.error, news.text);
             output->counts->errors += news.failures - 1;
@@ -245,7 +246,7 @@ bool spool_reap_news(struct output *output, uint64_t now_ns)
             output_complain(output, now_ns, "%s", news.spool);
         }
     }
-    return book_now(output, now_ns);
+    return book_now(output, now_ns) || changed;
 }
 
 void spool_settle(struct output *output)

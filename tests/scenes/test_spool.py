@@ -102,8 +102,11 @@ def test_outlives_the_daemon(yarder, folder):
     config = UNIX + TO_SINK + "\n"
     one = yarder(config)
     put(folder, 20_000)
-    output = wait_spooled(one, 20_000)
-    assert output["errors"] > 0 and "sink" in output["last_error"]["text"]
+    wait_spooled(one, 20_000)
+    status = ledger.wait_for(one, lambda status: output_of(status)["errors"] > 3
+                             and output_of(status)["stalled_ms"] > 1000)
+    assert "sink" in output_of(status)["last_error"]["text"]
+    assert "20000 of it lie on disk" in one.cli("status", check=False).stdout
     one.end(signal.SIGTERM)
     assert "lost" not in one.stderr()
     one.start()
