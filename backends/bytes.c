@@ -148,10 +148,26 @@ void bytes_put_code_point(struct bytes *bytes, uint32_t point)
     bytes_put_char(bytes, (char)(0x80 | (point & 0x3F)));
 }
 
+/* How many bytes from `at` on stand for themselves in JSON, as nearly all do. */
+static size_t plain_bytes(const char *at, size_t left)
+{
+    size_t length = 0;
+    while (length < left && at[length] >= ' ' && at[length] < 0x7F && at[length] != '"' &&
+           at[length] != '\\') {
+        length++;
+    }
+    return length;
+}
+
 void bytes_put_json(struct bytes *bytes, struct yarder_text text)
 {
     bytes_put_char(bytes, '"');
     for (size_t i = 0, taken; i < text.length; i += taken) {
+        taken = plain_bytes(text.at + i, text.length - i);
+        if (taken > 0) {
+            bytes_put(bytes, text.at + i, taken);
+            continue;
+        }
         uint32_t point = bytes_code_point(text.at + i, text.length - i, &taken);
         if (point == '"' || point == '\\') {
             bytes_put_char(bytes, '\\');

@@ -83,6 +83,10 @@ static unsigned level_of(const struct winevent_style *style, uint8_t level)
 static struct yarder_text cut_text(struct yarder_text text, bool *cut)
 {
     size_t units = 0;
+    *cut = false;
+    if (text.length <= WINEVENT_TEXT_UNITS_MAX) {
+        return text; /* a unit takes a byte at least */
+    }
     for (size_t i = 0, taken; i < text.length; i += taken) {
         units += bytes_code_point(text.at + i, text.length - i, &taken) > 0xFFFF ? 2 : 1;
         if (units > WINEVENT_TEXT_UNITS_MAX) {
@@ -90,7 +94,6 @@ static struct yarder_text cut_text(struct yarder_text text, bool *cut)
             return (struct yarder_text){text.at, i};
         }
     }
-    *cut = false;
     return text;
 }
 
@@ -120,10 +123,26 @@ static struct event look_at(const struct winevent_style *style, const struct yar
     return event;
 }
 
+/* How many bytes from `at` on stand for themselves in XML, as nearly all do. */
+static size_t plain_bytes(const char *at, size_t left)
+{
+    size_t length = 0;
+    while (length < left && at[length] >= ' ' && at[length] < 0x7F && at[length] != '&' &&
+           at[length] != '<' && at[length] != '>' && at[length] != '"') {
+        length++;
+    }
+    return length;
+}
+
 /* Only what XML 1.0 may hold; what ends a line, and tabs, as references. */
 static void put_xml(struct bytes *bytes, struct yarder_text text)
 {
     for (size_t i = 0, taken; i < text.length; i += taken) {
+        taken = plain_bytes(text.at + i, text.length - i);
+        if (taken > 0) {
+            bytes_put(bytes, text.at + i, taken);
+            continue;
+        }
         uint32_t point = bytes_code_point(text.at + i, text.length - i, &taken);
         switch (point) {
         case '&':
