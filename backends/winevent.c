@@ -324,7 +324,7 @@ YARDER_EXPORT const struct yarder_backend yarder_backend = {
     .help = "winevent:file:/PATH, winevent:tcp://HOST, winevent:https://URL: events as Windows has "
             "them",
     .means = YARDER_MEANS_SENT,
-    .flags = YARDER_BACKEND_TEXT,
+    .flags = YARDER_BACKEND_TEXT | YARDER_BACKEND_FRAMED,
     .self_bytes = sizeof(struct winevent),
     .options = winevent_options,
     .target = winevent_target,
