@@ -82,8 +82,24 @@ def test_commands_on_configurations(tmp_path):
     assert "rcvbuf" in result.stdout and "idle-close" in result.stdout
 
 
+def need_kinds(text):
+    """Skips where a kind of destination that a block names was not built."""
+    for kind in ("redis", "http"):
+        if kind in text and not (program().parent / "backends" / f"{kind}.so").exists():
+            pytest.skip(f"built without {kind}")
+
+
+def test_commands_on_destinations(tmp_path):
+    (text,) = [block for block in blocks("sh") if "yarder doctor" in block]
+    need_kinds(text)
+    result = shell(text, tmp_path, sandbox(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "cluster=" in result.stdout and "state directory" in result.stdout
+
+
 @pytest.mark.parametrize("number", range(len(blocks("ini"))))
 def test_configurations_check(number, tmp_path):
+    need_kinds(blocks("ini")[number])
     path = tmp_path / "readme.conf"
     path.write_text(blocks("ini")[number])
     result = subprocess.run(["yarder", "check", "-c", str(path)], env=sandbox(tmp_path), text=True,
