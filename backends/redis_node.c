@@ -132,6 +132,15 @@ bool redis_node_has_more(struct redis_node *node)
     return link_is_connected(node->link) && redis_replies_next(node->replies, &reply) != 0;
 }
 
+/* A server that does not know AUTH says what it does not know, and that is our password. */
+static void hide_words(const struct redis *redis, char *text)
+{
+    text[strcspn(text, ",")] = '\0';
+    if (redis->password != NULL && strstr(text, redis->password) != NULL) {
+        text[strcspn(text, " ")] = '\0';
+    }
+}
+
 /* One command of the greeting and its reply. */
 static int greet(
     struct redis_node *node, const char *const *words, size_t count, uint64_t deadline_ns)
@@ -144,6 +153,7 @@ static int greet(
         r = redis_node_receive(node, &reply, deadline_ns);
     }
     if (r == 0 && reply.is_error) {
+        hide_words(node->redis, reply.text);
         r = node->host->fail(node->host, -EACCES, "%s: %s: %s", node->shown, words[0], reply.text);
     }
     return r;

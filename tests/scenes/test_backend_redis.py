@@ -100,6 +100,13 @@ def test_refuses_for_good_what_is_wrong(folder):
         assert (delivered, refused) == (0, 300) and "equal or smaller" in said
 
 
+def test_a_server_without_auth_tells_no_password(folder):
+    with stores.redis(folder, "--rename-command", "AUTH", "") as server:
+        for user in ([], ["user=me"]):
+            said = Try("redis", f"127.0.0.1:{server.port}", 1, 8, "password=sekret", *user).says()
+            assert "AUTH: ERR unknown command" in said and "sekret" not in said, said
+
+
 def deliver_past_deaths(server, command):
     """Delivers 10 * COUNT records past two deaths of the server."""
     client = stores.redis_client(server.port)
