@@ -12,12 +12,13 @@
 #include <sys/random.h>
 #include <zlib.h>
 
+#include "frames.h"
 #include "gelf.h"
 #include "packets.h"
 
 enum { CHUNK_HEAD_BYTES = 12, CHUNKS_MAX = 128, CHUNK_BYTES_MIN = 200 };
 enum { DEFLATE_MEMORY_LEVEL = 5 };
-enum { PACKETS_ROOM_BYTES = 256 << 10, STREAM_BYTES = 256 << 10, STREAM_ITEMS = 256 };
+enum { PACKETS_ROOM_BYTES = 256 << 10, STREAM_BYTES = 256 << 10 };
 _Static_assert((int)CHUNKS_MAX <= (int)PACKETS_MAX, "a message goes as a whole");
 
 enum compress { COMPRESS_NONE, COMPRESS_ZLIB, COMPRESS_GZIP };
@@ -35,6 +36,7 @@ struct graylog {
     struct yarder_host *host;
     struct link *link;
     struct packets packets; /* udp */
+    struct frames frames;   /* tcp, tls: who reads nothing for a while is not left */
     z_stream deflate;       /* udp: used again and again, a stream for each message */
     bool can_deflate;
     struct bytes deflated;
@@ -144,6 +146,7 @@ static void close_graylog(void *self)
 {
     struct graylog *graylog = self;
     packets_close(&graylog->packets);
+    frames_close(&graylog->frames);
     if (graylog->can_deflate) {
         (void)deflateEnd(&graylog->deflate);
         graylog->can_deflate = false;
@@ -255,48 +258,34 @@ static int submit_datagrams(
     return r == 0 ? packets_send(&graylog->packets, deadline_ns) : r;
 }
 
-/* Some items as one piece; those that went as a whole are delivered. */
-static int send_stream(struct graylog *graylog, struct yarder_item *items, const size_t *ends,
-    uint32_t count, uint64_t deadline_ns)
+/* A message and what ends it, of a stream. */
+static int add_message(struct graylog *graylog, const struct yarder_item *item, uint32_t index)
 {
     struct bytes *json = &graylog->json;
-    if (json->lacks) {
+    bytes_clear(json);
+    put_message(graylog, item);
+    bytes_put_char(json, '\0');
+    char *at = json->lacks ? NULL : frames_take(&graylog->frames, json->length);
+    if (at == NULL) {
         return graylog->host->fail(graylog->host, -ENOMEM, "no memory for messages");
     }
-    if (link_is_connected(graylog->link) && link_is_dead(graylog->link)) {
-        link_drop(graylog->link);
-    }
-    int r = link_connect(graylog->link, deadline_ns);
-    if (r < 0) {
-        return r;
-    }
-    const struct iovec part = {json->at, json->length};
-    size_t sent = 0;
-    r = link_send(graylog->link, &part, 1, deadline_ns, &sent);
-    for (uint32_t i = 0; i < count && ends[i] <= sent; i++) {
-        items[i].result = YARDER_DELIVERED;
-    }
-    if (r < 0) {
-        link_drop(graylog->link); /* a message may stand there in part: it begins anew */
-    }
-    return r;
+    memcpy(at, json->at, json->length);
+    frames_add(&graylog->frames, json->length, index, true);
+    return 0;
 }
 
 static int submit_stream(struct graylog *graylog, struct yarder_batch *batch, uint64_t deadline_ns)
 {
-    size_t ends[STREAM_ITEMS];
-    int r = 0;
+    struct frames *frames = &graylog->frames;
+    int r = frames_connect(frames, graylog->link, deadline_ns);
     for (uint32_t i = 0; i < batch->count && r == 0;) {
-        uint32_t count = 0;
-        bytes_clear(&graylog->json);
-        while (i + count < batch->count && count < STREAM_ITEMS &&
-               graylog->json.length < STREAM_BYTES) {
-            put_message(graylog, &batch->items[i + count]);
-            bytes_put_char(&graylog->json, '\0');
-            ends[count++] = graylog->json.length;
+        frames_clear(frames);
+        for (; i < batch->count && r == 0 && frames->used < STREAM_BYTES; i++) {
+            if (!frames_was_paid(frames, &batch->items[i])) {
+                r = add_message(graylog, &batch->items[i], i);
+            }
         }
-        r = send_stream(graylog, &batch->items[i], ends, count, deadline_ns);
-        i += count;
+        r = r == 0 ? frames_send(frames, graylog->host, batch, deadline_ns) : r;
     }
     return r;
 }

@@ -173,6 +173,22 @@ def test_a_tcp_peer_that_breaks_off(yarder, folder):
     report.assert_clean(missing=(10 << 20) // 200, twice=uncertain, out_of_order=uncertain)
 
 
+def test_a_tcp_peer_that_reads_nothing(yarder, folder):
+    """It keeps its connection: what a new one took each time nobody would ever read."""
+    with receivers.tcp() as sink:
+        sink.pause()
+        one = yarder(INPUT + f"output = graylog:tcp://127.0.0.1:{sink.port},fields=no,"
+                     "timeout=200ms,retry=10ms..50ms,queue=memory:128M\n")
+        put_audited(folder, 150_000)
+        ledger.wait_for(one, lambda status: status["outputs"][0]["errors"] > 8)
+        sink.resume()
+        status = ledger.wait_settled(one, 150_000, SETTLE_SECONDS)
+        wait_until(lambda: bytes(sink.streams[-1][-1000:]).find(b"unix 149999 ") > 0,
+                   SETTLE_SECONDS, "the last record")
+    assert len(sink.streams) == 1 and status["outputs"][0]["delivered"] == 150_000
+    Audit({"unix": 150_000}).lines(texts_of(sink.streams)).report().assert_clean()
+
+
 def put_audited(folder, count):
     with senders.unix_stream(folder / "in") as sender:
         sender.send_audited("unix", count)
