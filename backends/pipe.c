@@ -20,12 +20,14 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lines.h"
 
-enum { WORDS_BYTES = 96, PATH_BYTES = 32, MS_IN_NS = 1000000 };
+enum { WORDS_BYTES = 96, PATH_BYTES = 32, FILES_SOFT = 1024, MS_IN_NS = 1000000 };
 /* How long we wait for a command that closed its input, was told to end, was killed. */
 static const uint64_t close_grace_ns = 500ull * MS_IN_NS;
 static const uint64_t term_grace_ns = 500ull * MS_IN_NS;
@@ -207,6 +209,16 @@ static int spawn_shell(const char *command, int input, pid_t *pid)
     return -r;
 }
 
+/* The daemon's own limit is raised, and select() knows no more. */
+static void lower_limit(pid_t pid)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > FILES_SOFT) {
+        files.rlim_cur = FILES_SOFT;
+        (void)prlimit(pid, RLIMIT_NOFILE, &files, NULL);
+    }
+}
+
 /* The one end of the pipe that is ours does not block, the command's does. */
 static int adopt(struct pipe_output *self, int write_end)
 {
@@ -229,6 +241,7 @@ static int start(struct pipe_output *self)
         (void)close(ends[1]);
         return self->host->fail(self->host, r, "start sh: %s", strerror(-r));
     }
+    lower_limit(self->pid);
     r = adopt(self, ends[1]);
     if (r < 0) {
         (void)kill(-self->pid, SIGKILL);
@@ -267,6 +280,8 @@ static int pipe_open(void *self_, struct yarder_host *host)
     self->lines.fd = -1;
     self->pid_fd = -1;
     lines_block_sigpipe();
+    /* Of this thread alone, and hence of what it starts: rights are the daemon's. */
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     return 0;
 }
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,19 @@ def test_a_worker_is_killed(yarder, folder):
     wait_until(lambda: comm(cat) == "", 20, "the end of the first command")
     one.stop()
     audit([folder / "out"], {"first": 20_000, "second": 20_000}).assert_clean()
+
+
+def test_a_command_has_none_of_our_rights(yarder, folder):
+    """Ambient capabilities and the raised limit of descriptors are the daemon's own."""
+    one = yarder(UNIX + "output = pipe:exec cat >>{folder}/out\n")
+    put(folder, 10)
+    ledger.wait_settled(one, 10, SETTLE_SECONDS)
+    [cat] = commands_of(one, "cat")
+    limits, = re.findall(r"Max open files +(\d+)", Path(f"/proc/{cat}/limits").read_text())
+    assert int(limits) <= 1024
+    ambient, = re.findall(r"CapAmb:\s*(\w+)", Path(f"/proc/{cat}/status").read_text())
+    assert int(ambient, 16) == 0
+    one.stop()
 
 
 def test_a_line_of_uwsgi(yarder, folder):
