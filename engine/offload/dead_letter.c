@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "codec/calendar.h"
@@ -235,6 +236,11 @@ int dead_letters_write(struct dead_letters *letters, const char *path, const cha
         open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, LETTER_MODE);
     if (fd < 0) {
         return -errno;
+    }
+    struct stat facts;
+    if (fstat(fd, &facts) < 0 || S_ISFIFO(facts.st_mode)) {
+        *call = "a pipe keeps nothing";
+        return -ESPIPE;
     }
     *call = "write";
     int r = end_line(fd);

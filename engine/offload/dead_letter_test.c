@@ -248,6 +248,15 @@ static void what_cannot_be_written_is_told(void **state)
     put_letter(&letters, "one");
     assert_int_equal(dead_letters_write(&letters, "/dev/full", &call), -ENOSPC);
     assert_string_equal(call, "write");
+    char pipe_path[] = "/tmp/dead-letter-pipe-XXXXXX";
+    assert_non_null(mkdtemp(pipe_path));
+    char path[PATH_BYTES + 16];
+    (void)snprintf(path, sizeof(path), "%s/pipe", pipe_path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    put_letter(&letters, "one");
+    assert_int_equal(dead_letters_write(&letters, path, &call), -ESPIPE); /* who reads it later? */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(pipe_path), 0);
     dead_letters_drop(&letters);
 }
 
