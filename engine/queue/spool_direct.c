@@ -84,6 +84,16 @@ void spool_direct_give_free(struct spool *spool)
     }
 }
 
+void spool_direct_trim(struct spool *spool)
+{
+    (void)pthread_mutex_lock(&spool->lock);
+    uint64_t data_end = spool->segments[spool->segments_count - 1].data_end;
+    (void)pthread_mutex_unlock(&spool->lock);
+    if (spool->direct) { /* what is not cut only takes room */
+        (void)!ftruncate(spool->append_fd, (off_t)yarder_align_up(data_end, BLOCK_BYTES));
+    }
+}
+
 void spool_direct_close(struct spool *spool)
 {
     spool_direct_give_free(spool);

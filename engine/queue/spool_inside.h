@@ -63,6 +63,8 @@ YARDER_MUST_USE int spool_finish(struct spool *spool);
 
 /* spool_direct.c */
 YARDER_MUST_USE int spool_direct_open(struct spool *spool);
+/* Nothing more is written to the open segment: what it did not need of its room is given back. */
+void spool_direct_trim(struct spool *spool);
 void spool_direct_close(struct spool *spool);
 bool spool_direct_has_free(struct spool *spool);
 void spool_direct_give_free(struct spool *spool);

@@ -205,6 +205,9 @@ void spool_close(struct spool *spool)
     if (spool == NULL) {
         return;
     }
+    if (spool->append_fd >= 0) {
+        spool_direct_trim(spool);
+    }
     if (spool->append_fd >= 0 && spool_finish(spool) < 0) {
         yarder_fd_drop(&spool->append_fd); /* the next open scans what has no foot */
     }

@@ -54,6 +54,26 @@ static void gives_what_is_released(void **state)
     spool_close(spool);
 }
 
+/* Each reload and each start begins a segment: with direct, one of its whole size. */
+static void closing_gives_room_back(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool_look look;
+    options.direct = true;
+    for (uint64_t i = 1; i <= 4 * SPOOL_SEGMENTS_IN_LIMIT; i++) {
+        struct spool *spool = testing_open(&options);
+        spool_look(spool, &look);
+        assert_true(look.bytes <= (i - 1) * 2 * 4096);
+        assert_int_equal(testing_append(spool, 7, i, 1, 50), 1);
+        spool_close(spool);
+    }
+    struct spool *spool = testing_open(&options);
+    testing_release(spool);
+    testing_drain(spool, 7, 1, 4 * SPOOL_SEGMENTS_IN_LIMIT + 1);
+    spool_close(spool);
+}
+
 static void stores_what_is_given_again_once(void **state)
 {
     (void)state;
@@ -331,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE(comes_out_as_it_went_in),
         SCENE(gives_what_is_released),
+        SCENE(closing_gives_room_back),
         SCENE(stores_what_is_given_again_once),
         SCENE(takes_an_older_epoch),
         SCENE(knows_doubles_of_two_epochs),
