@@ -35,16 +35,14 @@ static bool is_ours(uid_t owner)
            (stat("/proc/self/exe", &program) == 0 && owner == program.st_uid);
 }
 
-/* For root: nobody else may write the file, or put another in its place. */
+/* For root: nobody else may write the file, or put another in its place. No link is in the path. */
 static int check_writers(const char *path, char *why)
 {
     char at[PATH_MAX];
     if (geteuid() != 0) {
         return 0;
     }
-    if (realpath(path, at) == NULL) {
-        return refuse(why, -ENOEXEC, "%.256s: %s", path, strerror(errno));
-    }
+    (void)snprintf(at, sizeof(at), "%s", path);
     for (unsigned depth = 0; at[0] != '\0'; depth++) {
         struct stat facts;
         if (stat(at, &facts) < 0) {
@@ -180,11 +178,16 @@ int module_load_file(
     if (access(path, R_OK) < 0) {
         return refuse(why, -ENOENT, "%.256s: %s", path, strerror(errno));
     }
-    int r = check_writers(path, why);
+    /* What is looked at is what is loaded: a link may lead elsewhere by then. */
+    YARDER_OWN_HEAP char *real = realpath(path, NULL);
+    if (real == NULL) {
+        return refuse(why, -ENOENT, "%.256s: %s", path, strerror(errno));
+    }
+    int r = check_writers(real, why);
     if (r < 0) {
         return r;
     }
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(real, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) {
         const char *error = dlerror();
         bool uwsgi = error != NULL && strstr(error, "undefined symbol: uwsgi") != NULL;
