@@ -96,7 +96,8 @@ static const struct yarder_option http_options[] = {
     SECRET_OPTION("password", password, "the password of user"),
     {"gzip", YARDER_OPTION_BOOL, offsetof(struct http, gzip), "no", 0, 0, NULL, NULL, "yes|no",
         "compress requests"},
-    TEXT_OPTION("proxy", proxy, "URL", "a proxy to go through; the environment's is not used"),
+    SECRET_OPTION("proxy", proxy,
+        "the URL of a proxy to go through, perhaps with a password; the environment's is not used"),
     LINK_TLS_OPTIONS(struct http, tls),
     {.kind = YARDER_OPTION_END},
 };

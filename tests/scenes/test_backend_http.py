@@ -85,6 +85,16 @@ def test_kinds_of_bodies(folder):
         assert try_backend("http", url_of(server), 3, 100, "body=json")[1] == 3  # no objects
 
 
+def test_a_proxys_password_is_not_shown(folder):
+    config = folder / "checked.conf"
+    config.write_text("input = ring\n"
+                      "output = http:http://127.0.0.1/,proxy=http://me:pw@127.0.0.1:1\n")
+    for way in ("--explain", "--json"):
+        said = subprocess.run([program(), "check", config, way], capture_output=True, text=True,
+                              timeout=60, check=True)
+        assert "proxy" in said.stdout and "me:pw" not in said.stdout + said.stderr
+
+
 @pytest.mark.sanitize
 def test_json_from_the_daemon(yarder, folder):
     with WebServer() as server:
