@@ -113,6 +113,7 @@ static void drain(int fd)
 
 void link_drop(struct link *link)
 {
+    link->begun = link->begun_sent = link->begun_counted = 0;
     if (link->fd >= 0) {
         link_tls_stop(link);
         drain(link->fd);

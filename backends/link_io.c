@@ -53,6 +53,60 @@ static size_t length_of(const struct iovec *parts, int parts_count)
     return length;
 }
 
+/* What one record of TLS takes of the parts, into the chunk. */
+static size_t gather(struct link *link, const struct iovec *parts, size_t count)
+{
+    char *chunk = link_tls_chunk(link);
+    size_t used = 0;
+    for (size_t i = 0; i < count && used < LINK_CHUNK_BYTES; i++) {
+        size_t room = LINK_CHUNK_BYTES - used;
+        size_t bytes = parts[i].iov_len < room ? parts[i].iov_len : room;
+        memcpy(chunk + used, parts[i].iov_base, bytes);
+        used += bytes;
+    }
+    return used;
+}
+
+/* How many bytes of the parts are those that were begun and not counted; 0: they are others. */
+static size_t known_bytes(
+    const struct link *link, const struct iovec *parts, size_t count, const char *chunk)
+{
+    size_t at = link->begun_counted;
+    for (size_t i = 0; i < count && at < link->begun; i++) {
+        size_t left = link->begun - at;
+        size_t bytes = parts[i].iov_len < left ? parts[i].iov_len : left;
+        if (memcmp(chunk + at, parts[i].iov_base, bytes) != 0) {
+            return 0;
+        }
+        at += bytes;
+    }
+    return at - link->begun_counted;
+}
+
+/* As send_some, where a deadline came in the middle of a record of TLS. */
+static ssize_t finish_begun(
+    struct link *link, const struct iovec *parts, size_t count, short *events)
+{
+    const char *chunk = link_tls_chunk(link);
+    size_t known = known_bytes(link, parts, count, chunk);
+    if (known == 0) {
+        return link_broken(link, "what was begun is not given again", ESTALE);
+    }
+    while (link->begun_sent < link->begun) {
+        ssize_t n =
+            link_tls_send(link, chunk + link->begun_sent, link->begun - link->begun_sent, events);
+        if (n < 0) {
+            return n;
+        }
+        link->begun_sent += (size_t)n;
+    }
+    link->begun_counted += known;
+    if (link->begun_counted == link->begun) {
+        link->begun = link->begun_sent = link->begun_counted = 0;
+    }
+    return (ssize_t)known;
+}
+
 /* Part of a stream: > 0, or -errno; -EAGAIN with the events to wait for. */
 static ssize_t send_some(
     struct link *link, const struct iovec *parts, int parts_count, size_t skip, short *events)
@@ -65,18 +119,14 @@ static ssize_t send_some(
         ssize_t r = sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         return r < 0 ? -errno : r;
     }
+    if (link->begun > 0) {
+        return finish_begun(link, rest, count, events);
+    }
     if (rest[0].iov_len >= LINK_CHUNK_BYTES) {
         return link_tls_send(link, rest[0].iov_base, LINK_CHUNK_BYTES, events);
     }
-    char *chunk = link_tls_chunk(link);
-    size_t used = 0;
-    for (size_t i = 0; i < count && used < LINK_CHUNK_BYTES; i++) {
-        size_t room = LINK_CHUNK_BYTES - used;
-        size_t bytes = rest[i].iov_len < room ? rest[i].iov_len : room;
-        memcpy(chunk + used, rest[i].iov_base, bytes);
-        used += bytes;
-    }
-    return link_tls_send(link, chunk, used, events);
+    size_t used = gather(link, rest, count);
+    return link_tls_send(link, link_tls_chunk(link), used, events);
 }
 
 /*
@@ -114,6 +164,21 @@ static int recover(struct link *link, int error, short events, uint64_t deadline
     return r == -ETIMEDOUT ? give_way(link) : r;
 }
 
+/* TLS: a record is half on the way, and only whole ones count. Who is only late gets its rest. */
+static void keep_begun(
+    struct link *link, const struct iovec *parts, int parts_count, size_t sent, int error)
+{
+    if (link->kind != LINK_TLS || link->fd < 0) {
+        return;
+    }
+    if (error != -ETIMEDOUT) {
+        link_drop(link);
+    } else if (link->begun == 0) {
+        struct iovec rest[PARTS_MAX];
+        link->begun = gather(link, rest, rest_of(parts, parts_count, sent, rest, PARTS_MAX));
+    }
+}
+
 static int send_stream(struct link *link, const struct iovec *parts, int parts_count,
     uint64_t deadline_ns, size_t *sent)
 {
@@ -128,9 +193,7 @@ static int send_stream(struct link *link, const struct iovec *parts, int parts_c
         bool told = link->kind == LINK_TLS && n != -EAGAIN;
         int r = told ? (int)n : recover(link, (int)n, events, deadline_ns);
         if (r < 0) {
-            if (link->kind == LINK_TLS) {
-                link_drop(link); /* its record is half on the way, and only whole ones count */
-            }
+            keep_begun(link, parts, parts_count, *sent, r);
             return r;
         }
     }

@@ -31,6 +31,11 @@ struct link {
     uint32_t place; /* the one that is connected */
     int fd;         /* -1: not connected */
     char shown[LINK_SHOW_BYTES];
+    /*
+     * TLS, over a deadline: what OpenSSL has begun must be finished with the very same bytes. They
+     * stay in the chunk, uncounted, until they are sent and the caller has given them once more.
+     */
+    size_t begun, begun_sent, begun_counted;
 };
 
 uint64_t link_now_ns(void);

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """socket: each road to the byte, groups, TLS and its refusals, peers that hang, break and die."""
 import os
-import os
 import re
 import signal
 import socket
+import ssl
 import struct
+import threading
 import time
 
 import pytest
 
-from harness import audit, certificates, ledger, peers, receivers, senders
+from harness import audit, certificates, ledger, peers, receivers, senders, stores
 from harness.stores import Try, try_backend
 from harness.wait import free_port, wait_until
 
@@ -315,6 +316,44 @@ def test_connection_breaks_in_a_record():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a resolver of its own takes root")
+class SlowTls:
+    """Takes a connection, and reads it, into `taken`, once it is let."""
+
+    def __init__(self, folder):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.connections, self.taken, self.go_on = 0, b"", threading.Event()
+        threading.Thread(target=self._serve, args=(context,), daemon=True).start()
+
+    def _serve(self, context):
+        while True:
+            connection, _ = self.listening.accept()
+            self.connections += 1
+            with context.wrap_socket(connection, server_side=True) as secure:
+                self.go_on.wait()
+                while chunk := secure.recv(1 << 16):
+                    self.taken += chunk
+
+
+@pytest.mark.parametrize("size", [300, 3000, 100000])
+def test_a_tls_peer_that_reads_nothing(folder, size):
+    """It keeps its connection, amid a record of TLS, too; no byte is lost or doubled."""
+    stores.certificate(folder)
+    count = (24 << 20) // size
+    peer = SlowTls(folder)
+    one = Try("socket", f"tls://127.0.0.1:{peer.port}", count, size, f"ca={folder}/cert.pem",
+              try_ms=200)
+    for _ in range(3):
+        assert "the peer takes nothing" in one.process.stderr.readline()
+    peer.go_on.set()
+    assert one.end()[0] == count
+    whole = b"".join(one + b"\n" for one in texts(count, size=size))
+    wait_until(lambda: len(peer.taken) >= len(whole), 20, "the rest")
+    assert peer.taken == whole and peer.connections == 1
+
+
 def test_resolver_hangs(folder):
     """Tries end at their deadline, one lookup is left behind; its answer serves when it comes."""
     (folder / "resolv.conf").write_text("nameserver 127.0.0.77\noptions timeout:20 attempts:1\n")
