@@ -29,6 +29,7 @@ PYTEST_NOTHING_SELECTED = 5
 LOG_LINES_SHOWN = 60
 # Rooms whose threads meet in memory, and so run under TSan too.
 THREADED_ROOMS = ("base", "ring", "client", "queue", "offload", "outputs", "worker", "control")
+LOADED = "tests/sample.so"  # by unit tests
 # What knows nothing of the loop, and runs once.
 ONCE_SCENES = tuple(f"tests/scenes/test_{name}.py" for name in (
     "alarms", "backend_*", "encoders", "modules", "serve_udp", "spool*", "tap"))
@@ -204,7 +205,7 @@ def run_threads(tally):
         tally.bad("build-tsan: meson", output)
         return
     tests = [test for test in build.tests() if test[0].split("-")[0] in THREADED_ROOMS]
-    if tests and build.make(tally, [program for _, program in tests]):
+    if tests and build.make(tally, [*(program for _, program in tests), LOADED]):
         # TSan wants the addresses where it expects them.
         fixed = ["setarch", "-R"]
         build.unit(tally, [name for name, _ in tests],

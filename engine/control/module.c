@@ -183,6 +183,10 @@ int module_load_file(
     if (real == NULL) {
         return refuse(why, -ENOENT, "%.256s: %s", path, strerror(errno));
     }
+    struct stat facts;
+    if (stat(real, &facts) < 0 || !S_ISREG(facts.st_mode)) { /* a FIFO would hold us for ever */
+        return refuse(why, -ENOEXEC, "%.256s is no file", path);
+    }
     int r = check_writers(real, why);
     if (r < 0) {
         return r;

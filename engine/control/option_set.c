@@ -2,8 +2,10 @@
 #include "control/option_set.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "outputs/output_private.h"
@@ -151,7 +153,16 @@ static int set_special(const struct yarder_option *option, void *field, const ch
 /* The first line of a file. */
 static int read_secret(const char *path, char at[OPTION_SECRET_BYTES], char *why)
 {
-    YARDER_OWN_FILE FILE *file = fopen(path, "re");
+    struct stat status;
+    YARDER_OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)) {
+        (void)snprintf(why, OPTION_WHY_BYTES, "expected a file, which %.128s is not", path);
+        return -EINVAL;
+    }
+    YARDER_OWN_FILE FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+    if (file != NULL) {
+        (void)yarder_fd_take(&fd);
+    }
     if (file == NULL || fgets(at, OPTION_SECRET_BYTES, file) == NULL) {
         (void)snprintf(why, OPTION_WHY_BYTES,
             "expected a readable file with a line in it: %.128s: %s", path,

@@ -78,10 +78,14 @@ static int read_all(int fd, char **out, size_t *out_count)
 
 void settings_stack_file(struct settings_stack *stack, const char *path, const char *where)
 {
-    YARDER_OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    YARDER_OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | (stack->depth > 0 ? O_NONBLOCK : 0));
     struct stat status = {0};
     if (fd < 0 || fstat(fd, &status) < 0) {
         report_error(stack->report, where, "cannot read %s: %s", path, strerror(errno));
+        return;
+    }
+    if (stack->depth > 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+        report_error(stack->report, where, "%s is no file that could be included", path);
         return;
     }
     for (unsigned i = 0; i < stack->depth; i++) {

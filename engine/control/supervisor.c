@@ -38,6 +38,7 @@ static void begin_stop(struct supervisor *supervisor)
 {
     if (supervisor->stop_ns != 0) { /* a second TERM: now */
         supervisor->stop_ns = supervisor->now_ns;
+        supervisor->stop_now = true;
         (void)!worker_tell(&supervisor->worker, CHANNEL_STOP, 0, 0);
         return;
     }
@@ -46,12 +47,27 @@ static void begin_stop(struct supervisor *supervisor)
     tell_children_to_end(supervisor);
 }
 
+/* A lane with a backend may have a command to end (close_outputs of the worker), unless told now.
+ */
+static uint64_t grace_ns(const struct supervisor *supervisor)
+{
+    static const uint64_t usual_ns = 1000000000;
+    static const uint64_t backends_ns = 7000000000;
+    const struct daemon_config *config = supervisor->current->config;
+    bool patient = false;
+    for (uint32_t i = 0; i < config->outputs_count && !supervisor->stop_now; i++) {
+        patient = patient || config->outputs[i].kind == OUTPUT_OFFLOAD;
+    }
+    return patient ? backends_ns : usual_ns;
+}
+
 static void serve_stop(struct supervisor *supervisor)
 {
-    static const uint64_t kill_after_ns = 1000000000ull;
+    static const uint64_t leave_after_ns = 1000000000ull;
     if (supervisor->stop_ns == 0) {
         return;
     }
+    uint64_t kill_after_ns = grace_ns(supervisor);
     uint64_t drain_ns = supervisor->current->config->drain_ns;
     bool children_late = supervisor->now_ns + drain_ns / 2 >= supervisor->stop_ns;
     bool children_gone = children_running(supervisor->children) == 0;
@@ -66,7 +82,7 @@ static void serve_stop(struct supervisor *supervisor)
         return;
     }
     (void)kill(supervisor->worker.pid, SIGKILL);
-    if (supervisor->now_ns >= supervisor->stop_ns + 2 * kill_after_ns) {
+    if (supervisor->now_ns >= supervisor->stop_ns + kill_after_ns + leave_after_ns) {
         supervisor_say(
             "the worker is stuck in a call on a file (a hung disk?): leaving without it");
         supervisor->worker.pid = 0;

@@ -82,6 +82,7 @@ struct supervisor {
     uint64_t restart_ns; /* when a worker is to be started again; 0: one runs */
     uint64_t restart_pause_ns;
     uint64_t stop_ns;      /* TERM came: leave at this time at the latest; 0: no */
+    bool stop_now;         /* told twice: nobody is waited for */
     uint64_t told_ns;      /* when children were told to end; 0: not yet */
     uint64_t watchdog_ns;  /* when the worker is asked again whether it is alive */
     uint64_t candidate_ns; /* a candidate that is not ready by then is given up */

@@ -219,6 +219,7 @@ static int walk(struct courier *courier, struct courier_load *load, batch_call *
         r = courier_fill(courier, load, at);
         if (r < 0) {
             (void)say(courier, "no memory for a batch");
+            courier->starved = true;
             break;
         }
         r = call(courier, load);
@@ -237,8 +238,9 @@ void courier_carry(struct courier *courier, struct courier_load *load)
     load->settled_bytes = load->settled = load->delivered = 0;
     load->delivered_bytes = 0;
     courier->refusal[0] = courier->note[0] = '\0';
+    courier->starved = false;
     int r = walk(courier, load, submit);
-    if (r < 0 && r != -ECANCELED && r != -ENOMEM && is_time_up(courier)) {
+    if (r < 0 && r != -ECANCELED && !courier->starved && is_time_up(courier)) {
         int left = walk(courier, load, give_up);
         r = left < 0 && left != -ETIME ? left : r;
         courier->tried_since_ns = 0;

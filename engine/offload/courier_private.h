@@ -61,6 +61,7 @@ struct courier {
     char text[HOST_TEXT_BYTES];
     char refusal[HOST_TEXT_BYTES];
     char note[HOST_TEXT_BYTES];
+    bool starved; /* no memory of ours: that is nobody's failure to deliver */
 };
 
 static inline bool id_is_before(struct yarder_id a, struct yarder_id b)

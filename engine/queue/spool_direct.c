@@ -41,8 +41,9 @@ int spool_direct_open(struct spool *spool)
     }
     memset(spool->block, 0, BLOCK_BYTES + SCRATCH_BYTES);
     int r = probe(spool);
-    spool->direct = r == 0;
-    if (r < 0) {
+    /* A full disk is full for now: the appends that fail are tried again. */
+    spool->direct = r != -EINVAL && r != -EOPNOTSUPP;
+    if (!spool->direct) {
         spool_tell(
             spool, "direct=yes: not here (%s); written through the page cache", strerror(-r));
     }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "os/crash.h"
+#include "queue/spool.h"
 #include "worker/queue_move.h"
 #include "worker/status.h"
 
@@ -384,6 +385,20 @@ static void say_left(struct worker *worker, uint32_t output, uint64_t records)
     }
 }
 
+/* An output that left, or has another name now, leaves its queue on disk where it lies. */
+static void say_spooled(struct worker *worker, const struct output_config *left,
+    const struct output_config *now, uint64_t records)
+{
+    char folder[YARDER_NAME_BYTES_MAX * 3];
+    if (records == 0 || (now != NULL && strcmp(now->name, left->name) == 0)) {
+        return;
+    }
+    spool_folder_name(left->name, folder, sizeof(folder));
+    worker_say(worker,
+        "output %s: %llu records stay on disk, in %s/spool/%s; yarder spool replay gives them back",
+        left->name, (unsigned long long)records, worker->config->state_dir, folder);
+}
+
 int handover_take(struct worker *worker, struct preparation *preparation)
 {
     const struct daemon_config *old_config = preparation->old_config;
@@ -417,6 +432,8 @@ int handover_take(struct worker *worker, struct preparation *preparation)
     }
     for (uint32_t i = 0; i < old_config->outputs_count && r == 0; i++) {
         uint32_t to = output_continued(worker->config, old_config, i);
+        say_spooled(worker, &old_config->outputs[i],
+            to == HOLD_NONE ? NULL : &worker->config->outputs[to], old->outputs[i].spooled);
         if (to != HOLD_NONE) {
             uint64_t *left = &worker->hold->outputs[to].dropped[HOLD_DROPPED_LEFT];
             uint64_t before = old->outputs[i].dropped[HOLD_DROPPED_LEFT];

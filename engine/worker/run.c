@@ -110,7 +110,7 @@ static void ignore_signals(void)
 static void close_outputs(struct worker *worker)
 {
     const uint64_t lane_wait_ns = 200000000;
-    const uint64_t backends_wait_ns = 8000000000;
+    const uint64_t backends_wait_ns = 6000000000; /* less than the supervisor waits for us */
     uint64_t end_ns = (uint64_t)os_monotonic_ns() + backends_wait_ns;
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
         output_want(&worker->outputs[i], true, worker->now_ns); /* of all of them, then each */

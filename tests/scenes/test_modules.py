@@ -158,6 +158,17 @@ def test_a_missing_file_and_a_wrong_one(folder):
                          f"{SAMPLE} is of kind sample, which is there already"]
 
 
+def test_a_pipe_in_the_place_of_a_file_holds_nobody(folder):
+    """It would, as long as nobody writes into it."""
+    os.mkfifo(folder / "pipe")
+    result = check(folder, "plugin = {folder}/pipe\ninclude = {folder}/pipe\ninput = ring\n"
+                           "output = redis:localhost:1,password=file:{folder}/pipe\n")
+    assert result.returncode == 2, result
+    for said in (f"plugin: {folder}/pipe is no file", f"{folder}/pipe is no file that could be",
+                 f"expected a file, which {folder}/pipe is not"):
+        assert said in result.stderr, result
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is that careful")
 def test_root_loads_nothing_that_others_may_write(folder):
     module = folder / "sample.so"

@@ -233,6 +233,19 @@ def test_encodes(yarder, folder):
         assert sink.lines() == [b"after-hello\n"]
 
 
+@pytest.mark.parametrize("outputs", [
+    "output = other null:\n", TO_SINK.replace("q ", "p ", 1) + "\n"])
+def test_what_a_reload_leaves_on_disk_is_told(yarder, folder, outputs):
+    """Its output left, or has another name: the records stay, and somebody says where."""
+    one = yarder(UNIX + TO_SINK + "\n")
+    put(folder, 500)
+    wait_spooled(one, 500)
+    one.write_config(UNIX + outputs)
+    one.cli("reload")
+    one.wait_for_stderr(f"500 records stay on disk, in {one.state_dir}/spool/q", SETTLE_SECONDS)
+    ledger.assert_balanced(one.status())
+
+
 def test_another_process_has_it(yarder, folder):
     """Said by whom; records wait in memory, and go on when it is free."""
     one = yarder(UNIX + "output = file:{folder}/out\n")
