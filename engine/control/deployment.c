@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "control/epoch.h"
 #include "control/supervisor_private.h"
 
 static int pack(struct deployment *deployment)
@@ -43,6 +44,15 @@ static int lay_out(struct deployment *deployment)
         deployment->kept[i].fds[0] = deployment->kept[i].fds[1] = -1;
     }
     return 0;
+}
+
+void supervisor_settle_epoch(const struct deployment *deployment)
+{
+    char why[EPOCH_WHY_BYTES];
+    epoch_settle(deployment->config, deployment->hold, why, sizeof(why));
+    if (why[0] != '\0') {
+        supervisor_say("%s", why);
+    }
 }
 
 int deployment_open(struct deployment **out, const struct supervisor_options *options,

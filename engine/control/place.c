@@ -159,7 +159,13 @@ int place_open(struct supervisor *supervisor)
     if (r == 0) {
         r = open_state_dir(supervisor);
     }
-    return r < 0 ? r : take_lock(supervisor);
+    if (r == 0) {
+        r = take_lock(supervisor);
+    }
+    if (r == 0) {
+        supervisor_settle_epoch(supervisor->current);
+    }
+    return r;
 }
 
 void place_close(const struct supervisor *supervisor)

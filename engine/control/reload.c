@@ -160,6 +160,7 @@ void reload_begin(struct supervisor *supervisor, bool upgrade)
     report_deinit(&report);
     supervisor->candidate_ns = supervisor->now_ns + candidate_wait_ns;
     supervisor->candidates = 1;
+    supervisor_settle_epoch(supervisor->next);
     if (check_fixed(supervisor, error, sizeof(error)) < 0) {
         abandon(supervisor, error);
     } else if (prepare_around(supervisor, error, sizeof(error)) < 0) {
