@@ -203,6 +203,21 @@ static int finish_connect(struct link *link, const struct link_place *to, uint64
     return r == 0 ? -error : r;
 }
 
+/*
+ * A port of our own machine on which nobody listens may be given to the very socket that asks for
+ * it: then it is connected to itself, and would take records for good.
+ */
+static bool is_itself(int fd)
+{
+    struct sockaddr_storage own;
+    struct sockaddr_storage peer;
+    socklen_t own_bytes = sizeof(own);
+    socklen_t peer_bytes = sizeof(peer);
+    return getsockname(fd, (struct sockaddr *)&own, &own_bytes) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) == 0 && own_bytes == peer_bytes &&
+           memcmp(&own, &peer, own_bytes) == 0;
+}
+
 static int connect_to(struct link *link, const struct link_place *to, uint64_t deadline_ns)
 {
     int type = link_sends_datagrams(link) ? SOCK_DGRAM : SOCK_STREAM;
@@ -220,6 +235,9 @@ static int connect_to(struct link *link, const struct link_place *to, uint64_t d
     }
     if (r == 0) {
         r = finish_connect(link, to, deadline_ns);
+    }
+    if (r == 0 && family != AF_UNIX && type == SOCK_STREAM && is_itself(link->fd)) {
+        r = -ECONNREFUSED;
     }
     if (r < 0) {
         (void)close(link->fd);

@@ -207,6 +207,26 @@ static void test_datagram_too_long(void **state)
     close_scene(&scene);
 }
 
+/* About one try of some ten thousand gets the port that it asks for. */
+static void test_a_port_of_nobody_is_never_connected(void **state)
+{
+    struct scene scene = {.peer = -1};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(at);
+    (void)state;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, bytes), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
+    (void)close(fd);
+    /* Linux gives odd ports to who binds, even ones to who connects. */
+    (void)snprintf(scene.text, sizeof(scene.text), "tcp://127.0.0.1:%d", ntohs(at.sin_port) & ~1);
+    open_scene(&scene);
+    for (int i = 0; i < 40000; i++) {
+        assert_int_equal(link_connect(scene.link, in_ms(1000)), -ECONNREFUSED);
+    }
+    close_scene(&scene);
+}
+
 static void test_datagram_refused(void **state)
 {
     (void)state;
@@ -465,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_datagrams),
         cmocka_unit_test(test_name_moves),
         cmocka_unit_test(test_datagram_too_long),
+        cmocka_unit_test(test_a_port_of_nobody_is_never_connected),
         cmocka_unit_test(test_datagram_refused),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_stream_hung),
