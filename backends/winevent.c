@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "frames.h"
@@ -190,6 +191,22 @@ static int submit_syslog(struct winevent *self, struct yarder_batch *batch, uint
     return r < 0 ? r : frames_send(&self->frames, self->host, batch, deadline_ns);
 }
 
+/* Half an event, of a worker that died in the middle of a write, ends where it stands. */
+static int end_half_line(const char *path, int fd)
+{
+    struct stat facts;
+    char last = '\n';
+    if (fstat(fd, &facts) < 0 || !S_ISREG(facts.st_mode) || facts.st_size == 0) {
+        return 0;
+    }
+    int read_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (read_fd >= 0) {
+        (void)!pread(read_fd, &last, 1, facts.st_size - 1);
+        (void)close(read_fd);
+    }
+    return last == '\n' || write(fd, "\n", 1) == 1 ? 0 : -errno;
+}
+
 static int open_file(struct winevent *self)
 {
     if (self->lines.fd >= 0) {
@@ -197,7 +214,8 @@ static int open_file(struct winevent *self)
     }
     int fd = open(
         self->target, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, FILE_MODE);
-    int r = fd < 0 ? -errno : lines_init(&self->lines, fd);
+    int r = fd < 0 ? -errno : end_half_line(self->target, fd);
+    r = r < 0 ? r : lines_init(&self->lines, fd);
     if (r < 0) {
         if (fd >= 0) {
             (void)close(fd);

@@ -69,6 +69,17 @@ def test_a_file(yarder, folder):
     assert numbers == sorted(set(numbers))
 
 
+def test_half_an_event_is_ended(yarder, folder):
+    """As a worker's death leaves it."""
+    (folder / "events").write_bytes(b"<Event><Sys")
+    one = yarder("input = unix:{folder}/in\noutput = winevent:file:{folder}/events\n")
+    with senders.unix_datagram(folder / "in") as sender:
+        sender.send(b"whole")
+    ledger.wait_settled(one, 1, SETTLE_SECONDS)
+    half, event = (folder / "events").read_bytes().splitlines()
+    assert half == b"<Event><Sys" and texts([event]) == [b"whole\n"]
+
+
 @pytest.mark.sanitize
 def test_what_an_event_says(yarder, folder):
     one = yarder("input = unix:{folder}/in,parse=syslog\n"
