@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Links against sockets of this very program: what arrives, what breaks, and that none of it waits
- * past its deadline. */
+/* Links against sockets of this very program: what arrives, what breaks, never past a deadline. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>

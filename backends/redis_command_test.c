@@ -141,7 +141,7 @@ static void test_verdicts(void **state)
     assert_int_equal(judge("READONLY You can't write", &place), REDIS_AWAY);
     assert_int_equal(judge("NOPERM this user", &place), REDIS_DENIED);
     assert_int_equal(judge("WRONGTYPE Operation", &place), REDIS_WRONG);
-    assert_int_equal(judge("ERR unknown command", &place), REDIS_WRONG);
+    assert_int_equal(judge("ERR unknown command", &place), REDIS_DENIED);
 }
 
 int main(void)

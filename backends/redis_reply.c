@@ -25,7 +25,11 @@ static void *make_string(const redisReadTask *task, char *text, size_t count)
             reply->text[i] = (char)(text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
         }
         reply->text[kept] = '\0';
-        reply->text_count = (uint16_t)kept;
+        char *words = strstr(reply->text, ", with args beginning"); /* ours: a record, a password */
+        if (words != NULL) {
+            *words = '\0';
+        }
+        reply->text_count = (uint16_t)strlen(reply->text);
         reply->is_error = true;
     }
     return replies;
@@ -147,7 +151,8 @@ enum redis_verdict redis_judge(const struct redis_reply *reply, struct redis_pla
         {"ERR max number of clients reached", REDIS_LATER}, {"NOAUTH ", REDIS_DENIED},
         {"WRONGPASS ", REDIS_DENIED}, {"NOPERM ", REDIS_DENIED},
         {"ERR invalid password", REDIS_DENIED}, {"ERR operation not permitted", REDIS_DENIED},
-        {"DENIED ", REDIS_DENIED},
+        {"DENIED ", REDIS_DENIED}, {"ERR unknown command", REDIS_DENIED},
+        {"ERR wrong number of arguments", REDIS_DENIED},
         {"ERR The ID specified in XADD is equal or smaller", REDIS_OLD_ID}};
     if (!reply->is_error) {
         return REDIS_DONE;

@@ -116,7 +116,7 @@ const struct command command_status = {
         "last minute. HELD UP: records wait and an output has delivered nothing for a second, or\n"
         "an input does not listen.\n"
         "At every moment, for each input received = accepted + refused, and for each output\n"
-        "copies = delivered + dropped + dead + held.\n"
+        "copies + found (on disk, by a daemon before) = delivered + dropped + dead + held.\n"
         "Status 0; 3: no daemon; 4: it runs, and is losing or held up.\n",
     .examples = "  yarder status\n  yarder status --json | jq '.outputs[] | {name, held}'\n",
     .options = status_table,

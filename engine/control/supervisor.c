@@ -123,8 +123,9 @@ static void serve_signals(struct supervisor *supervisor)
     struct signalfd_siginfo info;
     while (read(supervisor->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         int number = (int)info.ssi_signo;
-        if (supervisor->options->leave_with_child && number != SIGCHLD) {
-            /* the program decides */
+        bool program = children_running(supervisor->children) > 0;
+        if (supervisor->options->leave_with_child && program && number != SIGCHLD) {
+            /* it decides */
             children_signal(supervisor->children, number, info.ssi_code == SI_KERNEL);
         } else if (number == SIGTERM || number == SIGINT || number == SIGQUIT) {
             begin_stop(supervisor);

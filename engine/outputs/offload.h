@@ -38,6 +38,9 @@ uint64_t output_hangs_ns(const struct output *output, uint64_t now_ns);
 /* Whether what lies in its queue on disk goes on to the destination, or did a moment ago. */
 bool output_spool_moves(const struct output *output, uint64_t now_ns);
 
+/* A backend's output that has had records to deliver for so long, and delivered none. */
+bool output_stands_still(const struct output *output, uint64_t now_ns, uint64_t for_ns);
+
 /* The end is near: what waits for a backend is tried now, and often. */
 void output_hurry(struct output *output);
 

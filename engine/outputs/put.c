@@ -216,7 +216,9 @@ static inline void note_put(struct output *output, struct output_slot *slot, uin
     slot->queue->used_ns = now_ns;
     if (slot->due_ns == 0) {
         slot->due_ns = now_ns + output->config->flush_ns;
-        slot_late(slot, slot->late_ns == 0 ? slot->due_ns : slot->late_ns);
+    }
+    if (slot->late_ns == 0) { /* also where it is due already, for it is yet to be opened */
+        slot_late(slot, now_ns + output->config->flush_ns);
     }
 }
 

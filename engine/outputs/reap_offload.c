@@ -40,12 +40,12 @@ void offload_reap_open(struct output *output, struct output_slot *slot, uint64_t
 void offload_complain_of_refusal(struct output *output, const char *reason, uint64_t now_ns)
 {
     if (output->config->dead_letter != NULL) {
-        output_complain(output, now_ns, "records are refused (%s) and kept in %s", reason,
+        output_complain(output, now_ns, "records are dead (%s) and kept in %s", reason,
             output->config->dead_letter);
     } else {
-        output_complain(
-            output, now_ns, "records are refused (%s): they are lost, and counted dead", reason);
+        output_complain(output, now_ns, "records are dead (%s): lost, and counted so", reason);
     }
+    output_tell_failure(output, HOLD_NONE, "deliver", -EBADMSG, reason);
 }
 
 void offload_tell_note(struct output *output, const char *note, uint64_t now_ns)
@@ -67,6 +67,9 @@ static void settle(struct output *output, struct output_slot *slot, uint64_t now
     output->counts->delivered_bytes += job->delivered_bytes;
     output->counts->dead += records - delivered;
     if (job->written > 0) {
+        if (slot->backoff_ns != 0) {
+            output_complain(output, now_ns, "delivers again");
+        }
         slot->backoff_ns = slot->retry_ns = 0;
         slot_moved(output, slot, now_ns);
     }
@@ -105,6 +108,12 @@ void output_hurry(struct output *output)
     for (uint32_t i = 0; i < output->slots_count && output->packs; i++) {
         output->slots[i].backoff_ns = output->slots[i].retry_ns = 0;
     }
+}
+
+bool output_stands_still(const struct output *output, uint64_t now_ns, uint64_t for_ns)
+{
+    uint64_t late_ns = output->packs ? output->slots[0].late_ns : 0;
+    return late_ns != 0 && now_ns > late_ns && now_ns - late_ns >= for_ns;
 }
 
 uint64_t output_hangs_ns(const struct output *output, uint64_t now_ns)

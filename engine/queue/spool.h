@@ -99,6 +99,12 @@ uint64_t spool_limit_min(uint32_t record_bytes_max);
 /* The folder's name for an output's name: what no file may be called is written as %XX. */
 void spool_folder_name(const char *name, char *at, size_t room);
 
+/*
+ * Gives the folder of an output that has another name now that name, unless one of the new name is
+ * there, or a process has it open. 0: done, or there was none; -EEXIST, -EAGAIN, -errno.
+ */
+YARDER_MUST_USE int spool_rename(const char *state_dir, const char *from, const char *to);
+
 /* Any thread. A lock over memory. */
 void spool_look(struct spool *spool, struct spool_look *out);
 /* Any thread: as the ack file has them. */

@@ -385,18 +385,24 @@ static void say_left(struct worker *worker, uint32_t output, uint64_t records)
     }
 }
 
-/* An output that left, or has another name now, leaves its queue on disk where it lies. */
-static void say_spooled(struct worker *worker, const struct output_config *left,
+/* The queue on disk of an output has its name; one that left the configuration stays there. */
+static void take_spool(struct worker *worker, const struct output_config *left,
     const struct output_config *now, uint64_t records)
 {
     char folder[YARDER_NAME_BYTES_MAX * 3];
-    if (records == 0 || (now != NULL && strcmp(now->name, left->name) == 0)) {
+    const char *state_dir = worker->config->state_dir;
+    bool same = now != NULL && strcmp(now->name, left->name) == 0;
+    if (left->queue.disk_bytes == 0 || same) {
+        return;
+    }
+    bool goes_on = now != NULL && now->queue.disk_bytes > 0;
+    if ((goes_on && spool_rename(state_dir, left->name, now->name) == 0) || records == 0) {
         return;
     }
     spool_folder_name(left->name, folder, sizeof(folder));
     worker_say(worker,
         "output %s: %llu records stay on disk, in %s/spool/%s; yarder spool replay gives them back",
-        left->name, (unsigned long long)records, worker->config->state_dir, folder);
+        left->name, (unsigned long long)records, state_dir, folder);
 }
 
 int handover_take(struct worker *worker, struct preparation *preparation)
@@ -432,7 +438,7 @@ int handover_take(struct worker *worker, struct preparation *preparation)
     }
     for (uint32_t i = 0; i < old_config->outputs_count && r == 0; i++) {
         uint32_t to = output_continued(worker->config, old_config, i);
-        say_spooled(worker, &old_config->outputs[i],
+        take_spool(worker, &old_config->outputs[i],
             to == HOLD_NONE ? NULL : &worker->config->outputs[to], old->outputs[i].spooled);
         if (to != HOLD_NONE) {
             uint64_t *left = &worker->hold->outputs[to].dropped[HOLD_DROPPED_LEFT];

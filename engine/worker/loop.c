@@ -93,6 +93,23 @@ static int nap(struct worker *worker, uint64_t timeout_ns)
     return r;
 }
 
+/* Whether a lane or the supervisor has something for us, this soon. */
+static bool wait_for_lanes(struct worker *worker, uint64_t pause_ns)
+{
+    __atomic_store_n(&worker->sleeps, 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in sleep_until */
+    struct pollfd ready[] = {{.fd = worker->lanes_source.fd, .events = POLLIN},
+        {.fd = worker->channel_fd, .events = POLLIN}};
+    const struct timespec pause = {.tv_nsec = (long)pause_ns};
+    bool woken = lanes_answered(worker) || ppoll(ready, YARDER_COUNT_OF(ready), &pause, NULL) > 0;
+    if ((ready[0].revents & POLLIN) != 0) {
+        uint64_t count = 0;
+        (void)!read(ready[0].fd, &count, sizeof(count));
+    }
+    __atomic_store_n(&worker->sleeps, 0, __ATOMIC_RELAXED);
+    return woken;
+}
+
 /*
  * A record waits for room, which a lane makes. Sources that nobody may read now stay readable: they
  * are no reason to wake. Time may also make room, by the output's policy: it is looked at again
@@ -100,21 +117,12 @@ static int nap(struct worker *worker, uint64_t timeout_ns)
  */
 static int wait_for_room(struct worker *worker)
 {
-    __atomic_store_n(&worker->sleeps, 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in sleep_until */
-    struct pollfd ready[] = {{.fd = worker->lanes_source.fd, .events = POLLIN},
-        {.fd = worker->channel_fd, .events = POLLIN}};
-    const struct timespec pause = {.tv_nsec = (long)worker->room_pause_ns};
     uint64_t most_ns = worker->sink.spares ? room_pause_sparing_ns : room_pause_most_ns;
-    worker->room_pause_ns = yarder_min(worker->room_pause_ns * 2, most_ns);
-    if (lanes_answered(worker) || ppoll(ready, YARDER_COUNT_OF(ready), &pause, NULL) > 0) {
+    uint64_t pause_ns = worker->room_pause_ns;
+    worker->room_pause_ns = yarder_min(pause_ns * 2, most_ns);
+    if (wait_for_lanes(worker, pause_ns)) {
         worker->room_pause_ns = nap_ns;
     }
-    if ((ready[0].revents & POLLIN) != 0) {
-        uint64_t count = 0;
-        (void)!read(ready[0].fd, &count, sizeof(count));
-    }
-    __atomic_store_n(&worker->sleeps, 0, __ATOMIC_RELAXED);
     return io_wait(worker->io, 0, false); /* the sockets' turn may be next */
 }
 
@@ -149,8 +157,13 @@ static int wait_for_more(struct worker *worker)
     }
     worker->room_pause_ns = nap_ns;
     uint64_t deadline = deadline_ns(worker);
-    if (worker->more || worker->dirty || worker->last_call) {
+    bool last_call = worker->last_call && worker->phase == WORKER_RUNNING;
+    if (worker->more || worker->dirty || last_call) {
         return io_wait(worker->io, 0, false);
+    }
+    if (worker->phase == WORKER_STOPPING) { /* sources that nobody reads any more stay readable */
+        (void)wait_for_lanes(worker, until(deadline, now_ns, sleep_least_ns));
+        return 0;
     }
     if (now_ns - worker->active_ns < quiet_after_ns && worker->phase == WORKER_RUNNING) {
         return nap(worker, until(deadline, now_ns, nap_ns));
@@ -159,9 +172,17 @@ static int wait_for_more(struct worker *worker)
 }
 
 /*
- * Everything that could give records has ended, and all is delivered, or lies in a queue on disk
- * whose destination takes nothing: until_end.
+ * Nothing waits for this output, or what does waits for a peer that has taken nothing for as long
+ * as a stop would wait for it.
  */
+static bool is_done_with(const struct worker *worker, const struct output *output)
+{
+    return !output_spool_moves(output, worker->now_ns) &&
+           (output_is_idle(output) ||
+               output_stands_still(output, worker->now_ns, worker->config->drain_ns));
+}
+
+/* Everything that could give records has ended, and outputs are done with: until_end. */
 static bool all_ended(const struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
@@ -170,11 +191,11 @@ static bool all_ended(const struct worker *worker)
         }
     }
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
-        if (output_spool_moves(&worker->outputs[i], worker->now_ns)) {
+        if (!is_done_with(worker, &worker->outputs[i])) {
             return false;
         }
     }
-    return worker_delivered(worker, UINT64_MAX);
+    return true;
 }
 
 /* `yarder run | head`: what is still to come has nowhere to go. */

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Outputs with a backend: what the daemon promises whatever their destination does."""
+import contextlib
 import json
 import os
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
 
 from harness import kills, ledger, load, receivers, senders
 from harness.audit import Audit, audit
+from harness.daemon import program
 from harness.wait import wait_until
 
 SETTLE_SECONDS = 20
@@ -29,6 +33,41 @@ def check_arrived(yarder, receiver, counts, torn=0):
 def put(folder, count, first=0, source="unix"):
     with senders.unix_stream(folder / "in") as sender:
         sender.send_audited(source, count, first=first)
+
+
+def dead_port():
+    """Of nobody, and not one that a connection of ours may get."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@pytest.mark.parametrize("command", [
+    "printf 'a\\nb\\n' | {yarder} run", "{yarder} exec"])
+def test_a_run_ends_though_its_destination_is_dead(folder, command):
+    """With its input: after a time, with words and a status."""
+    line = command.replace("{yarder}", str(program())) + (
+        f" --run-dir {folder}/run --state-dir {folder}/state --drain-timeout 1s"
+        f" --output 'dead socket:tcp://127.0.0.1:{dead_port()}'")
+    line += " -- echo a" if "exec" in command else ""
+    result = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30)
+    assert "were not delivered in time and are lost" in result.stderr, result
+    assert result.returncode == 1 or "exec" in command, result
+
+
+def test_a_stop_that_waits_burns_nothing(yarder, folder):
+    one = yarder(UNIX + f"drain-timeout = 2s\noutput = dead socket:tcp://127.0.0.1:{dead_port()}\n")
+    put(folder, 1)
+    ledger.wait_for(one, lambda status: ledger.held(status) == 1)
+    [worker] = one.worker_pids()
+    one.signal(signal.SIGTERM)
+    spent = 0.0
+    while os.path.exists(f"/proc/{worker}/schedstat"):
+        with contextlib.suppress(OSError, IndexError):
+            spent = max(spent, int(open(f"/proc/{worker}/schedstat").read().split()[0]) / 1e9)
+        time.sleep(0.01)
+    assert one.process.wait(20) == 1
+    assert spent < 0.5, f"{spent} s of a processor"
 
 
 @pytest.mark.sanitize
@@ -192,7 +231,7 @@ def test_refused_records_become_dead_letters(yarder, folder):
     assert {letter["output"] for letter in dead} == {"q"}
     texts = [letter["record"]["text"].encode() + b"\n" for letter in dead]
     Audit({"unix": 1000}).lines(texts).report().assert_clean(missing=900)
-    assert "records are refused (blackhole: one of 10 is refused) and kept in" in one.stderr()
+    assert "records are dead (blackhole: one of 10 is refused) and kept in" in one.stderr()
     assert (folder / "dead").stat().st_mode & 0o777 & ~0o640 == 0
 
 

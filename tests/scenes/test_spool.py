@@ -233,14 +233,31 @@ def test_encodes(yarder, folder):
         assert sink.lines() == [b"after-hello\n"]
 
 
-@pytest.mark.parametrize("outputs", [
-    "output = other null:\n", TO_SINK.replace("q ", "p ", 1) + "\n"])
-def test_what_a_reload_leaves_on_disk_is_told(yarder, folder, outputs):
-    """Its output left, or has another name: the records stay, and somebody says where."""
+def test_a_queue_goes_with_its_output_s_name(yarder, folder):
     one = yarder(UNIX + TO_SINK + "\n")
     put(folder, 500)
     wait_spooled(one, 500)
-    one.write_config(UNIX + outputs)
+    one.write_config(UNIX + TO_SINK.replace("q ", "p ", 1) + "\n")
+    one.cli("reload")
+    assert [path.name for path in (one.state_dir / "spool").iterdir()] == ["p"]
+    with receivers.unix_stream(folder / "sink") as sink:
+        status = check_renamed(one, sink)
+    assert status["dropped"] == dict.fromkeys(status["dropped"], 0)
+
+
+def check_renamed(one, sink):
+    status = ledger.named(ledger.wait_settled(one, 0, SETTLE_SECONDS), "p")
+    sink.wait_for_lines(500, SETTLE_SECONDS)
+    Audit({"unix": 500}).lines(sink.lines()).report().assert_clean()
+    return status
+
+
+def test_what_a_reload_leaves_on_disk_is_told(yarder, folder):
+    """Its output left: the records stay, and somebody says where."""
+    one = yarder(UNIX + TO_SINK + "\n")
+    put(folder, 500)
+    wait_spooled(one, 500)
+    one.write_config(UNIX + "output = other null:\n")
     one.cli("reload")
     one.wait_for_stderr(f"500 records stay on disk, in {one.state_dir}/spool/q", SETTLE_SECONDS)
     ledger.assert_balanced(one.status())
