@@ -150,7 +150,7 @@ class Build:
                 tally.failed.append(f"{name}: {other}")
 
 
-def run_pytest(tally, name, paths, environment=None, seconds=420):
+def run_pytest(tally, name, paths, environment=None, seconds=540):
     report = REPORTS / f"{name}.xml"
     report.unlink(missing_ok=True)
     code, output = call([*PYTEST, f"--junitxml={report}", *paths], seconds, environment)

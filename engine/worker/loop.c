@@ -264,6 +264,7 @@ static bool may_leave(struct worker *worker)
                                      worker->now_ns >= worker->stop_ns)) {
             worker_stop_reading(worker, false);
             worker->phase = WORKER_STOPPING;
+            worker->more = true; /* a pass at once, which may be the last */
         }
         return false;
     case WORKER_QUIETING:
