@@ -32,7 +32,8 @@ THREADED_ROOMS = ("base", "ring", "client", "queue", "offload", "outputs", "work
 LOADED = "tests/sample.so"  # by unit tests
 # What knows nothing of the loop, and runs once.
 ONCE_SCENES = tuple(f"tests/scenes/test_{name}.py" for name in (
-    "alarms", "backend_*", "encoders", "modules", "serve_udp", "spool*", "tap"))
+    "alarms", "backend_*", "compare", "encoders", "endtoend", "figures", "instructions", "modules",
+    "preload*", "readme", "serve_udp", "spool*", "tap"))
 # What knows which loop it runs on.
 LOOP_ROOMS = ("io", "inputs", "worker")
 
