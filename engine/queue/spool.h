@@ -101,7 +101,8 @@ void spool_folder_name(const char *name, char *at, size_t room);
 
 /*
  * Gives the folder of an output that has another name now that name, unless one of the new name is
- * there, or a process has it open. 0: done, or there was none; -EEXIST, -EAGAIN, -errno.
+ * there. Who has the spool open (a worker that leaves) keeps it, and its lock: all that it calls
+ * starts from the folder's descriptor. 0: done, or there was none; -EEXIST, -errno.
  */
 YARDER_MUST_USE int spool_rename(const char *state_dir, const char *from, const char *to);
 

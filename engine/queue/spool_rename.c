@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/file.h>
 
 #include "queue/spool_inside.h"
 
@@ -14,15 +13,10 @@ int spool_rename(const char *state_dir, const char *from, const char *to)
     spool_folder_name(to, new, sizeof(new));
     (void)snprintf(path, sizeof(path), "%s/spool", state_dir);
     YARDER_OWN_FD int spools_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    YARDER_OWN_FD int folder_fd =
-        spools_fd < 0 ? -1
-                      : openat(spools_fd, old, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder_fd < 0) {
+    if (spools_fd < 0) {
         return errno == ENOENT ? 0 : -errno;
     }
-    YARDER_OWN_FD int lock_fd = openat(folder_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    if (lock_fd >= 0 && flock(lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-    }
-    return renameat2(spools_fd, old, spools_fd, new, RENAME_NOREPLACE) == 0 ? 0 : -errno;
+    return renameat2(spools_fd, old, spools_fd, new, RENAME_NOREPLACE) == 0 || errno == ENOENT
+               ? 0
+               : -errno;
 }
