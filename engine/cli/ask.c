@@ -12,14 +12,13 @@
 #include <time.h>
 
 #include "control/settings.h"
+#include "os/memory.h"
 
 enum { ANSWER_BYTES_FIRST = 64 << 10, ANSWER_BYTES_MAX = 64 << 20 };
 
 static int64_t now_ms(void)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return os_monotonic_ns() / 1000000;
 }
 
 void ask_run_dir(const char *given, char *at, size_t room)

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/doctor.h"
 
-#include <time.h>
-
 #include "cli/ask.h"
 #include "cli/status_text.h"
 #include "control/settings.h"
+#include "os/memory.h"
 
 struct doctor_options {
     char *run_dir;
@@ -53,15 +52,13 @@ static void look_at_daemon(const char *run_dir, struct doctor_finding *out)
     char path[ASK_PATH_BYTES];
     struct status_verdict verdict;
     cJSON *report = NULL;
-    struct timespec now;
     int r = ask(run_dir, "status", &report, path);
     *out = (struct doctor_finding){.state = DOCTOR_NONE};
     if (r < 0) {
         (void)snprintf(out->what, sizeof(out->what), "no daemon answers at %s", path);
         return;
     }
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    status_judge(report, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, &verdict);
+    status_judge(report, (uint64_t)os_realtime_ns(), &verdict);
     out->state = status_is_healthy(verdict.state) ? DOCTOR_GOOD : DOCTOR_LIMITS;
     (void)snprintf(out->what, sizeof(out->what), "%s", verdict.line);
     if (out->state == DOCTOR_LIMITS) {

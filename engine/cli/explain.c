@@ -2,12 +2,12 @@
 /* `yarder explain LINE`: the router itself decides, on the record that an input would make. */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/text.h"
 #include "cli/sources.h"
 #include "codec/syslog.h"
 #include "control/explain.h"
+#include "os/memory.h"
 
 /* Marks what was not said, where 0 is a value of its own. */
 enum { NOT_SAID = -1 };
@@ -101,10 +101,8 @@ static int find_input(
 static void read_line(const struct daemon_config *config, uint16_t input, struct yarder_text line,
     char *scratch, struct yarder_field *fields, struct yarder_record *record)
 {
-    struct timespec now;
     const struct input_config *from = &config->inputs[input];
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * CALENDAR_SECOND_NS + now.tv_nsec;
+    int64_t now_ns = os_realtime_ns();
     *record = (struct yarder_record){
         .received_ns = now_ns, .time_ns = now_ns, .input = input, .facility = YARDER_FACILITY_NONE};
     if (from->parse == INPUT_PARSE_SYSLOG) {

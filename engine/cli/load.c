@@ -13,6 +13,7 @@
 #include "cli/send.h"
 #include "cli/sequence.h"
 #include "codec/frame.h"
+#include "os/memory.h"
 
 enum { READ_BYTES = 64 << 10, SPANS = 64 };
 
@@ -24,13 +25,6 @@ struct sender {
     struct sequence sequence; /* plan->sequence */
 };
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* Waits until record `number` is due; false: a signal ended it. */
 static bool wait_due(struct send_road *road, int64_t start_ns, uint64_t number, int *error)
 {
@@ -40,7 +34,7 @@ static bool wait_due(struct send_road *road, int64_t start_ns, uint64_t number, 
     }
     int64_t due_ns =
         start_ns + (int64_t)(number / rate * 1000000000u + number % rate * 1000000000u / rate);
-    if (due_ns > now_ns()) {
+    if (due_ns > os_monotonic_ns()) {
         *error = road_flush(road);
         const struct timespec due = {due_ns / 1000000000, due_ns % 1000000000};
         while (send_stopped == 0 &&
@@ -75,7 +69,7 @@ static int send_made(struct sender *sender, struct send_road *road)
         return -ENOMEM;
     }
     memset(text, 'x', room);
-    int64_t start_ns = now_ns();
+    int64_t start_ns = os_monotonic_ns();
     int r = 0;
     for (uint64_t i = 0; r == 0 && (plan->count == 0 || i < plan->count); i++) {
         if (!wait_due(road, start_ns, i, &r)) {
@@ -145,7 +139,7 @@ static void *send_one(void *argument)
         r = r < 0 ? r : closed;
     }
     sender->tally->error = r;
-    sender->tally->end_ns = now_ns();
+    sender->tally->end_ns = os_monotonic_ns();
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "cli/ask.h"
+#include "os/memory.h"
 
 struct reload_options {
     char *run_dir;
@@ -18,13 +19,6 @@ static const struct cli_option reload_table[] = {
     CLI_OPTIONS_END,
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Whether the daemon may answer later: a worker that hands over leaves questions unanswered. */
 static bool is_passing(int error)
 {
@@ -36,8 +30,8 @@ static int wait_done(const struct cli *cli, const struct reload_options *options
 {
     static const struct timespec pause = {.tv_nsec = 20000000};
     char path[ASK_PATH_BYTES];
-    uint64_t start_ns = now_ns();
-    while (now_ns() - start_ns < options->wait_ns) {
+    int64_t start_ns = os_monotonic_ns();
+    while ((uint64_t)(os_monotonic_ns() - start_ns) < options->wait_ns) {
         cJSON *status = NULL;
         int r = ask(options->run_dir, "status", &status, path);
         if (r < 0 && !is_passing(r)) {

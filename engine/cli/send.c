@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/text.h"
 #include "cli/ask.h"
 #include "cli/sequence.h"
+#include "os/memory.h"
 
 struct send_options {
     char *run_dir;
@@ -263,8 +263,7 @@ static void tell_unflushed(const struct cli *cli, const struct send_plan *plan)
 static int send_plan(const struct cli *cli, const struct send_plan *plan, bool quiet)
 {
     struct send_tally tally;
-    struct timespec start;
-    (void)clock_gettime(CLOCK_MONOTONIC, &start);
+    int64_t start_ns = os_monotonic_ns();
     int r = send_load(plan, &tally);
     int status = CLI_GOOD;
     if (r < 0 || tally.error < 0) {
@@ -273,9 +272,8 @@ static int send_plan(const struct cli *cli, const struct send_plan *plan, bool q
             return status;
         }
     }
-    double begin = (double)start.tv_sec + (double)start.tv_nsec / 1e9;
     if (!quiet || tally.lost > 0) {
-        print_summary(cli, &tally, (double)tally.end_ns / 1e9 - begin);
+        print_summary(cli, &tally, (double)(tally.end_ns - start_ns) / 1e9);
     }
     if (tally.unflushed) {
         tell_unflushed(cli, plan);

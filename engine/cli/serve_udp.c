@@ -8,12 +8,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/cli.h"
 #include "cli/serve_keys.h"
 #include "cli/serve_listen.h"
 #include "codec/put.h"
+#include "os/memory.h"
 
 enum {
     DATAGRAM_BYTES_MAX = 65536,
@@ -169,10 +169,9 @@ static int receive(struct serve *serve)
     if (count < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     }
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now_ns = os_realtime_ns();
     for (int i = 0; i < count; i++) {
-        take(serve, (unsigned)i, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+        take(serve, (unsigned)i, now_ns);
     }
     return count;
 }

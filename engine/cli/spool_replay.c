@@ -8,9 +8,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "cli/spool.h"
+#include "os/memory.h"
 #include "queue/spool_check.h"
 
 enum { RUN_BYTES = 1 << 20, PROGRESS_RECORDS = 1 << 20 };
@@ -231,11 +231,8 @@ int spool_replay_command(
     if (status != CLI_GO_ON) {
         return status;
     }
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    struct replay replay = {.cli = cli,
-        .options = options,
-        .next = {(uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, 1}};
+    struct replay replay = {
+        .cli = cli, .options = options, .next = {(uint64_t)os_realtime_ns(), 1}};
     YARDER_OWN_HEAP char *run = malloc(SPOOL_RECORD_BYTES_MAX + RUN_BYTES);
     replay.run = run;
     int r = run == NULL           ? -ENOMEM

@@ -3,6 +3,7 @@
 
 #include "cli/ask.h"
 #include "cli/status_text.h"
+#include "os/memory.h"
 
 struct status_options {
     char *run_dir;
@@ -24,13 +25,6 @@ static const struct cli_option status_table[] = {
         0},
     CLI_OPTIONS_END,
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static int print_json(const struct cli *cli, cJSON *report, const struct status_verdict *verdict)
 {
@@ -56,7 +50,7 @@ static int show(const struct cli *cli, const struct status_options *options)
     if (r != CLI_GO_ON) {
         return r;
     }
-    uint64_t at_ns = now_ns();
+    uint64_t at_ns = (uint64_t)os_realtime_ns();
     status_judge(report, at_ns, &verdict);
     if (options->json) {
         r = print_json(cli, report, &verdict);
@@ -82,9 +76,9 @@ static bool is_ready(const struct status_options *options)
 static bool wait_ready(const struct status_options *options)
 {
     static const struct timespec pause = {.tv_nsec = 20000000};
-    uint64_t until_ns = now_ns() + yarder_min(options->wait_ns, INT64_MAX);
+    uint64_t until_ns = (uint64_t)os_monotonic_ns() + yarder_min(options->wait_ns, INT64_MAX);
     bool ready = is_ready(options);
-    while (!ready && now_ns() < until_ns) {
+    while (!ready && (uint64_t)os_monotonic_ns() < until_ns) {
         (void)nanosleep(&pause, NULL);
         ready = is_ready(options);
     }

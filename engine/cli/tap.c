@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/text.h"
 #include "cli/tap_link.h"
 #include "cli/tap_print.h"
 #include "codec/encode.h"
 #include "codec/pack.h"
+#include "os/memory.h"
 #include "route/route.h"
 
 enum { LOOK_MS = 50, WHY_BYTES = 256, RATE_OF_PEOPLE = 2000 };
@@ -193,17 +193,11 @@ static void look_at(struct tap_view *view, const struct tap_entry *entry, size_t
     }
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static bool is_done(const struct tap_view *view, uint64_t end_ns)
 {
     bool enough = view->options->count != 0 && view->shown >= view->options->count;
-    return enough || interrupted != 0 || now_ns() >= end_ns || ferror(stdout) != 0;
+    return enough || interrupted != 0 || (uint64_t)os_monotonic_ns() >= end_ns ||
+           ferror(stdout) != 0;
 }
 
 /* Until the end, or until the daemon hangs up: false. */
@@ -244,7 +238,8 @@ static void tell_missed(const struct cli *cli, const struct tap_view *view)
 static int show(const struct cli *cli, struct tap_view *view, const char *line)
 {
     const struct tap_options *options = view->options;
-    uint64_t end_ns = options->for_ns == 0 ? UINT64_MAX : now_ns() + options->for_ns;
+    uint64_t end_ns =
+        options->for_ns == 0 ? UINT64_MAX : (uint64_t)os_monotonic_ns() + options->for_ns;
     int status = CLI_GO_ON;
     while (status == CLI_GO_ON) {
         status = tap_link_open(cli, &view->link, options->run_dir, line);

@@ -8,8 +8,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "os/memory.h"
 #include "queue/spool_inside.h"
 
 /* A run that goes to one segment. */
@@ -18,13 +18,6 @@ struct run {
     uint32_t records;
     struct spool_ids last;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    (void)clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static struct yarder_id id_of(const struct pack_head *head)
 {
@@ -139,7 +132,7 @@ static int begin(struct spool *spool)
         .first = spool->stored,
         .data_end = SPOOL_HEAD_BYTES,
         .file_bytes = spool->direct ? spool->segment_bytes : SPOOL_HEAD_BYTES,
-        .created_ns = (int64_t)clock_ns(CLOCK_REALTIME),
+        .created_ns = os_realtime_ns(),
         .before = spool->last,
         .last = spool->last};
     int r = make_place(spool);
@@ -251,7 +244,7 @@ static int write_run(struct spool *spool, const char *bytes, const struct run *r
         return r;
     }
     if (spool->options.sync == SPOOL_SYNC_INTERVAL && spool->unsynced_ns == 0) {
-        spool->unsynced_ns = clock_ns(CLOCK_MONOTONIC);
+        spool->unsynced_ns = (uint64_t)os_monotonic_ns();
     }
     if (spool->direct) {
         spool_direct_keep(spool, &segment, bytes, run->bytes);

@@ -4,7 +4,6 @@
 #define YARDER_QUEUE_SPOOL_INSIDE_H
 
 #include <pthread.h>
-#include <time.h>
 
 #include "queue/spool_disk.h"
 
@@ -45,7 +44,7 @@ struct spool {
     /* the reader's own */
     struct spool_walk walk;
     uint64_t walk_number; /* segment that walk.fd is of */
-    time_t damage_told_s;
+    uint64_t damage_told_ns;
 };
 
 /* spool_ack.c */

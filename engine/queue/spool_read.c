@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
+#include "os/memory.h"
 #include "queue/spool_inside.h"
 
-enum { DAMAGE_TOLD_S = 10 };
+static const uint64_t damage_told_ns = 10ull * 1000 * 1000 * 1000;
 
 /*
  * Under `lock`. The place leaves a finished segment behind, or one that is not there. The segment
@@ -55,12 +55,11 @@ static void pass_damage(struct spool *spool, const char *name, const struct spoo
     int r = stretch->zeros
                 ? 0
                 : spool_set_aside(spool->dir_fd, name, stretch->at, stretch->bytes_count);
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    if (spool->damage_told_s != 0 && now.tv_sec < spool->damage_told_s + DAMAGE_TOLD_S) {
+    uint64_t now_ns = (uint64_t)os_monotonic_ns();
+    if (spool->damage_told_ns != 0 && now_ns < spool->damage_told_ns + damage_told_ns) {
         return;
     }
-    spool->damage_told_s = now.tv_sec;
+    spool->damage_told_ns = now_ns;
     spool_tell(spool, "%llu bytes at %llu of %s are no record%s%s; going on behind them",
         (unsigned long long)stretch->bytes_count, (unsigned long long)stretch->at, name,
         stretch->zeros ? " but zeros"
