@@ -15,10 +15,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #include "os/memory.h"
+#include "os/thread.h"
 #include "outputs/lane_private.h"
 
 enum { STACK_BYTES = 128 << 10, STACK_OF_LIBRARIES_BYTES = 1 << 20, NAME_BYTES = 16 };
@@ -184,28 +184,6 @@ static void wake_lane(struct lane *lane)
 }
 
 /* Signals are for other threads: a lane's calls are never interrupted. 0 or -errno. */
-static int start_thread(struct lane *lane)
-{
-    pthread_attr_t attributes;
-    int r = pthread_attr_init(&attributes);
-    if (r != 0) {
-        return -r;
-    }
-    size_t stack_bytes = lane->ops == &lane_files_ops ? STACK_BYTES : STACK_OF_LIBRARIES_BYTES;
-    stack_bytes += (size_t)sysconf(_SC_THREAD_STACK_MIN);
-    sigset_t every;
-    sigset_t before;
-    (void)sigfillset(&every);
-    r = pthread_attr_setstacksize(&attributes, stack_bytes);
-    if (r == 0) {
-        (void)pthread_sigmask(SIG_SETMASK, &every, &before);
-        r = pthread_create(&lane->thread, &attributes, lane_main, lane);
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    (void)pthread_attr_destroy(&attributes);
-    return -r;
-}
-
 int lane_open(struct lane **out, const struct lane_options *options)
 {
     YARDER_ASSERT(options->ops != NULL || options->config->kind == OUTPUT_FILE ||
@@ -220,7 +198,8 @@ int lane_open(struct lane **out, const struct lane_options *options)
     lane->options = lane->files.options = *options;
     lane->ops = options->ops != NULL ? options->ops : &lane_files_ops;
     lane->self = options->ops != NULL ? options->self : &lane->files;
-    int r = start_thread(lane);
+    size_t stack_bytes = lane->ops == &lane_files_ops ? STACK_BYTES : STACK_OF_LIBRARIES_BYTES;
+    int r = os_thread_start(&lane->thread, stack_bytes, lane_main, lane);
     if (r < 0) {
         return r;
     }

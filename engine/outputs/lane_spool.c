@@ -2,11 +2,11 @@
 #include "outputs/lane_spool.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 #include "os/crash.h"
 #include "os/memory.h"
+#include "os/thread.h"
 #include "outputs/lane_offload.h"
 #include "outputs/lane_spool_private.h"
 
@@ -274,26 +274,6 @@ const struct lane_watch *lane_spool_watch(const struct lane_spool *lane)
     return &lane->watch;
 }
 
-static int start_carrier(struct lane_spool *lane)
-{
-    pthread_attr_t attributes;
-    sigset_t every;
-    sigset_t before;
-    int r = pthread_attr_init(&attributes);
-    if (r != 0) {
-        return -r;
-    }
-    (void)sigfillset(&every); /* signals are for other threads */
-    r = pthread_attr_setstacksize(&attributes, CARRIER_STACK_BYTES);
-    if (r == 0) {
-        (void)pthread_sigmask(SIG_SETMASK, &every, &before);
-        r = pthread_create(&lane->thread, &attributes, carrier_main, lane);
-        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    (void)pthread_attr_destroy(&attributes);
-    return -r;
-}
-
 int lane_spool_open(
     struct lane_spool **out, const struct lane_spool_options *options, char *why, size_t why_bytes)
 {
@@ -312,7 +292,7 @@ int lane_spool_open(
     const struct courier_options courier = lane_courier_options(options->config, options->host);
     int r = courier_open(&lane->courier, &courier, why, why_bytes);
     if (r == 0) {
-        r = start_carrier(lane);
+        r = os_thread_start(&lane->thread, CARRIER_STACK_BYTES, carrier_main, lane);
         lane->joined = r < 0;
     }
     if (r < 0) {

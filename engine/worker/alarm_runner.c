@@ -19,6 +19,7 @@
 
 #include "base/text.h"
 #include "os/memory.h"
+#include "os/thread.h"
 
 enum {
     JOBS_MAX = 64,
@@ -318,21 +319,6 @@ static void *run(void *argument)
     }
 }
 
-static int start_thread(struct alarm_runner *runner)
-{
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_attr_init(&attributes);
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = -pthread_create(&runner->thread, &attributes, run, runner);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return r;
-}
-
 static void runner_free(struct alarm_runner *runner)
 {
     yarder_fd_drop(&runner->wake_fd);
@@ -353,7 +339,7 @@ int alarm_runner_open(
     runner->messages = malloc(JOBS_MAX * (config->bytes_max + 1)); /* and a newline */
     int r = runner->messages == NULL ? -ENOMEM : runner->wake_fd < 0 ? -errno : 0;
     if (r == 0) {
-        r = start_thread(runner);
+        r = os_thread_start(&runner->thread, STACK_BYTES, run, runner);
     }
     if (r < 0) {
         runner_free(runner);

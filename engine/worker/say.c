@@ -9,6 +9,8 @@
  *
  * What finds no slot is counted, and said when there is one.
  */
+#include "worker/say.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -16,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "worker/say.h"
+#include "os/thread.h"
 
 enum { LINES_MAX = 64, LINE_BYTES = 512, STACK_BYTES = 64 << 10, CLOSE_WAIT_MS = 200 };
 
@@ -86,15 +88,11 @@ void say_words(struct say *say, const char *format, va_list arguments)
 struct say *say_open(void)
 {
     YARDER_OWN_HEAP struct say *say = calloc(1, sizeof(*say));
-    pthread_attr_t attributes;
-    if (say == NULL || sem_init(&say->lines_there, 0, 0) < 0 ||
-        pthread_attr_init(&attributes) != 0) {
+    if (say == NULL || sem_init(&say->lines_there, 0, 0) < 0) {
         return NULL;
     }
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int error = pthread_create(&say->thread, &attributes, run, say);
-    (void)pthread_attr_destroy(&attributes);
-    return error == 0 ? yarder_heap_take(&say) : NULL;
+    return os_thread_start(&say->thread, STACK_BYTES, run, say) == 0 ? yarder_heap_take(&say)
+                                                                     : NULL;
 }
 
 void say_close(struct say *say)

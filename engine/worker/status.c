@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "os/memory.h"
+#include "os/thread.h"
 #include "worker/asker.h"
 #include "worker/recent.h"
 #include "worker/report.h"
@@ -267,21 +267,6 @@ static void *control_thread(void *argument)
     return NULL;
 }
 
-static int thread_start(struct status *status)
-{
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_attr_init(&attributes);
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = -pthread_create(&status->thread, &attributes, control_thread, status);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return r;
-}
-
 int status_open(struct worker *worker, int control_fd)
 {
     YARDER_OWN_HEAP struct status *status = calloc(1, sizeof(*status));
@@ -304,7 +289,7 @@ int status_open(struct worker *worker, int control_fd)
         r = -errno;
     }
     if (r == 0) {
-        r = thread_start(status);
+        r = os_thread_start(&status->thread, STACK_BYTES, control_thread, status);
     }
     if (r == 0) {
         worker->status = yarder_heap_take(&status);
