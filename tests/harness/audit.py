@@ -129,6 +129,11 @@ class Audit:
         return {source.decode(): seen.strip(b"\0").count(0)
                 for source, seen in self._seen.items()}
 
+    def holes(self):
+        """Of each source: in how many places something is missing, however much it is."""
+        return {source.decode(): len(re.findall(b"\0+", seen))
+                for source, seen in self._seen.items()}
+
     def report(self):
         for source, seen in self._seen.items():
             missing = seen.count(0)
