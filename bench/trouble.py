@@ -230,8 +230,9 @@ def run_once(case, options):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-HEAD = ["case", "lost", "still s", "longest s", "call p50", "x alone", "worst-best", "call p99.9",
-        "x alone", "worst-best", "CPU s/M", "x alone", "worst-best", "missed"]
+HEAD = ["case", "lost", "still s", "longest s", "call p50", "x base", "worst-best", "call p99.9",
+        "x base", "worst-best", "CPU s/M", "x base", "worst-best", "missed"]
+BASES = {"trouble": "alone", "trouble-peers": "well"}  # of the tables in the document
 
 
 def missed(name, runs, base):
@@ -273,6 +274,14 @@ def tables(results, made, markdown):
     stories = "\n".join(story(name, runs, made) for name, runs in results.items())
     in_form = report.in_markdown if markdown else report.in_columns
     return f"{in_form(rows)}\n\n{stories}"
+
+
+def documents(results, made):
+    """For each base that ran beside cases of its own: their table, by its name."""
+    return {name: tables({base: results[base], **beside}, made, True)
+            for name, base in BASES.items() if base in results
+            if (beside := {case: runs for case, runs in results.items()
+                           if CASES[case].base == base != case})}
 
 
 def parse_arguments():
@@ -317,9 +326,8 @@ def main():
     made = int(options.rate * options.seconds)
     print(tables(results, made, options.markdown))
     if options.json:
-        report.write_json(options.json, {"trouble": tables(results, made, True)},
-                          runs=[{"case": name, **asdict(run)}
-                                for name, runs in results.items() for run in runs])
+        report.write_json(options.json, documents(results, made), runs=[
+            {"case": name, **asdict(run)} for name, runs in results.items() for run in runs])
     return 1 if any(run.lost for runs in results.values() for run in runs) else 0
 
 
