@@ -229,8 +229,12 @@ static int add_step(
 int chain_open(struct chain **out, const struct yarder_texts *steps, enum chain_dialect dialect,
     char *why, size_t why_bytes)
 {
-    YARDER_ASSERT(steps->count > 0 && why_bytes > 0);
+    YARDER_ASSERT(why_bytes > 0);
     why[0] = '\0';
+    *out = NULL;
+    if (steps == NULL || steps->count == 0) {
+        return 0;
+    }
     struct chain *chain = calloc(1, sizeof(*chain));
     if (chain == NULL) {
         return -ENOMEM;

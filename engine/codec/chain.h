@@ -36,9 +36,9 @@ struct chain; /* of one thread */
 extern const struct encode_name chain_encoders[];
 
 /*
- * Compiles steps of the form "NAME[ ARGUMENT]", at least one. -EINVAL with `why`; -ENOMEM. With
- * CHAIN_UWSGI and 0, a `why` that is not empty says what is taken for nothing. Allocates; nothing
- * afterwards does.
+ * Compiles steps of the form "NAME[ ARGUMENT]"; none, and NULL, make no chain. -EINVAL with `why`;
+ * -ENOMEM. With CHAIN_UWSGI and 0, a `why` that is not empty says what is taken for nothing.
+ * Allocates; nothing afterwards does.
  */
 YARDER_MUST_USE int chain_open(struct chain **out, const struct yarder_texts *steps,
     enum chain_dialect dialect, char *why, size_t why_bytes);

@@ -300,14 +300,6 @@ int courier_pause(struct courier *courier, uint64_t until_ns)
     return face->wait(face, -1, 0, until_ns);
 }
 
-static int open_chain(struct courier *courier, struct chain **out, const struct yarder_texts *steps,
-    char *why, size_t why_bytes)
-{
-    enum chain_dialect dialect = courier->options.encode_uwsgi ? CHAIN_UWSGI : CHAIN_NATIVE;
-    bool none = steps == NULL || steps->count == 0;
-    return none ? 0 : chain_open(out, steps, dialect, why, why_bytes);
-}
-
 /* Where each record is a message of its own, no byte of it forges another. */
 static enum encode_newlines newlines_of(const struct courier_options *options)
 {
@@ -322,6 +314,7 @@ static int open_encoder(struct courier *courier, char *why, size_t why_bytes)
     if ((options->backend->flags & YARDER_BACKEND_TEXT) == 0) {
         return 0;
     }
+    enum chain_dialect dialect = options->encode_uwsgi ? CHAIN_UWSGI : CHAIN_NATIVE;
     const char *format =
         options->format != NULL ? options->format : options->backend->default_format;
     courier->texts_room = COURIER_BATCH_BYTES;
@@ -332,10 +325,10 @@ static int open_encoder(struct courier *courier, char *why, size_t why_bytes)
     int r = encoder_open(&courier->encoder, options->bare || format == NULL ? "text" : format,
         newlines_of(options), options->hostname, why, why_bytes);
     if (r == 0) {
-        r = open_chain(courier, &courier->chains[YARDER_KIND_LOG], options->encode, why, why_bytes);
+        r = chain_open(&courier->chains[YARDER_KIND_LOG], options->encode, dialect, why, why_bytes);
     }
     if (r == 0) {
-        r = open_chain(courier, &courier->chains[YARDER_KIND_REQUEST], options->encode_requests,
+        r = chain_open(&courier->chains[YARDER_KIND_REQUEST], options->encode_requests, dialect,
             why, why_bytes);
     }
     return r;

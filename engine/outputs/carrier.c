@@ -6,9 +6,9 @@
 
 #include "os/crash.h"
 #include "os/memory.h"
+#include "outputs/backoff.h"
 #include "outputs/lane_spool_private.h"
 
-static const uint64_t pause_least_ns = 1000ull * 1000;
 static const uint64_t pause_disk_ns = 1000ull * 1000 * 1000; /* after a failed read of the spool */
 
 void carrier_ring(struct lane_spool *lane)
@@ -36,30 +36,19 @@ static void sleep_for(struct lane_spool *lane, uint32_t heard, uint64_t wait_ns)
     __atomic_store_n(&lane->sleeps, 0, __ATOMIC_SEQ_CST);
 }
 
-/* Full jitter, so that many yarders that lost one peer do not come back at once. */
-static uint64_t next_pause_ns(struct lane_spool *lane)
-{
-    const struct output_retry *retry = &lane->options.config->retry;
-    uint64_t most_ns =
-        lane->backoff_ns == 0 ? retry->base_ns : yarder_min(lane->backoff_ns * 2, retry->limit_ns);
-    lane->backoff_ns = yarder_max(most_ns, pause_least_ns);
-    lane->jitter ^= lane->jitter >> 12;
-    lane->jitter ^= lane->jitter << 25;
-    lane->jitter ^= lane->jitter >> 27;
-    uint64_t random = lane->jitter * UINT64_C(0x2545F4914F6CDD1D);
-    return yarder_max(random % lane->backoff_ns, pause_least_ns);
-}
-
 /* After a failed try. Ends early when the thread is wanted back. */
 static void back_off(struct lane_spool *lane, const char *call, int error, const char *text)
 {
     if (error == -ECANCELED) {
         return; /* it was wanted back: that is no failure */
     }
+    const struct output_retry *retry = &lane->options.config->retry;
     char words[OUTPUT_FAILURE_BYTES];
     (void)snprintf(words, sizeof(words), "%s", text != NULL ? text : strerror(-error));
     lane_spool_tell_failure(lane, call, error, words);
-    int r = courier_pause(lane->courier, (uint64_t)os_monotonic_ns() + next_pause_ns(lane));
+    lane->backoff_ns = backoff_next(lane->backoff_ns, retry->base_ns, retry->limit_ns);
+    uint64_t pause_ns = backoff_jitter(&lane->jitter, lane->backoff_ns);
+    int r = courier_pause(lane->courier, (uint64_t)os_monotonic_ns() + pause_ns);
     (void)r; /* over, or wanted back: looked at next */
 }
 

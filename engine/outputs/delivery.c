@@ -36,13 +36,6 @@ static int slots_open(struct output *output)
                                    : queue_pool_open(&output->pool, output->hold, output->index);
 }
 
-static int chain_start(struct chain **out, const struct output_config *config,
-    const struct yarder_texts *steps, char *why, size_t why_bytes)
-{
-    enum chain_dialect dialect = config->encode_uwsgi ? CHAIN_UWSGI : CHAIN_NATIVE;
-    return steps->count == 0 ? 0 : chain_open(out, steps, dialect, why, why_bytes);
-}
-
 static int encoders_open(
     struct output *output, const struct output_open_options *options, char *why, size_t why_bytes)
 {
@@ -66,10 +59,11 @@ static int encoders_open(
         return r;
     }
     output->plain = encoder_is_plain(output->encoder);
-    r = chain_start(&output->chains[YARDER_KIND_LOG], config, &config->encode, why, why_bytes);
+    enum chain_dialect dialect = config->encode_uwsgi ? CHAIN_UWSGI : CHAIN_NATIVE;
+    r = chain_open(&output->chains[YARDER_KIND_LOG], &config->encode, dialect, why, why_bytes);
     if (r == 0) {
-        r = chain_start(
-            &output->chains[YARDER_KIND_REQUEST], config, &config->encode_requests, why, why_bytes);
+        r = chain_open(&output->chains[YARDER_KIND_REQUEST], &config->encode_requests, dialect, why,
+            why_bytes);
     }
     if (r < 0) {
         return r;

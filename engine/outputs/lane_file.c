@@ -27,7 +27,7 @@ void lane_watch_leave(struct lane_watch *watch)
     __atomic_store_n(&watch->call, NULL, __ATOMIC_RELAXED);
 }
 
-void lane_file_failed(struct lane_job *job, const char *call, int error)
+void lane_job_failed(struct lane_job *job, const char *call, int error)
 {
     YARDER_ASSERT(error < 0);
     job->answer = LANE_FAILED;
@@ -61,7 +61,7 @@ static void open_stdio(struct lane_files *files, struct lane_job *job)
     int fd = fcntl(is_error ? STDERR_FILENO : STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     struct stat status;
     if (fd < 0 || fstat(fd, &status) < 0) {
-        lane_file_failed(job, fd < 0 ? "dup" : "fstat", -errno);
+        lane_job_failed(job, fd < 0 ? "dup" : "fstat", -errno);
         yarder_fd_drop(&fd);
         return;
     }
@@ -198,7 +198,7 @@ static void write_regular(struct lane_files *files, struct lane_job *job)
         ssize_t r = append(files, job, sync, &synced);
         crash_point("after-write");
         if (r < 0) {
-            lane_file_failed(job, "write", (int)r);
+            lane_job_failed(job, "write", (int)r);
             return;
         }
         job->written = (uint32_t)r;
@@ -214,7 +214,7 @@ static void write_other(struct lane_files *files, struct lane_job *job)
 {
     ssize_t r = write_all(files, job->fd, job->bytes, job->bytes_count);
     if (r < 0) {
-        lane_file_failed(job, "write", (int)r);
+        lane_job_failed(job, "write", (int)r);
         return;
     }
     job->answer = LANE_DONE;
@@ -247,7 +247,7 @@ static void write_file(struct lane_files *files, struct lane_job *job)
     int r = fstat(job->fd, &ours) < 0 ? -errno : 0;
     lane_leave(files);
     if (r < 0) {
-        lane_file_failed(job, "fstat", r);
+        lane_job_failed(job, "fstat", r);
         return;
     }
     bool may_follow = !job->record_open || job->reopen;
@@ -272,7 +272,7 @@ static void write_file(struct lane_files *files, struct lane_job *job)
         r = lane_file_close_line(files, job->fd, ours.st_size, &job->line_closed);
     }
     if (r < 0) {
-        lane_file_failed(job, "write", r);
+        lane_job_failed(job, "write", r);
     } else if (regular) {
         write_regular(files, job);
     } else {
@@ -298,7 +298,7 @@ void lane_file_compare(struct lane_files *files, struct lane_job *job)
     int r = compare_file(job->fd, &job->batch, &job->found);
     lane_leave(files);
     if (r < 0) {
-        lane_file_failed(job, "read", r);
+        lane_job_failed(job, "read", r);
         return;
     }
     job->answer = LANE_DONE;

@@ -13,12 +13,6 @@ struct lane_offload {
     struct pieces pieces;
 };
 
-static void fail_job(struct lane_job *job, const char *call, int error, const char *text)
-{
-    lane_file_failed(job, call, error);
-    job->failed_text = text;
-}
-
 static void open_backend(struct lane_offload *offload, struct lane_job *job)
 {
     const char *text = NULL;
@@ -30,7 +24,8 @@ static void open_backend(struct lane_offload *offload, struct lane_job *job)
     job->dev = job->ino = job->size = 0;
     job->regular = false;
     if (r < 0) {
-        fail_job(job, "open", r, text);
+        lane_job_failed(job, "open", r);
+        job->failed_text = text;
     }
 }
 
@@ -54,7 +49,8 @@ static size_t carry(
     job->refusal = load.refusal;
     job->note = load.note;
     if (load.error < 0) {
-        fail_job(job, "submit", load.error, load.text);
+        lane_job_failed(job, "submit", load.error);
+        job->failed_text = load.text;
     }
     return load.settled_bytes;
 }
@@ -71,7 +67,7 @@ static void write_job(struct lane_offload *offload, struct lane_job *job)
     }
     int r = pieces_take(&offload->pieces, job, &whole);
     if (r < 0) {
-        fail_job(job, "submit", r, NULL);
+        lane_job_failed(job, "submit", r);
         return;
     }
     size_t settled = whole.bytes_count == 0 ? 0 : carry(offload, job, &whole);

@@ -233,7 +233,7 @@ bool lane_path_open(struct lane_files *files, struct lane_job *job, bool truncat
         r = make_ours(files, job, &opened, truncate, &failed_call);
     }
     if (r < 0) {
-        lane_file_failed(job, failed_call, r);
+        lane_job_failed(job, failed_call, r);
         return false;
     }
     job->fd = yarder_fd_take(&fd);

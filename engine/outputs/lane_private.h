@@ -54,7 +54,7 @@ YARDER_MUST_USE int lane_file_close_line(
     struct lane_files *files, int fd, off_t size, bool *closed);
 
 /* Sets a failed answer; error is negative. */
-void lane_file_failed(struct lane_job *job, const char *call, int error);
+void lane_job_failed(struct lane_job *job, const char *call, int error);
 
 /* fdatasync now. 0 or -errno. */
 YARDER_MUST_USE int lane_sync_file(struct lane_files *files, int fd);

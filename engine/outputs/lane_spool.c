@@ -15,12 +15,6 @@ enum {
     CARRIER_STACK_BYTES = 1 << 20,
 };
 
-static void fail_job(struct lane_job *job, const char *call, int error, const char *text)
-{
-    lane_file_failed(job, call, error);
-    job->failed_text = text;
-}
-
 static void note_news(struct lane_spool *lane)
 {
     (void)__atomic_fetch_add(&lane->news_count, 1, __ATOMIC_RELAXED);
@@ -109,7 +103,8 @@ static void open_spool(struct lane_spool *lane, struct lane_job *job)
         spool_look(lane->spool, &lane->found);
     }
     if (r < 0) {
-        fail_job(job, "open", r, lane->why);
+        lane_job_failed(job, "open", r);
+        job->failed_text = lane->why;
         job->locked_elsewhere = r == -EAGAIN;
     }
     carrier_ring(lane);
@@ -162,7 +157,7 @@ static size_t store(struct lane_spool *lane, struct lane_job *job, const struct 
         }
         size_t end = pass_over(job, whole, done, r);
         if (end <= done) {
-            fail_job(job, r == -ENOSPC && is_full(lane) ? "full" : "append", r, NULL);
+            lane_job_failed(job, r == -ENOSPC && is_full(lane) ? "full" : "append", r);
             break;
         }
         done = end;
@@ -183,7 +178,7 @@ static void append(struct lane_spool *lane, struct lane_job *job)
     }
     int r = lane->spool == NULL ? -ESTALE : pieces_take(&lane->pieces, job, &whole);
     if (r < 0) {
-        fail_job(job, "append", r, NULL);
+        lane_job_failed(job, "append", r);
         return;
     }
     crash_point("before-store");

@@ -5,34 +5,21 @@
 
 #include "os/crash.h"
 #include "os/memory.h"
+#include "outputs/backoff.h"
 #include "outputs/delivery_private.h"
 
 static const uint64_t backoff_first_ns = 50ull * 1000 * 1000;
 static const uint64_t backoff_most_ns = 2000ull * 1000 * 1000;
 
-/* xorshift64*: spreads the tries of many yarders that lost the same peer. */
-static uint64_t random_below(struct output *output, uint64_t limit)
-{
-    uint64_t x = output->offload.jitter;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    output->offload.jitter = x;
-    return x * UINT64_C(0x2545F4914F6CDD1D) % limit;
-}
-
 void slot_back_off(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
-    static const uint64_t pause_least_ns = 1000ull * 1000;
     const struct output_retry *retry = &output->config->retry;
-    uint64_t first_ns = output->packs ? retry->base_ns : backoff_first_ns;
-    uint64_t most_ns = output->packs ? retry->limit_ns : backoff_most_ns;
-    slot->backoff_ns = slot->backoff_ns == 0
-                           ? yarder_max(first_ns, pause_least_ns)
-                           : yarder_max(yarder_min(slot->backoff_ns * 2, most_ns), pause_least_ns);
-    uint64_t pause_ns = slot->backoff_ns;
+    uint64_t pause_ns = output->packs
+                            ? backoff_next(slot->backoff_ns, retry->base_ns, retry->limit_ns)
+                            : backoff_next(slot->backoff_ns, backoff_first_ns, backoff_most_ns);
+    slot->backoff_ns = pause_ns;
     if (output->packs) {
-        pause_ns = yarder_max(random_below(output, pause_ns), pause_least_ns);
+        pause_ns = backoff_jitter(&output->offload.jitter, pause_ns);
     }
     slot->retry_ns = now_ns + pause_ns;
     slot->due_ns = now_ns;
