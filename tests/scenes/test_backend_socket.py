@@ -63,8 +63,9 @@ def test_newlines_of_streams():
               "octet": b"%d %s\n" % (SIZE + 1, text(0))}
     for framing, bytes_ in wanted.items():
         with receivers.tcp() as receiver:
-            try_backend("socket", f"tcp://127.0.0.1:{receiver.port}", 1, SIZE, "newline=keep",
-                        f"framing={framing}")
+            ended = try_backend("socket", f"tcp://127.0.0.1:{receiver.port}", 1, SIZE,
+                                "newline=keep", f"framing={framing}")
+            assert ended[:2] == (1, 0), ended
             assert received(receiver, len(bytes_)) == bytes_
 
 
