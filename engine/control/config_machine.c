@@ -93,13 +93,12 @@ static void check_file(const struct machine_check *check, const struct output_co
 /* A file that holds a secret is its owner's alone. */
 static void check_secrets(struct machine_check *check, const struct settings *settings)
 {
-    static const char of_file[] = "file:";
     for (uint32_t i = 0; i < settings->secrets_count; i++) {
         const struct settings_secret *secret = &settings->secrets[i];
-        const char *path = secret->reference + sizeof(of_file) - 1;
+        const char *path = strchr(secret->reference, ':') + 1; /* of file: and of text: */
         struct stat status;
-        if (strncmp(secret->reference, of_file, sizeof(of_file) - 1) == 0 &&
-            stat(path, &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)) != 0) {
+        if (strncmp(secret->reference, "env:", strlen("env:")) != 0 && stat(path, &status) == 0 &&
+            (status.st_mode & (S_IROTH | S_IWOTH)) != 0) {
             report_warning(check->report, secret->where,
                 "%.512s holds a secret, and everybody may %s it (mode %04o)", path,
                 (status.st_mode & S_IWOTH) != 0 ? "write" : "read",

@@ -123,6 +123,32 @@ static void refuse(struct config_builder *builder, struct config_item *item, con
         why[0] != '\0' ? why : "its target is wrong");
 }
 
+/* What may be shown of its target. */
+static char *shown_target(struct config_builder *builder, const struct output_config *output)
+{
+    enum { SHOWN_BYTES = 256 };
+    char shown[SHOWN_BYTES] = "";
+    output->backend->shown(output->settings, shown, sizeof(shown));
+    shown[sizeof(shown) - 1] = '\0';
+    return arena_text(builder->arena, shown, strlen(shown));
+}
+
+/* A password before the @ of its target, or a key that such a line gave in its place. */
+static void note_secret(struct config_builder *builder, const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    const struct yarder_backend *backend = output->backend;
+    bool has = strchr(output->target, '@') != NULL && backend->shown != NULL &&
+               strchr(shown_target(builder, output), '@') == NULL;
+    for (const struct yarder_option *at = backend->options; at->kind != YARDER_OPTION_END; at++) {
+        const char *field = (const char *)output->settings + at->offset;
+        has |= at->kind == YARDER_OPTION_SECRET && *(char *const *)(const void *)field != NULL;
+    }
+    if (has) {
+        config_note_secret(builder, item->where);
+    }
+}
+
 void config_offload_target(
     struct config_builder *builder, struct config_item *item, const char *target)
 {
@@ -132,7 +158,9 @@ void config_offload_target(
     output->target = arena_text(builder->arena, target, strlen(target));
     if (output->backend->target(output->settings, text, why, sizeof(why)) < 0) {
         refuse(builder, item, why);
+        return;
     }
+    note_secret(builder, item);
 }
 
 void config_offload_uwsgi(struct config_builder *builder, struct config_item *item,
@@ -150,7 +178,9 @@ void config_offload_uwsgi(struct config_builder *builder, struct config_item *it
     output->target = arena_text(builder->arena, argument, length);
     if (output->backend->uwsgi(output->settings, name, text, why, sizeof(why)) < 0) {
         refuse(builder, item, why);
+        return;
     }
+    note_secret(builder, item);
 }
 
 static void settle_disk(struct config_builder *builder, struct config_item *item)
@@ -185,16 +215,6 @@ static void settle_dead_letter(struct config_builder *builder, const struct conf
             "dead-letter: expected PATH of a file, of at most %d bytes, not '%.128s'",
             YARDER_PATH_BYTES_MAX - 1, output->dead_letter);
     }
-}
-
-/* What may be shown of its target. */
-static char *shown_target(struct config_builder *builder, const struct output_config *output)
-{
-    enum { SHOWN_BYTES = 256 };
-    char shown[SHOWN_BYTES] = "";
-    output->backend->shown(output->settings, shown, sizeof(shown));
-    shown[sizeof(shown) - 1] = '\0';
-    return arena_text(builder->arena, shown, strlen(shown));
 }
 
 void config_offload_settle(struct config_builder *builder, struct config_item *item)

@@ -266,6 +266,12 @@ static void test_secrets(void **state)
     assert_true(fputs("hush hush\nsecond line\n", file) >= 0);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(chmod(path, 0644), 0);
+    char itself[128];
+    (void)snprintf(itself, sizeof(itself), "%s/y.conf", folder);
+    file = fopen(itself, "we");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(itself, 0604), 0);
     assert_int_equal(setenv("SAMPLE_SECRET", "very quiet", 1), 0);
 
     struct scene scene;
@@ -279,11 +285,14 @@ static void test_secrets(void **state)
     scene_print(&scene);
     assert_non_null(strstr(scene.said, "/secret holds a secret, and everybody may read it (mode "
                                        "0644)\n"));
+    assert_non_null(strstr(scene.said, "/y.conf holds a secret, and everybody may read it (mode "
+                                       "0604)\n"));
     void *packed = NULL;
     size_t packed_count = 0;
     assert_int_equal(settings_pack(scene.settings, &packed, &packed_count), 0);
 
     assert_int_equal(unlink(path), 0);
+    assert_int_equal(unlink(itself), 0);
     assert_int_equal(rmdir(folder), 0);
     assert_int_equal(unsetenv("SAMPLE_SECRET"), 0);
     struct settings *settings = NULL;

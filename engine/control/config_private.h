@@ -117,7 +117,9 @@ void config_place_outputs(struct config_builder *builder); /* once all have name
 /* `path`, or where it starts from the working directory of whoever read the settings. */
 char *config_absolute(struct config_builder *builder, const char *path);
 
-/* config_secret.c: option_set for a secret. */
+/* config_secret.c: the file of `where` ("file:line") says a secret itself. */
+void config_note_secret(struct config_builder *builder, const char *where);
+/* option_set for a secret. */
 YARDER_MUST_USE int config_set_secret(struct config_builder *builder,
     const struct yarder_option *option, void *target, const char *where, const char *value,
     char why[OPTION_WHY_BYTES]);

@@ -34,10 +34,25 @@ static const char *look_up(struct config_builder *builder, const char *where, co
     return settings_secret_find(builder->settings, reference);
 }
 
+void config_note_secret(struct config_builder *builder, const char *where)
+{
+    const char *colon = strrchr(where, ':');
+    if (colon == NULL) {
+        return; /* the command line */
+    }
+    const char *file = arena_text(builder->arena, where, (size_t)(colon - where));
+    const char *reference = arena_format(builder->arena, "text:%s", config_absolute(builder, file));
+    if (settings_secret_find(builder->settings, reference) == NULL) {
+        int r = settings_secret_keep(builder->settings, reference, "", where);
+        builder->arena->failed |= r == -ENOMEM; /* too many: it is not looked at */
+    }
+}
+
 int config_set_secret(struct config_builder *builder, const struct yarder_option *option,
     void *target, const char *where, const char *value, char why[OPTION_WHY_BYTES])
 {
     if (!refers(value)) {
+        config_note_secret(builder, where);
         return option_set(option, target, value, builder->arena, why);
     }
     bool of_file = value[0] == 'f';

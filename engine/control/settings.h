@@ -68,7 +68,8 @@ struct settings_place {
 
 /*
  * What a secret's "file:PATH" or "env:NAME" came to, found by the first who made a configuration:
- * a worker has other rights and another environment.
+ * a worker has other rights and another environment. "text:PATH": of none that stands in this file
+ * itself more is kept than that.
  */
 struct settings_secret {
     const char *reference;
