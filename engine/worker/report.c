@@ -7,7 +7,13 @@
 
 static void number(cJSON *to, const char *name, uint64_t value)
 {
-    (void)cJSON_AddNumberToObject(to, name, (double)value); /* exact up to 2^53 */
+    char digits[24];
+    if (value <= UINT64_C(1) << 53) { /* a double has it exactly */
+        (void)cJSON_AddNumberToObject(to, name, (double)value);
+        return;
+    }
+    (void)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
+    (void)cJSON_AddRawToObject(to, name, digits);
 }
 
 /* What has grown since `before`; a counter that went back is another's and says nothing. */

@@ -94,6 +94,16 @@ def test_nobody_keeps_others_from_an_answer(yarder):
     assert_prompt(one)
 
 
+def test_times_are_exact(yarder):
+    """Nanoseconds since 1970 need 61 bits; a JSON number made by way of a double has 53."""
+    before = time.time_ns()
+    with Asker(yarder(PLAIN)) as asker:
+        asker.say(STATUS)
+        line = asker.lines.readline()
+    started = json.loads(line)["started_ns"]
+    assert before <= started <= time.time_ns() and b"%d" % started in line
+
+
 def test_who_asks_once_a_second_disturbs_nobody(yarder):
     one = yarder(PLAIN)
     with Asker(one) as asker:
