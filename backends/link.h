@@ -48,11 +48,11 @@ struct link_tls {
 };
 extern const char *const link_verify_choices[];
 #define LINK_TLS_OPTIONS(type, member)                                                             \
-    {"cert", YARDER_OPTION_TEXT, offsetof(type, member.cert), NULL, 0, 0, NULL, NULL, "PATH",      \
+    {"cert", YARDER_OPTION_PATH, offsetof(type, member.cert), NULL, 0, 0, NULL, NULL, "PATH",      \
         "TLS: our certificate, PEM"},                                                              \
-        {"key", YARDER_OPTION_TEXT, offsetof(type, member.key), NULL, 0, 0, NULL, NULL, "PATH",    \
+        {"key", YARDER_OPTION_PATH, offsetof(type, member.key), NULL, 0, 0, NULL, NULL, "PATH",    \
             "TLS: the certificate's key, PEM; not given: in the same file"},                       \
-        {"ca", YARDER_OPTION_TEXT, offsetof(type, member.ca), NULL, 0, 0, NULL, NULL, "PATH",      \
+        {"ca", YARDER_OPTION_PATH, offsetof(type, member.ca), NULL, 0, 0, NULL, NULL, "PATH",      \
             "TLS: the authorities to trust, PEM; not given: the system's"},                        \
         {"verify", YARDER_OPTION_CHOICE, offsetof(type, member.verify), "name", 0, 0,              \
             link_verify_choices, NULL, "name|chain|none", "TLS: what is checked of the peer"},     \

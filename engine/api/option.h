@@ -22,6 +22,8 @@ enum yarder_option_kind {
     YARDER_OPTION_MODE,     /* uint32_t: octal file mode */
     YARDER_OPTION_LEVELS,   /* struct {uint8_t lowest, highest;}: warning, warning..error, ..info */
     YARDER_OPTION_TEXTS,    /* struct yarder_texts: may repeat, each one appended */
+    YARDER_OPTION_PATH,     /* char *: of a file that is read; a relative one starts where the
+                               configuration's paths do */
     YARDER_OPTION_SECRET, /* char *: file:PATH (its first line), env:NAME, or the text itself; never
                              shown */
     YARDER_OPTION_SPECIAL /* `parse` of the table's owner takes it (word[:argument] forms) */

@@ -122,6 +122,21 @@ static void check_dead_letter(const struct machine_check *check, const struct ou
     }
 }
 
+/* Files that a backend will read, perhaps as another user than who asks now. */
+static void check_paths(const struct machine_check *check, const struct output_config *output)
+{
+    const struct yarder_option *at = output->backend->options;
+    for (; at->kind != YARDER_OPTION_END; at++) {
+        const char *field = (const char *)output->settings + at->offset;
+        const char *path =
+            at->kind == YARDER_OPTION_PATH ? *(char *const *)(const void *)field : NULL;
+        if (path != NULL && eaccess(path, check->same_user ? R_OK : F_OK) < 0) {
+            report_warning(check->report, check->where, "%s: %.512s cannot be read: %s", at->name,
+                path, strerror(errno));
+        }
+    }
+}
+
 static void check_cpus(const struct machine_check *check, const cpu_set_t *wanted)
 {
     char texts[2][PROCESSORS_TEXT_BYTES];
@@ -190,6 +205,9 @@ int config_check_machine(const struct daemon_config *config, const struct settin
             check_file(&check, output);
         }
         check_dead_letter(&check, output);
+        if (output->kind == OUTPUT_OFFLOAD) {
+            check_paths(&check, output);
+        }
     }
     check_secrets(&check, settings);
     report_sort(report);

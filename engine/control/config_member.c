@@ -269,6 +269,9 @@ void config_item_apply(struct config_builder *builder, struct config_item *item,
         value = arena_format(builder->arena, "%s=%s", key + strlen("field."), value);
     }
     void *target = row.own ? ((struct output_config *)item->target)->settings : item->target;
+    if (option->kind == YARDER_OPTION_PATH && value != NULL && value[0] != '\0') {
+        value = config_absolute(builder, value);
+    }
     int r = option->kind == YARDER_OPTION_SECRET
                 ? config_set_secret(builder, option, target, where, value, why)
                 : option_set(option, target, value, builder->arena, why);

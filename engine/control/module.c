@@ -94,6 +94,7 @@ static bool row_is_sound(const struct yarder_option *row, size_t self_bytes)
         [YARDER_OPTION_MODE] = sizeof(uint32_t),
         [YARDER_OPTION_LEVELS] = sizeof(struct yarder_levels),
         [YARDER_OPTION_TEXTS] = sizeof(struct yarder_texts),
+        [YARDER_OPTION_PATH] = sizeof(char *),
         [YARDER_OPTION_SECRET] = sizeof(char *),
         [YARDER_OPTION_SPECIAL] = 1,
     };

@@ -239,6 +239,7 @@ int option_set(const struct yarder_option *option, void *target, const char *tex
     case YARDER_OPTION_SPECIAL:
         return set_special(option, field, text, why);
     case YARDER_OPTION_TEXT:
+    case YARDER_OPTION_PATH:
         if (text[0] == '\0') {
             return refuse(why, option->argument);
         }

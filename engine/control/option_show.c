@@ -151,6 +151,7 @@ const char *option_show(
     case YARDER_OPTION_TEXTS:
         return show_texts(field, at);
     case YARDER_OPTION_TEXT:
+    case YARDER_OPTION_PATH:
         text = *(char *const *)field;
         return text != NULL ? text : "";
     case YARDER_OPTION_SECRET:

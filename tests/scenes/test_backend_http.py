@@ -95,6 +95,19 @@ def test_a_proxys_password_is_not_shown(folder):
         assert "proxy" in said.stdout and "me:pw" not in said.stdout + said.stderr
 
 
+def test_a_file_that_is_not_there(folder):
+    """Said at once by check, where it was looked for; it may still come before the first try."""
+    config = folder / "checked.conf"
+    config.write_text("input = ring\noutput = http:https://127.0.0.1/,ca=ca.pem\n")
+    said = subprocess.run([program(), "check", config], capture_output=True, text=True,
+                          timeout=60, check=True, cwd=folder).stderr
+    assert f"{config}:2: warning: ca: {folder}/ca.pem cannot be read: No such file" in said
+    (folder / "ca.pem").touch()
+    said = subprocess.run([program(), "check", config], capture_output=True, text=True,
+                          timeout=60, check=True, cwd=folder).stderr
+    assert "warning" not in said
+
+
 @pytest.mark.sanitize
 def test_json_from_the_daemon(yarder, folder):
     with WebServer() as server:
