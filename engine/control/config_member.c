@@ -278,6 +278,7 @@ void config_item_apply(struct config_builder *builder, struct config_item *item,
     if (r < 0) {
         report_error(
             builder->report, where, "%s: %s", key, option_refusal(option, why, value, refusal));
+        item->refused |= row.own;
     } else if (!row.own) {
         check_value(builder, item, option, where, key, value);
     }

@@ -231,7 +231,7 @@ void config_offload_settle(struct config_builder *builder, struct config_item *i
     }
     settle_disk(builder, item);
     settle_dead_letter(builder, item);
-    if (output->backend->check != NULL &&
+    if (output->backend->check != NULL && !item->refused &&
         output->backend->check(output->settings, why, sizeof(why)) < 0) {
         refuse(builder, item, why);
     }

@@ -26,6 +26,7 @@ struct config_item {
     bool one_line;
     bool original;    /* uWSGI's stdio: standard output, or the file that logto put there */
     bool broken;      /* its kind or target is wrong and was reported: only the name counts */
+    bool refused;     /* one of its backend's options was wrong: they are not judged together */
     const char *name; /* as given; "" for none */
     const char *where;
     const struct config_table *table;

@@ -48,21 +48,39 @@ static bool make_room(struct config_report *report)
     return true;
 }
 
+/* A line of a file that counts for several outputs is wrong once. */
+static bool is_told(const struct config_report *report, enum report_severity severity,
+    const char *where, const char *what)
+{
+    for (uint32_t i = 0; i < report->entries_count; i++) {
+        const struct report_entry *entry = &report->entries[i];
+        if (entry->severity == severity && strcmp(entry->where, where) == 0 &&
+            strcmp(entry->what, what) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void report_add(struct config_report *report, enum report_severity severity, const char *where,
     const char *format, ...)
 {
-    report->counts[severity]++;
-    if (report->entries_count == REPORT_ENTRIES_MAX) {
-        return;
-    }
     char what[WHAT_BYTES_MAX];
     va_list list;
     va_start(list, format);
     (void)vsnprintf(what, sizeof(what), format, list);
     va_end(list);
     make_printable(what);
+    where = where == NULL ? "" : where;
+    if (where[0] != '\0' && is_told(report, severity, where, what)) {
+        return;
+    }
+    report->counts[severity]++;
+    if (report->entries_count == REPORT_ENTRIES_MAX) {
+        return;
+    }
     struct report_entry entry = {
-        .severity = severity, .where = strdup(where == NULL ? "" : where), .what = strdup(what)};
+        .severity = severity, .where = strdup(where), .what = strdup(what)};
     if (entry.where == NULL || entry.what == NULL || !make_room(report)) {
         free(entry.where);
         free(entry.what);
