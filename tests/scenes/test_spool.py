@@ -65,16 +65,16 @@ def test_goes_through_the_disk(yarder, folder):
 
 @pytest.mark.sanitize
 def test_kills_lose_nothing(yarder, folder):
-    """40 workers die, with the peer there; what they had sent last comes again."""
+    """50 workers die, with the peer there; what they had sent last comes again."""
     with receivers.unix_stream(folder / "sink") as sink:
         one = yarder(RING + TO_SINK + "\n")
         with load.RingProducer(one, "ring", 20_000) as producer:
             killer = kills.Killer(one, sink)
-            killer.run(40)
+            killer.run(50)
             counts = producer.end()
         status = ledger.wait_settled(one, counts["ring"], SETTLE_SECONDS)
-        assert status["workers_crashed"] == 40 and ledger.lost(status) == 0
-        output = check_arrived(one, sink, counts, torn=killer.kills, twice=40 * 5000)
+        assert status["workers_crashed"] == 50 and ledger.lost(status) == 0
+        output = check_arrived(one, sink, counts, torn=killer.kills, twice=50 * 5000)
         assert output["found"] == 0 and output["delivered"] == counts["ring"]
 
 
