@@ -220,6 +220,27 @@ int ask_tell(const struct cli *cli, int error, const char *where)
     return CLI_FAILED;
 }
 
+int ask_state_dir(const char *given, const char *run_dir, char *at, size_t room)
+{
+    char path[ASK_PATH_BYTES];
+    cJSON *report = NULL;
+    struct settings *settings = NULL;
+    int r = 0;
+    if (given == NULL && ask(run_dir, "status", &report, path) == 0) {
+        given = ask_text(report, "state_dir");
+    }
+    if (given == NULL || given[0] == '\0') {
+        r = settings_open(&settings);
+        given = r == 0 ? settings->place.state_dir : "";
+    }
+    if (r == 0 && snprintf(at, room, "%s", given) >= (int)room) {
+        r = -ENAMETOOLONG;
+    }
+    settings_close(settings);
+    cJSON_Delete(report);
+    return r;
+}
+
 int ask_or_tell(const struct cli *cli, const char *run_dir, const char *word, cJSON **out)
 {
     char path[ASK_PATH_BYTES];

@@ -33,6 +33,12 @@ int ask_tell(const struct cli *cli, int error, const char *where);
 /* The run directory that is meant: `given`, or the user's own. "" if that cannot be told. */
 void ask_run_dir(const char *given, char *at, size_t room);
 
+/*
+ * The state directory that is meant: `given`, or that of the daemon that answers at run_dir, or the
+ * user's own. 0, or -errno: there is none, or no room for it.
+ */
+YARDER_MUST_USE int ask_state_dir(const char *given, const char *run_dir, char *at, size_t room);
+
 /* A number of the answer; 0 when it is missing, negative or none. */
 uint64_t ask_number(const cJSON *object, const char *name);
 /* A text of the answer; "" when it is missing. */

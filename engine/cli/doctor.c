@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/doctor.h"
 
+#include "base/limits.h"
 #include "cli/ask.h"
 #include "cli/status_text.h"
-#include "control/settings.h"
 #include "os/memory.h"
 
 struct doctor_options {
@@ -15,7 +15,8 @@ struct doctor_options {
 static const struct cli_option doctor_table[] = {
     CLI_RUN_DIR(struct doctor_options),
     {{"state-dir", YARDER_OPTION_TEXT, offsetof(struct doctor_options, state_dir), NULL, 0, 0, NULL,
-         NULL, "PATH", "the daemon's state directory; else the user's own"},
+         NULL, "PATH",
+         "the daemon's state directory; else that of the one that runs, or the user's own"},
         0},
     {{"json", YARDER_OPTION_BOOL, offsetof(struct doctor_options, json), NULL, 0, 0, NULL, NULL, "",
          "for programs"},
@@ -108,7 +109,8 @@ static int examine(const struct doctor_options *options, const struct doctor_pla
 static int run_doctor(struct cli *cli)
 {
     struct doctor_options options = {0};
-    struct settings *settings = NULL;
+    char run_dir[ASK_PATH_BYTES];
+    char state_dir[YARDER_PATH_BYTES_MAX];
     int r = cli_parse(cli, &options);
     if (r != CLI_GO_ON) {
         return r;
@@ -116,16 +118,14 @@ static int run_doctor(struct cli *cli)
     if (cli->words_count > 0) {
         return cli_refuse(cli, "takes no words, but got '%.64s'", cli->words[0]);
     }
-    if (settings_open(&settings) < 0) {
-        cli_say(cli, "no memory, or no place for a run directory; name one with --run-dir");
+    ask_run_dir(options.run_dir, run_dir, sizeof(run_dir));
+    r = ask_state_dir(options.state_dir, options.run_dir, state_dir, sizeof(state_dir));
+    if (r < 0 || run_dir[0] == '\0') {
+        cli_say(cli, "no place for the daemon's directories; name them: --run-dir, --state-dir");
         return CLI_FAILED;
     }
-    const struct doctor_place place = {
-        .run_dir = options.run_dir != NULL ? options.run_dir : settings->place.run_dir,
-        .state_dir = options.state_dir != NULL ? options.state_dir : settings->place.state_dir};
-    int status = examine(&options, &place);
-    settings_close(settings);
-    return status;
+    const struct doctor_place place = {.run_dir = run_dir, .state_dir = state_dir};
+    return examine(&options, &place);
 }
 
 const struct command command_doctor = {

@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <string.h>
 
-#include "control/settings.h"
+#include "base/limits.h"
+#include "cli/ask.h"
 
 static const struct cli_option spool_table[] = {
+    CLI_RUN_DIR(struct spool_command),
     {{"state-dir", YARDER_OPTION_TEXT, offsetof(struct spool_command, state_dir), NULL, 0, 0, NULL,
-         NULL, "PATH", "the daemon's state directory; else the user's own"},
+         NULL, "PATH",
+         "the daemon's state directory; else that of the one that runs, or the user's own"},
         0},
     {{"json", YARDER_OPTION_BOOL, offsetof(struct spool_command, json), NULL, 0, 0, NULL, NULL, "",
          "ls, check: for programs"},
@@ -49,21 +52,18 @@ static int run_verb(const struct cli *cli, const struct spool_command *options)
 static int run_spool(struct cli *cli)
 {
     struct spool_command options = {0};
-    struct settings *settings = NULL;
+    char state_dir[YARDER_PATH_BYTES_MAX];
     int r = cli_parse(cli, &options);
     if (r != CLI_GO_ON) {
         return r;
     }
-    if (options.state_dir == NULL) {
-        if (settings_open(&settings) < 0) {
-            cli_say(cli, "no memory, or no place for a state directory; name one: --state-dir");
-            return CLI_FAILED;
-        }
-        options.state_dir = settings->place.state_dir;
+    r = ask_state_dir(options.state_dir, options.run_dir, state_dir, sizeof(state_dir));
+    if (r < 0) {
+        cli_say(cli, "no place for a state directory (%s); name one: --state-dir", strerror(-r));
+        return CLI_FAILED;
     }
-    int status = run_verb(cli, &options);
-    settings_close(settings);
-    return status;
+    options.state_dir = state_dir;
+    return run_verb(cli, &options);
 }
 
 const struct command command_spool = {

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 struct spool_command {
+    char *run_dir;
     const char *state_dir;
     char *to;
     bool json;

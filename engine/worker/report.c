@@ -227,6 +227,7 @@ cJSON *report_status(const struct hold *hold, const struct worker *worker,
     number(report, "generation", hold->generation);
     number(report, "commit_fallbacks", hold->fallbacks);
     (void)cJSON_AddStringToObject(report, "io", io_name(worker->io));
+    (void)cJSON_AddStringToObject(report, "state_dir", config->state_dir);
     number(report, "losses", losses_of(hold, config));
     number(report, "recent_ms", now_ms - before->at_ms);
     board_report(report, worker->board);

@@ -41,6 +41,20 @@ def damage(yarder, at=0.5, count=500):
         file.write(b"\xff" * count)
 
 
+def test_finds_the_state_directory_of_a_daemon_that_runs(yarder, folder):
+    one = yarder(UNIX + NOBODY)
+    put(folder, 100)
+    wait_spooled(one, 100)
+    for command in ("spool", "doctor"):
+        said = subprocess.run([str(program()), command, "--run-dir", one.run_dir],
+                              capture_output=True, text=True, timeout=SETTLE_SECONDS, check=False)
+        assert f"{one.state_dir}" in said.stdout or "q " in said.stdout, said
+    rows = json.loads(subprocess.run(
+        [str(program()), "spool", "ls", "--json", "--run-dir", one.run_dir], capture_output=True,
+        timeout=SETTLE_SECONDS, check=True).stdout)
+    assert [(row["name"], row["records"]) for row in rows] == [("q", 100)]
+
+
 def test_looks_while_the_daemon_works(yarder, folder):
     one = yarder(UNIX + NOBODY)
     assert spool(one, "ls", "r").returncode == 1
