@@ -5,7 +5,8 @@
  * is a pipe and no socket, for programs open /dev/stdin.
  *
  * What has gone into the pipe is kept until the command has read it: when it ends, the next one
- * begins with that.
+ * begins with that. A batch that it ends with, unread, was not delivered; so that one that cannot
+ * be run at all takes nothing, a new one is given a second to read before anything is.
  *
  *     kept:    [record][record][record][record][record]
  *                   ^ read by the command      ^ gone: what is behind has yet to be written
@@ -28,6 +29,8 @@
 #include "lines.h"
 
 enum { WORDS_BYTES = 96, PATH_BYTES = 32, FILES_SOFT = 1024, MS_IN_NS = 1000000 };
+/* How long a command that has just started may read nothing before we believe that it will. */
+static const uint64_t first_read_ns = 1000ull * MS_IN_NS;
 /* How long we wait for a command that closed its input, was told to end, was killed. */
 static const uint64_t close_grace_ns = 500ull * MS_IN_NS;
 static const uint64_t term_grace_ns = 500ull * MS_IN_NS;
@@ -42,6 +45,7 @@ struct pipe_output {
     struct lines lines;   /* its fd: the pipe's write end; -1: no command runs */
     pid_t pid;
     int pid_fd;
+    bool reads;           /* this one has read, or lives long enough to be believed */
     struct bytes kept;    /* records, as written */
     struct bytes lengths; /* of each record in kept, uint32_t */
     size_t gone;          /* bytes of kept that are in the pipe, or were read */
@@ -107,6 +111,47 @@ static void keep(struct pipe_output *self, const struct yarder_batch *batch)
             self->gone += length;
         }
     }
+}
+
+/* What of this batch no command has read was not delivered. */
+static void hand_back(struct pipe_output *self, struct yarder_batch *batch)
+{
+    for (uint32_t i = batch->count; i > 0 && self->lengths.length > 0; i--) {
+        struct yarder_item *item = &batch->items[i - 1];
+        if (item->result == YARDER_DELIVERED) {
+            item->result = YARDER_LATER;
+            self->kept.length -= item->text.length + item->newline;
+            self->lengths.length -= sizeof(uint32_t);
+        }
+    }
+}
+
+/* Until a command that has just started has read something: 0; -EPIPE: it ended before. */
+static int wait_first_read(struct pipe_output *self, uint64_t deadline_ns)
+{
+    uint64_t believed_ns = monotonic_ns() + first_read_ns;
+    uint64_t end_ns = believed_ns < deadline_ns ? believed_ns : deadline_ns;
+    uint64_t pause_ns = MS_IN_NS;
+    while (!self->reads) {
+        int unread = 0;
+        size_t written = self->gone + self->lines.part;
+        uint64_t now_ns = monotonic_ns();
+        if (written == 0) {
+            return 0;
+        }
+        self->reads = ioctl(self->lines.fd, FIONREAD, &unread) < 0 || (size_t)unread < written ||
+                      now_ns >= believed_ns;
+        if (self->reads || now_ns >= end_ns) {
+            return 0;
+        }
+        int r = self->host->wait(self->host, self->pid_fd, POLLIN,
+            now_ns + pause_ns < end_ns ? now_ns + pause_ns : end_ns);
+        if (r != 0) {
+            return r < 0 ? r : -EPIPE;
+        }
+        pause_ns = pause_ns < 32 * MS_IN_NS ? pause_ns * 2 : pause_ns;
+    }
+    return 0;
 }
 
 /* The command's end, in words. */
@@ -242,6 +287,7 @@ static int start(struct pipe_output *self)
         return self->host->fail(self->host, r, "start sh: %s", strerror(-r));
     }
     lower_limit(self->pid);
+    self->reads = false;
     r = adopt(self, ends[1]);
     if (r < 0) {
         (void)kill(-self->pid, SIGKILL);
@@ -302,10 +348,12 @@ static int pipe_submit(void *self_, struct yarder_batch *batch, uint64_t deadlin
     if (r == 0) {
         r = lines_write(&self->lines, self->host, batch, deadline_ns);
         keep(self, batch);
+        r = r == 0 ? wait_first_read(self, deadline_ns) : r;
         forget_read(self, self->lines.fd);
     }
     if (r == -EPIPE) {
         bool by_itself = end(self, close_grace_ns, words, sizeof(words));
+        hand_back(self, batch);
         return self->host->fail(self->host, r, "the command %s%s; it is started again",
             by_itself ? "" : "closed its input and ", words);
     }

@@ -74,6 +74,9 @@ def test_a_command_that_is_not_there_yet(yarder, folder):
     one = yarder(UNIX + "output = pipe:{folder}/command, with commas=kept >>{folder}/out\n")
     put(folder, 1000)
     one.wait_for_stderr("the command ended with status 127", 20)
+    status = ledger.wait_for(one, lambda status: status["outputs"][0]["errors"] > 2)
+    assert status["outputs"][0]["delivered"] == 0 and ledger.held(status) == 1000
+    assert "delivers again" not in one.stderr()
     command = folder / "command,"
     command.write_text("#!/bin/sh\necho \"$@\"\nexec cat\n")
     command.chmod(0o755)
@@ -84,6 +87,23 @@ def test_a_command_that_is_not_there_yet(yarder, folder):
     assert first == b"with commas=kept"
     Audit({"unix": 1000, "later": 1000}).lines(line + b"\n" for line in lines).report() \
         .assert_clean()
+
+
+def test_a_command_that_never_comes(yarder, folder):
+    """What nobody has read by the end is told as any that was not delivered."""
+    one = yarder(UNIX + "drain-timeout = 300ms\noutput = pipe:{folder}/nothing\n")
+    put(folder, 100)
+    one.wait_for_stderr("the command ended with status 127", 20)
+    one.end(signal.SIGTERM, seconds=15, code=1)
+    assert "100 records were not delivered in time" in one.stderr()
+
+
+def test_a_command_that_reads_late(yarder, folder):
+    one = yarder(UNIX + "output = pipe:sleep 3; exec cat >>{folder}/out\n")
+    put(folder, 1000)
+    ledger.wait_settled(one, 1000, SETTLE_SECONDS)
+    one.stop()
+    audit([folder / "out"], {"unix": 1000}).assert_clean()
 
 
 def test_a_hung_command_costs_others_nothing(yarder, folder):
