@@ -18,10 +18,12 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
+SCENES = ROOT / "tests" / "scenes"
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
 # ninja's progress, and the commands it quotes: not what one looks for in a failed build.
 NINJA_SAYS = re.compile(r"^(\[\d+/\d+\] |\S+ .* -o \S+ -c ).*\n", re.MULTILINE)
@@ -31,9 +33,10 @@ LOG_LINES_SHOWN = 60
 THREADED_ROOMS = ("base", "ring", "client", "queue", "offload", "outputs", "worker", "control")
 LOADED = "tests/sample.so"  # by unit tests
 # What knows nothing of the loop, and runs once.
-ONCE_SCENES = tuple(f"tests/scenes/test_{name}.py" for name in (
-    "alarms", "backend_*", "compare", "encoders", "endtoend", "figures", "instructions", "modules",
-    "preload*", "readme", "serve_udp", "spool*", "tap"))
+ONCE_SCENES = ("alarms", "backend_*", "compare", "encoders", "endtoend", "figures", "instructions",
+               "modules", "preload*", "readme", "serve_udp", "spool*", "tap")
+# What measures, and what lays hands on the whole machine: nothing runs beside it.
+ALONE_SCENES = ("fairness", "figures", "instructions", "producers", "rest")
 # What knows which loop it runs on.
 LOOP_ROOMS = ("io", "inputs", "worker")
 
@@ -151,15 +154,19 @@ class Build:
                 tally.failed.append(f"{name}: {other}")
 
 
-def run_pytest(tally, name, paths, environment=None, seconds=540):
+def call_pytest(name, words, environment=None, seconds=540):
     report = REPORTS / f"{name}.xml"
     report.unlink(missing_ok=True)
-    code, output = call([*PYTEST, f"--junitxml={report}", *paths], seconds, environment)
+    code, output = call([*PYTEST, f"--junitxml={report}", *words], seconds, environment)
     (REPORTS / f"{name}.log").write_text(output)
+    return report, code, output
+
+
+def count_report(tally, name, report, code, output):
     if not report.exists():
         tally.bad(name, output)
         return
-    if code == PYTEST_NOTHING_SELECTED and "-m" in paths:
+    if code == PYTEST_NOTHING_SELECTED:
         return
     failed_before = len(tally.failed)
     for case in ElementTree.parse(report).iter("testcase"):
@@ -177,13 +184,26 @@ def run_pytest(tally, name, paths, environment=None, seconds=540):
         tally.bad(name, output)
 
 
+def run_scene_files(tally, name, files, environment, words=()):
+    """As many files at a time as there are processors: scenes mostly wait. Long ones first."""
+    def run(path):
+        return call_pytest(f"{name}-{path.stem}", [str(path), *words], environment)
+
+    alone = [path for path in sorted(files) if path.stem.removeprefix("test_") in ALONE_SCENES]
+    together = sorted(set(files) - set(alone), key=lambda path: -path.stat().st_size)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = [*pool.map(run, together), *map(run, alone)]
+    for result in results:
+        count_report(tally, name, *result)
+
+
 def run_tidy(tally):
     code, output = call([sys.executable, "tests/tidy.py"], 120)
     if code == 0:
         tally.good()
     else:
         tally.bad("tidy", output)
-    run_pytest(tally, "tidy", ["tests/tidy_test.py"], seconds=120)
+    count_report(tally, "tidy", *call_pytest("tidy", ["tests/tidy_test.py"], seconds=120))
 
 
 def run_unit(tally):
@@ -232,22 +252,26 @@ def run_scenes(tally, io):
     if io == "uring" and not uring_is_allowed():
         tally.skipped.append("scenes-uring (io_uring is forbidden here)")
         return
-    once = [f"--ignore-glob={scenes}" for scenes in ONCE_SCENES]
-    run_pytest(tally, f"scenes-{io}", ["tests/scenes", *once],
-               {"YARDER_IO": io, "YARDER_BUILD": "build"})
+    files = set(SCENES.glob("test_*.py")) - once_scenes()
+    run_scene_files(tally, f"scenes-{io}", files, {"YARDER_IO": io, "YARDER_BUILD": "build"})
+
+
+def once_scenes():
+    return {path for scenes in ONCE_SCENES for path in SCENES.glob(f"test_{scenes}.py")}
 
 
 def run_scenes_once(tally):
-    paths = sorted(str(path) for scenes in ONCE_SCENES for path in ROOT.glob(scenes))
-    run_pytest(tally, "scenes-once", paths, {"YARDER_IO": "auto", "YARDER_BUILD": "build"})
+    run_scene_files(
+        tally, "scenes-once", once_scenes(), {"YARDER_IO": "auto", "YARDER_BUILD": "build"})
 
 
 def run_scenes_sanitized(tally):
     if not (ROOT / "build-asan" / "yarder").exists():
         tally.bad("scenes-sanitized: no build-asan/yarder; the part sanitized builds it")
         return
-    run_pytest(tally, "scenes-asan", ["tests/scenes", "-m", "sanitize and not long"],
-               {"YARDER_IO": "auto", "YARDER_BUILD": "build-asan"})
+    run_scene_files(tally, "scenes-asan", set(SCENES.glob("test_*.py")),
+                    {"YARDER_IO": "auto", "YARDER_BUILD": "build-asan"},
+                    ["-m", "sanitize and not long"])
 
 
 PARTS = {
