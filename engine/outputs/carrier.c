@@ -69,6 +69,14 @@ static void tell_remarks(struct lane_spool *lane, const char *refusal, const cha
     (void)pthread_mutex_unlock(&lane->news_lock);
 }
 
+static void tell_again(struct lane_spool *lane)
+{
+    (void)pthread_mutex_lock(&lane->news_lock);
+    lane->news.again = true;
+    (void)__atomic_fetch_add(&lane->news_count, 1, __ATOMIC_RELAXED);
+    (void)pthread_mutex_unlock(&lane->news_lock);
+}
+
 /* What a worker before had under way is at the most what one read gives. */
 static void carry(struct lane_spool *lane, struct spool *spool, const struct spool_batch *batch)
 {
@@ -90,6 +98,9 @@ static void carry(struct lane_spool *lane, struct spool *spool, const struct spo
             .dead = load.settled - load.delivered};
         int r = spool_answer(spool, batch, load.settled_bytes, &answers);
         crash_point("answered");
+        if (lane->backoff_ns != 0 && load.delivered > 0) {
+            tell_again(lane);
+        }
         lane->backoff_ns = 0;
         if (r < 0) {
             lane_spool_tell_failure(lane, "ack", r, strerror(-r));

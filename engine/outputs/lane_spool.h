@@ -56,6 +56,7 @@ struct lane_spool_news {
     int error;
     char text[OUTPUT_FAILURE_BYTES];
     char refusal[OUTPUT_FAILURE_BYTES]; /* why the last refused record was; "": none was */
+    bool again;                         /* after failures, something went */
     char note[OUTPUT_FAILURE_BYTES];    /* what failed though all is settled; "": nothing */
     char spool[SPOOL_LINE_BYTES_MAX];   /* what the spool had to tell last; "": nothing */
 };

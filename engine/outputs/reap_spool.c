@@ -236,6 +236,9 @@ bool spool_reap_news(struct output *output, uint64_t now_ns)
             output->counts->errors += news.failures - 1;
             output_complain(output, now_ns, "%s; records wait on disk, trying again", news.text);
         }
+        if (news.again) {
+            output_complain(output, now_ns, "delivers again");
+        }
         if (news.note[0] != '\0') {
             offload_tell_note(output, news.note, now_ns);
         }

@@ -208,6 +208,15 @@ def test_damage_costs_what_it_hits(yarder, folder):
     assert list((one.state_dir / "spool" / "q" / "damaged").iterdir())
 
 
+def test_says_when_it_delivers_again(yarder, folder):
+    one = yarder(UNIX + TO_SINK + "\n")
+    put(folder, 100)
+    one.wait_for_stderr("records wait on disk, trying again", SETTLE_SECONDS)
+    with receivers.unix_stream(folder / "sink") as sink:
+        sink.wait_for_lines(100, SETTLE_SECONDS)
+        one.wait_for_stderr("output q: delivers again", SETTLE_SECONDS)
+
+
 def test_direct(yarder, folder):
     with receivers.unix_stream(folder / "sink") as sink:
         one = yarder(RING + TO_SINK + ",direct=yes,fsync=batch\n")
