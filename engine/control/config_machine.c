@@ -111,14 +111,22 @@ static void check_dead_letter(const struct machine_check *check, const struct ou
 {
     struct stat status;
     char folder[YARDER_PATH_BYTES_MAX];
-    if (output->dead_letter == NULL) {
+    const char *path = output->dead_letter;
+    if (path == NULL) {
         return;
     }
-    (void)snprintf(folder, sizeof(folder), "%s", output->dead_letter);
+    (void)snprintf(folder, sizeof(folder), "%s", path);
     cut_name(folder);
-    if (stat(folder, &status) < 0 || !S_ISDIR(status.st_mode)) {
+    bool there = stat(path, &status) == 0;
+    if (there && S_ISDIR(status.st_mode)) {
+        report_error(check->report, check->where, "dead-letter: %.512s is a folder", path);
+    } else if (!there && (stat(folder, &status) < 0 || !S_ISDIR(status.st_mode))) {
         report_warning(check->report, check->where,
-            "dead-letter: %.512s is no folder: refused records will be counted only", folder);
+            "dead-letter: no folder %.512s: what is refused waits for it, and all behind that",
+            folder);
+    } else if (check->same_user && eaccess(there ? path : folder, W_OK) < 0) {
+        report_warning(check->report, check->where,
+            "dead-letter: %.512s cannot be written by this user: %s", path, strerror(errno));
     }
 }
 

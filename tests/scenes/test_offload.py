@@ -235,6 +235,23 @@ def test_refused_records_become_dead_letters(yarder, folder):
     assert (folder / "dead").stat().st_mode & 0o777 & ~0o640 == 0
 
 
+def test_dead_letters_wait_for_their_folder(yarder, folder):
+    """What is refused is dead when its letter stands, and is called so no sooner."""
+    one = yarder(UNIX + "output = q blackhole:,refuse-every=1,retry=10ms..50ms,"
+                 "dead-letter={folder}/none/dead\n")
+    put(folder, 10)
+    status = ledger.wait_for(one, lambda status: status["outputs"][0]["errors"] > 2)
+    assert status["outputs"][0]["dead"] == 0 and ledger.held(status) == 10
+    assert f"dead-letter {folder}/none/dead: open: No such file" in \
+        status["outputs"][0]["last_error"]["text"]
+    assert "records are dead" not in one.stderr()
+    assert f"dead-letter: no folder {folder}/none: what is refused waits for it" in one.stderr()
+    (folder / "none").mkdir()
+    ledger.wait_settled(one, 10, SETTLE_SECONDS)
+    assert len(letters(folder / "none" / "dead")) == 10
+    one.wait_for_stderr(f"and kept in {folder}/none/dead", SETTLE_SECONDS)
+
+
 def test_who_is_tried_for_too_long_is_given_up(yarder, folder):
     one = yarder(UNIX + "output = q blackhole:,hang=yes,timeout=100ms,retry=1ms..10ms,"
                  "give-up=500ms,dead-letter={folder}/dead\n")
