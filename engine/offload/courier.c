@@ -99,6 +99,7 @@ static int submit(struct courier *courier, const struct courier_load *load)
     int r = courier->options.backend->submit(courier->self, &batch, deadline_ns);
     courier->sent_until = id_is_before(courier->sent_until, last) ? last : courier->sent_until;
     uint32_t later = count_later(courier);
+    courier->fails_since_ns = later < courier->items_count ? 0 : courier->fails_since_ns;
     if (later == 0) {
         if (courier->host.error != 0) {
             (void)snprintf(courier->note, sizeof(courier->note), "%s", courier->host.text);
@@ -155,6 +156,7 @@ static int write_letters(struct courier *courier)
         return 0;
     }
     courier->letters.bytes_count = 0;
+    courier->refusal[0] = '\0'; /* none is dead yet */
     for (uint32_t i = 0; i < courier->items_count; i++) {
         if (courier->items[i].result == YARDER_REFUSED) {
             courier->items[i].result = YARDER_LATER;
@@ -189,9 +191,14 @@ static void account(struct courier *courier, struct courier_load *load, bool *wh
     }
 }
 
-/* When the batch that just failed was first tried, with the records that went with it then. */
+/*
+ * Whether the batch that just failed was first tried so long ago, with the records that went with
+ * it then; or nothing at all has been settled for so long, though tried again and again: then those
+ * that are new have no better prospects.
+ */
 static bool is_time_up(struct courier *courier)
 {
+    uint64_t give_up_ns = courier->options.give_up_ns;
     const struct yarder_item *first = courier->items;
     const struct yarder_item *last = &courier->items[courier->items_count - 1];
     while (first < last && is_settled(first->result)) {
@@ -202,7 +209,15 @@ static bool is_time_up(struct courier *courier)
         courier->tried_since_ns = now_ns;
         courier->tried_until = last->id;
     }
-    return now_ns - courier->tried_since_ns >= courier->options.give_up_ns;
+    if (courier->fails_since_ns == 0 || now_ns - courier->failed_ns > give_up_ns) {
+        courier->fails_since_ns = now_ns;
+    }
+    courier->failed_ns = now_ns;
+    if (now_ns - courier->fails_since_ns >= give_up_ns) {
+        courier->tried_until = last->id;
+        return true;
+    }
+    return now_ns - courier->tried_since_ns >= give_up_ns;
 }
 
 /* What becomes of a batch: 0, or why a part of it is left. */

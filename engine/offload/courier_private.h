@@ -48,6 +48,8 @@ struct courier {
     struct yarder_id sent_until;   /* up to it records were with the backend */
     struct yarder_id tried_until;  /* the records up to it have been tried ... */
     uint64_t tried_since_ns;       /* ... since then; 0: there are none */
+    uint64_t fails_since_ns; /* since then nothing has been settled; 0: the last try was good */
+    uint64_t failed_ns;      /* the last try of those */
     /* The load and its batch. */
     uint32_t ends_at; /* ends before it lie behind us */
     uint32_t entries_count, items_count, fields_count;

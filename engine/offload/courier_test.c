@@ -203,6 +203,44 @@ static void what_is_settled_early_is_not_sent_again(void **state)
     }
 }
 
+/* Where nothing has gone for so long, what comes next is not tried for as long again. */
+static void a_peer_that_stays_away_costs_one_try(void **state)
+{
+    (void)state;
+    struct scene scene;
+    begin(&scene, &fake_records);
+    courier_close(scene.courier);
+    scene.options.give_up_ns = 1000ull * 1000 * 1000;
+    start(&scene);
+    fake_be(FAKE_FAILS);
+    put(&scene, 10);
+    struct courier_load load = load_of(&scene, 0, true);
+    uint32_t tries = 0;
+    for (; load.settled == 0; tries++) {
+        courier_carry(scene.courier, &load);
+    }
+    assert_true(tries > 10);
+    put(&scene, 10);
+    size_t at = load.settled_bytes;
+    load = load_of(&scene, at, true);
+    courier_carry(scene.courier, &load);
+    assert_int_equal(load.settled, 1);
+    assert_int_equal(load.error, 0);
+    fake_be(FAKE_TAKES);
+    at += load.settled_bytes;
+    put(&scene, 10);
+    load = load_of(&scene, at, true);
+    courier_carry(scene.courier, &load);
+    assert_int_equal(load.delivered, 1);
+    fake_be(FAKE_FAILS); /* its time begins anew */
+    at += load.settled_bytes;
+    put(&scene, 10);
+    load = load_of(&scene, at, true);
+    courier_carry(scene.courier, &load);
+    assert_int_equal(load.settled, 0);
+    end(&scene);
+}
+
 /* Those that came with a later try have yet to have their time. */
 static void giving_up_is_for_those_that_were_tried(void **state)
 {
@@ -320,6 +358,7 @@ int main(void)
         cmocka_unit_test(newlines_stay_where_records_are_apart),
         cmocka_unit_test(texts_of_any_length_find_room),
         cmocka_unit_test(what_is_settled_early_is_not_sent_again),
+        cmocka_unit_test(a_peer_that_stays_away_costs_one_try),
         cmocka_unit_test(giving_up_is_for_those_that_were_tried),
         cmocka_unit_test(a_damaged_record_costs_itself_alone),
         cmocka_unit_test(ends_that_make_no_sense_do_no_harm),

@@ -96,7 +96,9 @@ const struct output_option output_options[] = {
          "TIME[..TIME]", "pause before a failed delivery is tried again, and how far it grows"},
         OFFLOAD},
     {{"give-up", YARDER_OPTION_SPECIAL, FIELD(give_up_ns), "never", 0, 0, NULL,
-         option_parse_give_up, "TIME|never", "a record that was tried for so long is dead"},
+         option_parse_give_up, "TIME|never",
+         "a record that was tried for so long is dead; so is any when nothing else has gone "
+         "either"},
         OFFLOAD},
     {{"timeout", YARDER_OPTION_DURATION, FIELD(timeout_ns), "10s", 100000000, 600000000000, NULL,
          NULL, "TIME", "longest time of one try"},
