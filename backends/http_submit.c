@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests to a URL. The answer's status decides: 2xx delivered; 408, 425, 429, 5xx and whatever is
- * no answer, later; redirects are not followed, and later too, for the configuration is wrong and
- * not the record; any other 4xx refused. A batch that is refused as too large or as wrong is cut in
- * halves first, so that one bad record does not take others with it.
+ * no answer, later; redirects are not followed, and later too, as are 401, 403, 404, 405 and 407,
+ * for the configuration is wrong and not the record; any other 4xx refused. A batch that is refused
+ * as too large or as wrong is cut in halves first, so that one bad record does not take others with
+ * it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -79,10 +80,17 @@ static void make_key(const struct http_request_id *id, char *at, size_t room)
     }
 }
 
+/* Who we are, or where and how we ask: no record is the cause. */
+static bool is_about_us(long status)
+{
+    return (status >= 300 && status < 400) || status == 401 || status == 403 || status == 404 ||
+           status == 405 || status == 407;
+}
+
 static bool is_for_later(long status)
 {
-    return status < 200 || status >= 500 || (status >= 300 && status < 400) || status == 408 ||
-           status == 425 || status == 429;
+    return status < 200 || status >= 500 || is_about_us(status) || status == 408 || status == 425 ||
+           status == 429;
 }
 
 /* Smaller may be better. */
@@ -102,6 +110,12 @@ static int put_off(struct http *self, long status)
         return self->host->fail(self->host, -EREMCHG,
             "%s answers %ld, to go to %s: redirects are not followed", shown, status,
             self->answer.location[0] == '\0' ? "another place" : self->answer.location);
+    }
+    if (is_about_us(status)) {
+        char text[ANSWER_BYTES + 1];
+        const struct yarder_text answer = {self->answer.text, self->answer.text_length};
+        return self->host->fail(self->host, -EACCES, "%s answers %ld: %s", shown, status,
+            curl_client_show(answer, text, sizeof(text)));
     }
     return self->host->fail(self->host, -EAGAIN, "%s answers %ld%s", shown, status,
         self->answer.retry_after_s > 0 ? ", and to wait" : "");

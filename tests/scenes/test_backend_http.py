@@ -165,18 +165,20 @@ def test_one_bad_record_takes_no_other_with_it(folder):
         server.answer = lambda asked: (413, {}, b"") if len(asked.body) > 1000 else OK
         assert try_backend("http", url_of(server), 300, 20)[:2] == (300, 0)
         assert numbers(server) == list(range(300))
-        server.answer = lambda asked: (404, {}, b"nothing here")
+        server.answer = lambda asked: (415, {}, b"not such")
         delivered, refused, said = try_backend("http", url_of(server), 300, 20)
-        assert (delivered, refused) == (0, 300) and "404: nothing here" in said
+        assert (delivered, refused) == (0, 300) and "415: not such" in said
 
 
 def test_trouble_that_passes(folder):
     """Statuses, garbage, an end without a word, half an answer: all is sent again."""
     answers = [(503, {}, b""), (429, {"Retry-After": "1"}, b""), (408, {}, b""),
-               (302, {"Location": "http://127.0.0.1:1/else\tw"}, b""), b"garbage\r\n\r\n", b"",
+               (302, {"Location": "http://127.0.0.1:1/else\tw"}, b""), (401, {}, b"no such token"),
+               (403, {}, b""), (404, {}, b""), (405, {}, b""), (407, {}, b""), b"garbage\r\n\r\n", b"",
                b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", b"HTTP/1.1 2", (425, {}, b"")]
     words = ["answers 503", "answers 429, and to wait", "answers 408",
-             "answers 302, to go to http://127.0.0.1:1/else", "HTTP/0.9", "Empty reply",
+             "answers 302, to go to http://127.0.0.1:1/else", "answers 401: no such token",
+             "answers 403", "answers 404", "answers 405", "answers 407", "HTTP/0.9", "Empty reply",
              "transfer closed", ":", "answers 425"]
     with WebServer(lambda asked: answers.pop(0) if answers else OK) as server:
         delivered, refused, said = try_backend("http", url_of(server, "/?key=s3cret"), 100, 20)
