@@ -65,6 +65,7 @@ run: setup-needed
 	build/yarder run $(CONFIG)
 
 test: setup
+	@bench/peers.sh --rsyslog || true
 	@$(python) tests/run.py
 
 check:

@@ -4,9 +4,11 @@
 # Libraries and LTTng are installed (group `compare` of packaging/packages.txt). rsyslog conflicts
 # with syslog-ng as a package, so it is unpacked into FOLDER/rsyslog (FOLDER: build/peers if not
 # said) and runs in place. What cannot be had is left out of the tables; then the status is 1, and a
-# line says why.
+# line says why. With --rsyslog nothing else is fetched: tests send to a real one.
 set -eu
 top=$(dirname "$0")/..
+rsyslog_only=false
+[ "${1:-}" != --rsyslog ] || { rsyslog_only=true; shift; }
 folder=${1:-$top/build/peers}
 packages='rsyslog libestr0 libfastjson4 liblognorm5'
 status=0
@@ -46,7 +48,7 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
     lacks "rsyslog, spdlog and LTTng, where they are missing" "this is not a Debian machine"
     exit "$status"
 fi
-install_libraries || lacks "spdlog and LTTng" "they could not be installed"
+$rsyslog_only || install_libraries || lacks "spdlog and LTTng" "they could not be installed"
 [ -x "$folder/rsyslog/usr/sbin/rsyslogd" ] || unpack_rsyslog ||
     lacks "rsyslog" "it could not be downloaded (apt-get update may help), or does not start"
 exit "$status"

@@ -107,6 +107,7 @@ def test_configurations_check(number, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.seconds(240)  # a whole build
 def test_ten_lines_of_c(tmp_path):
     environment = sandbox(tmp_path)
     (tmp_path / "hello.c").write_text(blocks("c")[0])
