@@ -61,7 +61,7 @@ static void look_at_daemon(const char *run_dir, struct doctor_finding *out)
     }
     status_judge(report, (uint64_t)os_realtime_ns(), &verdict);
     out->state = status_is_healthy(verdict.state) ? DOCTOR_GOOD : DOCTOR_LIMITS;
-    (void)snprintf(out->what, sizeof(out->what), "%s", verdict.line);
+    (void)snprintf(out->what, sizeof(out->what), "%.500s", verdict.line);
     if (out->state == DOCTOR_LIMITS) {
         (void)snprintf(out->cure, sizeof(out->cure), "yarder status says more");
     }

@@ -108,10 +108,11 @@ const struct command command_status = {
     .about =
         "The first line is the answer. LOSING: records were lost, or connections refused, in the\n"
         "last minute. HELD UP: records wait and an output has delivered nothing for a second, or\n"
-        "an input does not listen.\n"
+        "an input does not listen. FAILING: a destination refused records, which are kept, or\n"
+        "failed where nobody answers for what was sent.\n"
         "At every moment, for each input received = accepted + refused, and for each output\n"
         "copies + found (on disk, by a daemon before) = delivered + dropped + dead + held.\n"
-        "Status 0; 3: no daemon; 4: it runs, and is losing or held up.\n",
+        "Status 0; 3: no daemon; 4: it runs, and is losing, held up or failing.\n",
     .examples = "  yarder status\n  yarder status --json | jq '.outputs[] | {name, held}'\n",
     .options = status_table,
     .run = run_status,

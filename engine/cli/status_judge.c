@@ -90,7 +90,7 @@ static const char *reason_words(const struct loss *loss)
             return words[i][2];
         }
     }
-    return loss->reason != NULL ? loss->reason : "given up";
+    return loss->reason != NULL ? loss->reason : "refused by its destination, or given up";
 }
 
 /* "output events dropped 1204 (queue full)" */
@@ -103,7 +103,7 @@ static void say_loss(const struct loss *loss, char *at, size_t room)
     }
     (void)snprintf(at, room, "%s %.128s %s %llu (%s)",
         strcmp(loss->list, "outputs") == 0 ? "output" : "input", loss->name,
-        strcmp(loss->group, "dead") == 0 ? "gave up" : loss->group, count, reason_words(loss));
+        strcmp(loss->group, "dead") == 0 ? "lost" : loss->group, count, reason_words(loss));
 }
 
 const char *status_span(uint64_t seconds, char at[STATUS_SPAN_BYTES])
@@ -140,13 +140,16 @@ static const cJSON *find_deaf(const cJSON *report)
     return NULL;
 }
 
-static const cJSON *find_held_up(const cJSON *report)
+/* The one that waits longest, and how many others do. */
+static const cJSON *find_held_up(const cJSON *report, uint32_t *others)
 {
+    *others = 0;
     const cJSON *item = NULL;
     const cJSON *longest = NULL;
     uint64_t longest_ms = HELD_UP_MS - 1;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "outputs"))
     {
+        *others += longest != NULL && held_up_ms(item) >= HELD_UP_MS;
         if (held_up_ms(item) > longest_ms) {
             longest = item;
             longest_ms = held_up_ms(item);
@@ -155,28 +158,83 @@ static const cJSON *find_held_up(const cJSON *report)
     return longest;
 }
 
+/* The last failure, in brackets; "" if it is not known. */
+static const char *error_words(const cJSON *output, char *at, size_t room)
+{
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(output, "last_error");
+    at[0] = '\0';
+    if (error != NULL) {
+        (void)snprintf(
+            at, room, " (%.32s: %.200s)", ask_text(error, "call"), ask_text(error, "text"));
+    }
+    return at;
+}
+
+/* What it was given may be gone though it counts as delivered, or lies with the dead letters. */
+static bool is_failing(const cJSON *output)
+{
+    const cJSON *recent = cJSON_GetObjectItemCaseSensitive(output, "recent");
+    const char *means = ask_text(output, "means");
+    bool unanswered = strcmp(means, "stream") == 0 || strcmp(means, "sent") == 0;
+    return (unanswered && ask_number(recent, "errors") > 0) || ask_number(recent, "dead") > 0;
+}
+
+static const cJSON *find_failing(const cJSON *report)
+{
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(report, "outputs"))
+    {
+        if (is_failing(item)) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+static void judge_failing(const cJSON *output, const char *totals, struct status_verdict *out)
+{
+    char error[256];
+    const cJSON *recent = cJSON_GetObjectItemCaseSensitive(output, "recent");
+    unsigned long long dead = ask_number(recent, "dead");
+    (void)error_words(output, error, sizeof(error));
+    out->state = STATUS_FAILING;
+    if (dead > 0) {
+        (void)snprintf(out->line, sizeof(out->line),
+            "FAILING: output %.64s had %llu records refused%s in the last minute, they are in "
+            "%.128s; %s",
+            ask_text(output, "name"), dead, error, ask_text(output, "dead_letter"), totals);
+        return;
+    }
+    (void)snprintf(out->line, sizeof(out->line),
+        "FAILING: output %.64s failed %llu times%s in the last minute, and what it had sent may "
+        "not "
+        "have arrived; %s",
+        ask_text(output, "name"), (unsigned long long)ask_number(recent, "errors"), error, totals);
+}
+
 /* "has been in fsync for 12s" or "has delivered nothing for 3m 2s (write: No space left ...)" */
 static void say_held_up(const cJSON *output, char *at, size_t room)
 {
     char span[STATUS_SPAN_BYTES];
     (void)status_span(held_up_ms(output) / 1000, span);
-    const cJSON *error = cJSON_GetObjectItemCaseSensitive(output, "last_error");
     if (ask_number(output, "in_call_ms") >= HELD_UP_MS) {
         (void)snprintf(at, room, "has been in %.32s for %s", ask_text(output, "in_call"), span);
-    } else if (error != NULL) {
-        (void)snprintf(at, room, "has delivered nothing for %s (%.32s: %.128s)", span,
-            ask_text(error, "call"), ask_text(error, "text"));
     } else {
-        (void)snprintf(at, room, "has delivered nothing for %s", span);
+        char error[256];
+        (void)snprintf(at, room, "has delivered nothing for %s%s", span,
+            error_words(output, error, sizeof(error)));
     }
 }
 
 static void judge_quiet(const cJSON *report, const char *totals, struct status_verdict *out)
 {
-    char what[300] = "";
+    char what[400] = "";
     struct losses losses = {.recent = false};
     take_all(&losses, report);
-    const cJSON *held_up = find_held_up(report);
+    char others[32] = "";
+    uint32_t others_count = 0;
+    const cJSON *held_up = find_held_up(report, &others_count);
+    const cJSON *failing = find_failing(report);
     const cJSON *deaf = find_deaf(report);
     if (deaf != NULL) {
         out->state = STATUS_HELD_UP;
@@ -187,9 +245,14 @@ static void judge_quiet(const cJSON *report, const char *totals, struct status_v
     } else if (held_up != NULL) {
         out->state = STATUS_HELD_UP;
         say_held_up(held_up, what, sizeof(what));
+        if (others_count > 0) {
+            (void)snprintf(others, sizeof(others), ", and %u others", others_count);
+        }
         (void)snprintf(out->line, sizeof(out->line),
-            "HELD UP: output %.128s %s, %llu records wait; %s", ask_text(held_up, "name"), what,
-            (unsigned long long)ask_number(held_up, "held"), totals);
+            "HELD UP: output %.64s %s, %llu records wait%s; %s", ask_text(held_up, "name"), what,
+            (unsigned long long)ask_number(held_up, "held"), others, totals);
+    } else if (failing != NULL) {
+        judge_failing(failing, totals, out);
     } else if (losses.worst.count > 0) {
         out->state = STATUS_LOST;
         say_loss(&losses.worst, what, sizeof(what));
@@ -249,6 +312,6 @@ void status_judge(const cJSON *report, uint64_t at_ns, struct status_verdict *ou
 
 const char *status_word(enum status_state state)
 {
-    static const char *const words[] = {"healthy", "lost", "held up", "losing"};
+    static const char *const words[] = {"healthy", "lost", "failing", "held up", "losing"};
     return words[state];
 }

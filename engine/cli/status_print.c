@@ -191,7 +191,10 @@ static void print_marks(const cJSON *report, uint64_t at_ns, FILE *to)
         print_if(item, "foreign", "times somebody else had written to the file", to);
         print_if(item, "cut", "times the file had been cut", to);
         print_if(item, "torn", "records were cut in two by others, and written again whole", to);
-        print_if(item, "uncertain", "records may stand twice: the file was cut meanwhile", to);
+        print_if(item, "uncertain",
+            is_file(item) ? "records may stand twice: the file was cut meanwhile"
+                          : "records were under way when a worker ended, and were sent again",
+            to);
     }
 }
 

@@ -88,6 +88,39 @@ static void test_lost_in_the_last_minute_is_losing(void **state)
         "refused since start (3d 4h)");
 }
 
+/* Where nobody answers for what was sent, a failure may be a loss; where somebody does, none is. */
+static void test_failures_of_a_stream_are_doubts(void **state)
+{
+    static const char failed[] =
+        "{\"losses\":0,\"recent_ms\":60000,\"started_ns\":1,\"outputs\":[{\"name\":\"q\","
+        "\"means\":\"%s\",\"errors\":9,\"recent\":{\"errors\":%d},"
+        "\"last_error\":{\"call\":\"submit\",\"text\":\"nobody listens there\"}}]}";
+    static const struct {
+        const char *means;
+        int recent;
+        enum status_state state;
+    } rows[] = {{"stream", 2, STATUS_FAILING}, {"sent", 1, STATUS_FAILING},
+        {"stream", 0, STATUS_HEALTHY}, {"acknowledged", 2, STATUS_HEALTHY},
+        {"", 2, STATUS_HEALTHY}};
+    char text[300];
+    struct status_verdict verdict;
+    (void)state;
+    for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {
+        (void)snprintf(text, sizeof(text), failed, rows[i].means, rows[i].recent);
+        cJSON *report = cJSON_Parse(text);
+        assert_non_null(report);
+        status_judge(report, now_ns, &verdict);
+        assert_int_equal(verdict.state, rows[i].state);
+        if (i == 0) {
+            assert_non_null(strstr(verdict.line,
+                "FAILING: output q failed 2 times (submit: nobody listens there) in the last "
+                "minute, and what it had sent may not have arrived; nothing lost"));
+        }
+        cJSON_Delete(report);
+    }
+    assert_false(status_is_healthy(STATUS_FAILING));
+}
+
 /* One that a destination refused, with and without a file to be kept in. */
 static void test_a_dead_letter_is_no_loss(void **state)
 {
@@ -102,7 +135,12 @@ static void test_a_dead_letter_is_no_loss(void **state)
             text, sizeof(text), refused, kept ? 0 : 3, kept ? ",\"dead_letter\":\"/x\"" : "");
         cJSON *report = cJSON_Parse(text);
         status_judge(report, now_ns, &verdict);
-        assert_int_equal(verdict.state, kept ? STATUS_HEALTHY : STATUS_LOSING);
+        assert_int_equal(verdict.state, kept ? STATUS_FAILING : STATUS_LOSING);
+        assert_non_null(strstr(verdict.line,
+            kept ? "FAILING: output web had 3 records refused in the last minute, they are in /x; "
+                   "nothing lost"
+                 : "LOSING: output web lost 3 (refused by its destination, or given up) in the "
+                   "last minute; 3 lost"));
         cJSON_Delete(report);
     }
 }
@@ -235,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_an_output_that_does_not_get_on_holds_up),
         cmocka_unit_test(test_the_table_holds_the_ledger),
         cmocka_unit_test(test_a_dead_letter_is_no_loss),
+        cmocka_unit_test(test_failures_of_a_stream_are_doubts),
         cmocka_unit_test(test_a_backend_says_what_fails),
         cmocka_unit_test(test_odd_answers_do_no_harm),
         cmocka_unit_test(test_spans),

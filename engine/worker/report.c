@@ -130,12 +130,18 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     const struct hold_output *before, const struct output *output)
 {
     static const struct hold_output nothing;
+    static const char *const means[] = {[YARDER_MEANS_ACKNOWLEDGED] = "acknowledged",
+        [YARDER_MEANS_STREAM] = "stream",
+        [YARDER_MEANS_SENT] = "sent"};
     const struct hold_output *counts = &hold->outputs[index];
     const struct output_config *config = output->config;
     cJSON *report = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(report, "name", config->name);
     (void)cJSON_AddStringToObject(report, "kind", output_kind_name(config));
     (void)cJSON_AddStringToObject(report, "to", config->target);
+    if (config->kind == OUTPUT_OFFLOAD) {
+        (void)cJSON_AddStringToObject(report, "means", means[config->backend->means]);
+    }
     if (config->dead_letter != NULL) {
         (void)cJSON_AddStringToObject(report, "dead_letter", config->dead_letter);
     }
@@ -154,7 +160,9 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     number(report, "errors", counts->errors);
     number(report, "last_progress_ns", counts->last_progress_ns);
     look_report(report, hold, output);
-    output_losses(cJSON_AddObjectToObject(report, "recent"), counts, before);
+    cJSON *recent = cJSON_AddObjectToObject(report, "recent");
+    output_losses(recent, counts, before);
+    number(recent, "errors", growth(counts->errors, before->errors));
     return report;
 }
 
