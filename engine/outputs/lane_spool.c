@@ -181,6 +181,9 @@ static void append(struct lane_spool *lane, struct lane_job *job)
         lane_job_failed(job, "append", r);
         return;
     }
+    if (__atomic_exchange_n(&lane->hurry, 0, __ATOMIC_RELAXED) != 0) {
+        spool_widen(lane->spool, lane->options.config->queue.memory_bytes);
+    }
     crash_point("before-store");
     size_t stored = whole.bytes_count == 0 ? 0 : store(lane, job, &whole);
     crash_point("after-store");
@@ -257,6 +260,11 @@ void lane_spool_release(struct lane_spool *lane, spool_place place)
         spool_release(&lane->shared, place);
         carrier_ring(lane);
     }
+}
+
+void lane_spool_hurry(struct lane_spool *lane)
+{
+    __atomic_store_n(&lane->hurry, 1, __ATOMIC_RELAXED);
 }
 
 void lane_spool_totals(const struct lane_spool *lane, struct spool_totals *out)

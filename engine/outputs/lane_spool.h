@@ -47,6 +47,8 @@ void lane_spool_close(struct lane_spool *lane);
 const struct spool_look *lane_spool_found(const struct lane_spool *lane);
 /* A stored commit has booked what is stored before this place. */
 void lane_spool_release(struct lane_spool *lane, spool_place place);
+/* The daemon ends: what waits before the spool is stored, though it is full. */
+void lane_spool_hurry(struct lane_spool *lane);
 void lane_spool_totals(const struct lane_spool *lane, struct spool_totals *out);
 
 /* What the carrier has met since it was asked last. */

@@ -35,7 +35,7 @@ struct lane_spool {
     uint64_t backoff_ns, jitter;
 
     /* relaxed words of others for the carrier, which looks at them after each wake-up */
-    uint32_t leave, wanted, reopen;
+    uint32_t leave, wanted, reopen, hurry;
     uint32_t bell;   /* futex: grows when there is something to look at */
     uint32_t sleeps; /* seq_cst on both sides: either the bell is seen or the sleeper */
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "outputs/delivery_private.h"
+#include "outputs/lane_spool.h"
 
 static void failed(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
@@ -107,6 +108,9 @@ void output_hurry(struct output *output)
 {
     for (uint32_t i = 0; i < output->slots_count && output->packs; i++) {
         output->slots[i].backoff_ns = output->slots[i].retry_ns = 0;
+    }
+    if (output->offload.spool != NULL) {
+        lane_spool_hurry(output->offload.spool);
     }
 }
 

@@ -94,6 +94,9 @@ YARDER_MUST_USE int spool_open(
     struct spool **out, const struct spool_options *options, char *why, size_t why_bytes);
 /* Both threads have stopped. Syncs by policy. */
 void spool_close(struct spool *spool);
+/* At the end: as many bytes more go in than the limit allows, for they would be lost. The
+ * appender's. */
+void spool_widen(struct spool *spool, uint64_t bytes);
 /* The least limit for records of this size. */
 uint64_t spool_limit_min(uint32_t record_bytes_max);
 /* The folder's name for an output's name: what no file may be called is written as %XX. */

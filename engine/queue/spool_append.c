@@ -168,6 +168,13 @@ static uint64_t limit_room(struct spool *spool)
     return room;
 }
 
+void spool_widen(struct spool *spool, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&spool->lock);
+    spool->options.limit_bytes += bytes + 2 * spool->segment_bytes; /* heads, and a part of one */
+    (void)pthread_mutex_unlock(&spool->lock);
+}
+
 /* Makes the limit leave `bytes`. */
 static int make_room(struct spool *spool, uint64_t bytes)
 {

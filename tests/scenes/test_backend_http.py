@@ -174,7 +174,8 @@ def test_trouble_that_passes(folder):
     """Statuses, garbage, an end without a word, half an answer: all is sent again."""
     answers = [(503, {}, b""), (429, {"Retry-After": "1"}, b""), (408, {}, b""),
                (302, {"Location": "http://127.0.0.1:1/else\tw"}, b""), (401, {}, b"no such token"),
-               (403, {}, b""), (404, {}, b""), (405, {}, b""), (407, {}, b""), b"garbage\r\n\r\n", b"",
+               (403, {}, b""), (404, {}, b""), (405, {}, b""), (407, {}, b""),
+               b"garbage\r\n\r\n", b"",
                b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", b"HTTP/1.1 2", (425, {}, b"")]
     words = ["answers 503", "answers 429, and to wait", "answers 408",
              "answers 302, to go to http://127.0.0.1:1/else", "answers 401: no such token",

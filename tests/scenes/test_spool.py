@@ -217,6 +217,23 @@ def test_says_when_it_delivers_again(yarder, folder):
         one.wait_for_stderr("output q: delivers again", SETTLE_SECONDS)
 
 
+def test_a_full_queue_takes_the_rest_at_the_end(yarder, folder):
+    """More than SIZE waits, the rest of it in memory; the daemon after this one has all of it."""
+    one = yarder(UNIX + TO_SINK.replace("64M", "1M") + ",on-full=block\n")
+    put(folder, 12_000)
+    full = ledger.wait_for(one, lambda status: ledger.held(status) == 12_000
+                           and output_of(status)["spooled"] > 1000)
+    assert output_of(full)["spooled"] < 9000
+    one.wait_for_stderr("its queue on disk is full; records wait in memory", SETTLE_SECONDS)
+    one.end(signal.SIGTERM)
+    assert "were not delivered" not in one.stderr()
+    with receivers.unix_stream(folder / "sink") as sink:
+        one.start()
+        wait_found(one, 12_000)
+        sink.wait_for_lines(12_000, SETTLE_SECONDS)
+        Audit({"unix": 12_000}).lines(sink.lines()).report().assert_clean()
+
+
 def test_direct(yarder, folder):
     with receivers.unix_stream(folder / "sink") as sink:
         one = yarder(RING + TO_SINK + ",direct=yes,fsync=batch\n")
