@@ -18,6 +18,7 @@
 #include "api/backend.h"
 
 enum { KEY_CHARS = 40, HWM_MAX = 10000000, SHOWN_BYTES = 256, NS_IN_MS = 1000000 };
+enum { HEARD_BYTES_MAX = 16 << 10 }; /* of a subscription, or of CURVE's handshake */
 enum zeromq_type { ZEROMQ_PUSH, ZEROMQ_PUB };
 
 struct zeromq {
@@ -143,6 +144,15 @@ static bool set_text(struct zeromq *self, int option, const char *text)
     return zmq_setsockopt(self->socket, option, text, strlen(text)) == 0;
 }
 
+/* A peer says at the most what it subscribes to; libzmq would hold all else, of any length. */
+static bool set_limits(struct zeromq *self)
+{
+    const int64_t heard_bytes = HEARD_BYTES_MAX;
+    bool pushes = self->type != ZEROMQ_PUB;
+    return zmq_setsockopt(self->socket, ZMQ_MAXMSGSIZE, &heard_bytes, sizeof(heard_bytes)) == 0 &&
+           set(self, ZMQ_SNDHWM, (int)self->hwm) && (!pushes || set(self, ZMQ_RCVHWM, 1));
+}
+
 static bool set_curve(struct zeromq *self)
 {
     if (self->bind) {
@@ -187,7 +197,7 @@ static int open_zeromq(void *self_, struct yarder_host *host)
     }
     self->socket = zmq_socket(self->context, self->type == ZEROMQ_PUB ? ZMQ_PUB : ZMQ_PUSH);
     size_t fd_bytes = sizeof(self->fd);
-    bool good = self->socket != NULL && set(self, ZMQ_SNDHWM, (int)self->hwm) &&
+    bool good = self->socket != NULL && set_limits(self) &&
                 set(self, ZMQ_LINGER, (int)(self->linger_ns / NS_IN_MS)) &&
                 set(self, ZMQ_IPV6, strchr(self->target, '[') != NULL) && set_curve(self) &&
                 zmq_getsockopt(self->socket, ZMQ_FD, &self->fd, &fd_bytes) == 0;

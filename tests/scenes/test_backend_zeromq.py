@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """zeromq: pyzmq's PULL and SUB, by CURVE, late, full, and killed in the middle."""
 import json
+import socket
+import struct
 import sys
 
 import pytest
 
-from harness import stores
+from harness import ledger, senders, stores
 from harness.audit import Audit
 from harness.stores import Try, try_backend
 from harness.wait import free_port, wait_until
@@ -131,6 +133,43 @@ def test_killed_in_the_middle(folder):
         print(f"lost {lost} of {total}, {lost * 100} bytes")
         # The peer's own queue, and two buffers of sockets.
         assert lost < HWM + (8 << 20) / 100
+
+
+@pytest.mark.parametrize("length", [1 << 20, 1 << 13])
+@pytest.mark.parametrize("kind,peer_kind", [("push", b"PULL"), ("pub", b"SUB")])
+def test_a_peer_that_talks(yarder, folder, kind, peer_kind, length):
+    """What nobody asked a peer for is not kept: too long a message ends its connection, and many
+    short ones stay in its own kernel."""
+    most = 128 << 20
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = yarder("input = unix:{folder}/in,socket=stream\n"
+                     f"output = store zeromq:tcp://127.0.0.1:{server.getsockname()[1]},"
+                     f"socket={kind}\n")
+        with senders.unix_stream(folder / "in") as sender:
+            sender.send(b"to open it")
+        ledger.wait_settled(one, 1, 20)
+        before = resident_bytes(one)
+        peer, _ = server.accept()
+        with peer:
+            ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(peer_kind)) + peer_kind
+            peer.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0")
+                         + bytes(32) + b"\x04" + bytes([len(ready)]) + ready)
+            peer.settimeout(2)
+            said = 0
+            try:
+                while said < most:
+                    peer.sendall(b"\x02" + struct.pack(">Q", length) + bytes(length))
+                    said += length
+            except (TimeoutError, ConnectionError):
+                pass
+        assert said < most
+        assert resident_bytes(one) - before < 64 << 20
+
+
+def resident_bytes(one):
+    pages = [int(open(f"/proc/{pid}/statm", encoding="ascii").read().split()[1])
+             for pid in one.worker_pids()]
+    return sum(pages) * 4096
 
 
 @pytest.mark.parametrize("queue", ["memory:64M", "disk:64M"])
