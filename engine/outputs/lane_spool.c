@@ -158,6 +158,7 @@ static size_t store(struct lane_spool *lane, struct lane_job *job, const struct 
         size_t end = pass_over(job, whole, done, r);
         if (end <= done) {
             lane_job_failed(job, r == -ENOSPC && is_full(lane) ? "full" : "append", r);
+            carrier_ring(lane); /* what is answered goes when it looks, and makes room */
             break;
         }
         done = end;

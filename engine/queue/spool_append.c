@@ -208,6 +208,34 @@ static void leave_removed(struct spool *spool)
     (void)pthread_mutex_unlock(&spool->lock);
 }
 
+/*
+ * The file system is full, perhaps of what has been answered: the last segment is kept for the ids
+ * in its foot, which needs its first block alone. True: the rest of it has been given back, and the
+ * next record begins a new one.
+ */
+static bool give_answered_back(struct spool *spool)
+{
+    (void)pthread_mutex_lock(&spool->lock);
+    size_t count = spool->segments_count;
+    struct spool_segment last = count > 0 ? spool->segments[count - 1] : (struct spool_segment){0};
+    const struct spool_ack *ack = &spool->ack;
+    bool answered = last.data_end > SPOOL_HEAD_BYTES && ack->segment == last.number &&
+                    ack->offset >= last.data_end;
+    (void)pthread_mutex_unlock(&spool->lock);
+    if (!answered || (spool->append_fd >= 0 && spool_finish(spool) < 0)) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&spool->ack_lock);
+    int r = spool_ack_write(spool, true); /* before what it leaves behind goes */
+    (void)pthread_mutex_unlock(&spool->ack_lock);
+    char name[SPOOL_FILE_NAME_BYTES];
+    spool_segment_name(last.number, name);
+    YARDER_OWN_FD int fd = openat(spool->dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    return r == 0 && fd >= 0 &&
+           fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, SPOOL_HEAD_BYTES,
+               (off_t)SPOOL_SEGMENT_BYTES_MAX) == 0;
+}
+
 /* Sees to it that a record of this size can be written. *room: and how much more. */
 static int prepare(struct spool *spool, uint32_t record_bytes, uint64_t *room)
 {
@@ -271,7 +299,20 @@ static int write_run(struct spool *spool, const char *bytes, const struct run *r
     return 0;
 }
 
-/* Stores the first of the bytes, as many as one segment takes. */
+/* Stores the first of the bytes, which are new, as many as one segment takes. */
+static int store_some(
+    struct spool *spool, char *bytes, size_t bytes_count, uint32_t record_bytes, struct run *run)
+{
+    uint64_t room = 0;
+    int r = prepare(spool, record_bytes, &room);
+    if (r < 0) {
+        return r;
+    }
+    *run = seal_run(spool, bytes, bytes_count, room);
+    return write_run(spool, bytes, run);
+}
+
+/* The same, and what was stored before. */
 static int append_some(
     struct spool *spool, char *bytes, size_t bytes_count, struct spool_stored *out)
 {
@@ -289,13 +330,11 @@ static int append_some(
     if (!spool_record_is_plausible(bytes, bytes_count, &head)) {
         return -EBADMSG;
     }
-    uint64_t room = 0;
-    int r = prepare(spool, head.bytes, &room);
-    if (r < 0) {
-        return r;
+    struct run run;
+    int r = store_some(spool, bytes, bytes_count, head.bytes, &run);
+    if ((r == -ENOSPC || r == -EDQUOT) && give_answered_back(spool)) {
+        r = store_some(spool, bytes, bytes_count, head.bytes, &run);
     }
-    struct run run = seal_run(spool, bytes, bytes_count, room);
-    r = write_run(spool, bytes, &run);
     if (r == 0) {
         out->bytes += run.bytes;
         out->records += run.records;

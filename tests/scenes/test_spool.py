@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from harness import kills, ledger, load, receivers, senders
+from harness import kills, ledger, load, mounts, receivers, senders
 from harness.audit import Audit
+from harness.daemon import Yarder
 from harness.wait import wait_until
 
 SETTLE_SECONDS = 20
@@ -186,6 +187,27 @@ def test_full(yarder, folder, policy):
         numbers = [int(line.split()[1]) for line in sink.lines()]
         assert len(numbers) == output["delivered"] and numbers == sorted(set(numbers))
         assert (numbers[-1] == 59_999) == (policy == "drop-oldest")
+
+
+def test_a_disk_full_of_what_was_delivered(folder):
+    """Nobody but the queue itself can make room, whether it goes on or begins."""
+    with mounts.Small(folder / "small", "3M") as small:
+        one = Yarder(folder / "one", f"input = unix:{folder}/in,socket=stream\n"
+                     + TO_SINK.replace("{folder}", str(folder)) + "\n")
+        one.state_dir = small.path / "state"
+        with one:
+            put(folder, 30_000)
+            ledger.wait_for(one, lambda status: status["inputs"][0]["received"] == 30_000
+                            and "No space left" in output_of(status)["last_error"]["text"])
+            with receivers.unix_stream(folder / "sink") as sink:
+                check_arrived(one, sink, {"unix": 30_000})
+                put(folder, 1000, first=30_000)
+                check_arrived(one, sink, {"unix": 31_000})
+        small.fill()
+        (folder / "sink").unlink()
+        with one, receivers.unix_stream(folder / "sink") as sink:
+            put(folder, 100)
+            check_arrived(one, sink, {"unix": 100})
 
 
 def test_damage_costs_what_it_hits(yarder, folder):
