@@ -87,8 +87,8 @@ struct spool;
 /*
  * Takes the lock, reads the ack and every head, scans what was not closed properly, cuts a torn
  * tail off. Makes the spool when there is none. Takes as long as reading the last segment. 0;
- * -EAGAIN: another process has it; -EINVAL: the limit is below spool_limit_min; -errno. `why` says
- * what.
+ * -EAGAIN: another process has it; -EINVAL: the limit is below spool_limit_min; -EPROTONOSUPPORT: a
+ * later yarder wrote it, and nothing of it was touched; -errno. `why` says what.
  */
 YARDER_MUST_USE int spool_open(
     struct spool **out, const struct spool_options *options, char *why, size_t why_bytes);

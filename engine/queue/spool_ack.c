@@ -18,13 +18,18 @@ void spool_ack_seal(struct spool_ack *ack)
     ack->crc = checksum_crc32c(ack, offsetof(struct spool_ack, crc));
 }
 
-static bool ack_is_good(const struct spool_ack *ack)
+static bool is_whole(const struct spool_ack *ack)
 {
-    return ack->magic == SPOOL_ACK_MAGIC && ack->version == SPOOL_VERSION && ack->segment > 0 &&
-           ack->segment <= SPOOL_NUMBER_MAX && ack->dropped_through <= SPOOL_NUMBER_MAX &&
-           ack->offset >= SPOOL_HEAD_BYTES && ack->offset <= SPOOL_SEGMENT_BYTES_MAX &&
-           ack->index <= SPOOL_INDEX_MAX && ack->dropped_ahead <= SPOOL_INDEX_MAX &&
+    return ack->magic == SPOOL_ACK_MAGIC &&
            ack->crc == checksum_crc32c(ack, offsetof(struct spool_ack, crc));
+}
+
+static bool makes_sense(const struct spool_ack *ack)
+{
+    return ack->version == SPOOL_VERSION && ack->segment > 0 && ack->segment <= SPOOL_NUMBER_MAX &&
+           ack->dropped_through <= SPOOL_NUMBER_MAX && ack->offset >= SPOOL_HEAD_BYTES &&
+           ack->offset <= SPOOL_SEGMENT_BYTES_MAX && ack->index <= SPOOL_INDEX_MAX &&
+           ack->dropped_ahead <= SPOOL_INDEX_MAX;
 }
 
 int spool_ack_read(int fd, struct spool_ack *out)
@@ -36,8 +41,13 @@ int spool_ack_read(int fd, struct spool_ack *out)
         if (got < 0) {
             return (int)got;
         }
-        if (got == (ssize_t)sizeof(ack) && ack_is_good(&ack) &&
-            (!found || ack.generation > out->generation)) {
+        if (got != (ssize_t)sizeof(ack) || !is_whole(&ack)) {
+            continue;
+        }
+        if (ack.version > SPOOL_VERSION) {
+            return -EPROTONOSUPPORT;
+        }
+        if (makes_sense(&ack) && (!found || ack.generation > out->generation)) {
             *out = ack;
             found = true;
         }

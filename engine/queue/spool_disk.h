@@ -11,7 +11,7 @@
 enum {
     SPOOL_HEAD_BYTES = 4096, /* of a segment; O_DIRECT's unit for offsets, lengths and memory */
     SPOOL_FOOT_AT = 2048,    /* in the head: written when the segment is finished */
-    SPOOL_VERSION = 1,
+    SPOOL_VERSION = 1, /* of heads, acks, records; of a later one magic, version, crc lie as here */
     SPOOL_FILE_NAME_BYTES = 32,
     SPOOL_PLACE_SHIFT = 24, /* a place: number of the segment, offset in units of 8 bytes */
     SPOOL_PATH_BYTES_MAX = 1024,
@@ -22,6 +22,7 @@ enum {
 #define SPOOL_FOOT_MAGIC UINT32_C(0x746f6f66)
 #define SPOOL_ACK_MAGIC  UINT64_C(0x6b6361656461720a)
 
+_Static_assert(PACK_VERSION == 1, "records of another form are another SPOOL_VERSION");
 _Static_assert(SPOOL_SEGMENT_BYTES_MAX / PACK_UNIT_BYTES < (1 << SPOOL_PLACE_SHIFT),
     "every offset of a segment has a place");
 
@@ -136,7 +137,8 @@ void spool_segment_name(uint64_t number, char *name);
 bool spool_segment_number(const char *name, uint64_t *number);
 void spool_head_make(
     struct spool_head *head, uint64_t spool_id, const struct spool_segment *segment);
-/* Head and foot of an open segment; foot->magic is 0 when it has none. 0, -EBADMSG, -errno. */
+/* Head and foot of an open segment; foot->magic is 0 when it has none. 0; -EPROTONOSUPPORT: of a
+ * later yarder; -EBADMSG; -errno. */
 YARDER_MUST_USE int spool_head_read(
     int fd, uint64_t number, struct spool_head *head, struct spool_foot *foot);
 YARDER_MUST_USE int spool_foot_write(int dir_fd, const struct spool_segment *segment);
@@ -191,7 +193,7 @@ void spool_list_free(struct spool_list *list);
 
 /* spool_ack.c */
 void spool_ack_seal(struct spool_ack *ack);
-/* The better of the two slots. 0; -ENOENT: neither; -errno. */
+/* The better of the two slots. 0; -ENOENT: neither; -EPROTONOSUPPORT: of a later yarder; -errno. */
 YARDER_MUST_USE int spool_ack_read(int fd, struct spool_ack *out);
 
 #endif

@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/checksum.h"
 #include "queue/spool_check.h"
+#include "queue/spool_disk.h"
 #include "queue/spool_fixture.h"
 
 static void put_file(const char *name, const char *bytes, size_t bytes_count, off_t at)
@@ -248,6 +250,57 @@ static void goes_on_when_the_disk_does(void **state)
     spool_close(spool);
 }
 
+/* Makes head or ack of a file one of version 2, as a later yarder does. */
+static void age(const char *name, off_t at, void *block, size_t version_at, size_t crc_at)
+{
+    char *bytes = block;
+    uint32_t version = SPOOL_VERSION + 1;
+    YARDER_OWN_FD int fd = open(testing_path(name), O_RDWR);
+    assert_int_equal(pread(fd, block, crc_at, at), (ssize_t)crc_at);
+    memcpy(bytes + version_at, &version, sizeof(version));
+    uint32_t crc = checksum_crc32c(block, crc_at);
+    memcpy(bytes + crc_at, &crc, sizeof(crc));
+    assert_int_equal(pwrite(fd, block, crc_at + sizeof(crc), at), (ssize_t)(crc_at + sizeof(crc)));
+}
+
+/* What a later version wrote is no damage: a daemon that is put back must not throw it away. */
+static void leaves_a_later_version_alone(void **state)
+{
+    (void)state;
+    struct spool_options options = testing_options();
+    struct spool *spool = testing_open(&options);
+    assert_int_equal(testing_append(spool, 1, 1, 10, 100), 10);
+    spool_close(spool);
+    static struct testing_names names;
+    testing_segments(&names);
+    put_file(names.names[0], "\377\377", 2, 4096 + 30); /* records that we could not read */
+    off_t size = file_size(names.names[0]);
+    struct spool_head head;
+    struct spool_ack ack;
+    char why[SPOOL_LINE_BYTES_MAX];
+    for (int i = 0; i < 2; i++) {
+        if (i == 0) {
+            age(names.names[0], 0, &head, offsetof(struct spool_head, version),
+                offsetof(struct spool_head, crc));
+        } else {
+            age("ack", 4096, &ack, offsetof(struct spool_ack, version),
+                offsetof(struct spool_ack, crc));
+        }
+        testing_lines = 0;
+        assert_int_equal(spool_open(&spool, &options, why, sizeof(why)), -EPROTONOSUPPORT);
+        assert_non_null(strstr(why, "a later yarder"));
+        assert_int_equal(testing_lines, 1);
+        struct spool_report report;
+        uint32_t mended = 0;
+        const struct spool_check_options check = {.state_dir = testing_state, .folder = "out"};
+        assert_int_equal(spool_check(&report, &check), -EPROTONOSUPPORT);
+        assert_int_equal(spool_repair(&check, &mended), -EPROTONOSUPPORT);
+        assert_int_equal(file_size(names.names[0]), size);
+        struct stat seen;
+        assert_int_equal(stat(testing_path("damaged"), &seen), -1);
+    }
+}
+
 static int count_visited(void *owner, const char *bytes, size_t bytes_count, uint32_t records)
 {
     (void)bytes, (void)bytes_count;
@@ -331,6 +384,7 @@ int main(void)
         SCENE(trusts_the_whole_slot),
         SCENE(survives_the_loss_of_its_segment),
         SCENE(goes_on_when_the_disk_does),
+        SCENE(leaves_a_later_version_alone),
         SCENE(is_mended),
         SCENE(is_no_spool),
     };

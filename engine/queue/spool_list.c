@@ -104,6 +104,13 @@ static void put_aside(struct spool_list *list, int dir_fd, const char *name, con
         r == 0 ? "" : strerror(-r));
 }
 
+/* Nobody of this version can say what is damage in it: nothing of it is touched. */
+static int leave_alone(struct spool_list *list)
+{
+    tell(list, "%s: written by a later yarder, which alone can read it; left as it is", list->path);
+    return -EPROTONOSUPPORT;
+}
+
 /* Nothing was ever stored in it: killed between making it and writing its head. */
 static bool is_empty(int fd, uint64_t file_bytes)
 {
@@ -146,6 +153,9 @@ static int read_segment(struct spool_list *list, int dir_fd, struct spool_segmen
     struct spool_head head;
     struct spool_foot foot;
     int r = spool_head_read(fd, segment->number, &head, &foot);
+    if (r == -EPROTONOSUPPORT) {
+        return leave_alone(list);
+    }
     if (r == -EBADMSG && is_empty(fd, segment->file_bytes)) {
         if (list->mends) {
             (void)unlinkat(dir_fd, name, 0);
@@ -253,6 +263,9 @@ static int read_ack(struct spool_list *list, int dir_fd)
 {
     YARDER_OWN_FD int fd = openat(dir_fd, "ack", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     int r = fd < 0 ? -errno : spool_ack_read(fd, &list->ack);
+    if (r == -EPROTONOSUPPORT) {
+        return leave_alone(list);
+    }
     list->ack_found = r == 0;
     list->spool_id = r == 0 ? list->ack.spool_id : 0;
     return r == 0 || r == -ENOENT || !list->mends ? 0 : r;

@@ -165,7 +165,10 @@ static int open_all(struct spool *spool, char *why, size_t why_bytes)
     if (r == 0 && spool->options.direct) {
         r = spool_direct_open(spool);
     }
-    if (r < 0 && why[0] == '\0') {
+    if (r == -EPROTONOSUPPORT) {
+        (void)snprintf(why, why_bytes,
+            "%s: written by a later yarder; have that one empty it, or move it away", spool->path);
+    } else if (r < 0 && why[0] == '\0') {
         (void)snprintf(why, why_bytes, "%s: %s", spool->path, strerror(-r));
     }
     return r;

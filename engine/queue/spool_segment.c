@@ -73,11 +73,20 @@ void spool_head_make(
     head->crc = checksum_crc32c(head, offsetof(struct spool_head, crc));
 }
 
-static bool head_is_good(const struct spool_head *head, uint64_t number)
+/* 0, -EPROTONOSUPPORT or -EBADMSG. */
+static int judge_head(const struct spool_head *head, uint64_t number)
 {
-    return head->magic == SPOOL_HEAD_MAGIC && head->version == SPOOL_VERSION &&
-           head->number == number && head->first <= SPOOL_INDEX_MAX &&
-           head->crc == checksum_crc32c(head, offsetof(struct spool_head, crc));
+    if (head->magic != SPOOL_HEAD_MAGIC ||
+        head->crc != checksum_crc32c(head, offsetof(struct spool_head, crc))) {
+        return -EBADMSG;
+    }
+    if (head->version > SPOOL_VERSION) {
+        return -EPROTONOSUPPORT;
+    }
+    return head->version == SPOOL_VERSION && head->number == number &&
+                   head->first <= SPOOL_INDEX_MAX
+               ? 0
+               : -EBADMSG;
 }
 
 static bool foot_is_good(const struct spool_foot *foot, uint64_t number)
@@ -95,8 +104,9 @@ int spool_head_read(int fd, uint64_t number, struct spool_head *head, struct spo
     if (got < 0) {
         return (int)got;
     }
-    if (got != (ssize_t)sizeof(*head) || !head_is_good(head, number)) {
-        return -EBADMSG;
+    int r = got == (ssize_t)sizeof(*head) ? judge_head(head, number) : -EBADMSG;
+    if (r < 0) {
+        return r;
     }
     got = spool_read_all(fd, foot, sizeof(*foot), SPOOL_FOOT_AT);
     if (got < 0) {
