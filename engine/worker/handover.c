@@ -385,17 +385,17 @@ static void say_left(struct worker *worker, uint32_t output, uint64_t records)
     }
 }
 
-/* The queue on disk of an output has its name; one that left the configuration stays there. */
+/* The queue on disk of an output has its name; one whose output left, or left the disk, stays. */
 static void take_spool(struct worker *worker, const struct output_config *left,
     const struct output_config *now, uint64_t records)
 {
     char folder[YARDER_NAME_BYTES_MAX * 3];
     const char *state_dir = worker->config->state_dir;
-    bool same = now != NULL && strcmp(now->name, left->name) == 0;
+    bool goes_on = now != NULL && now->queue.disk_bytes > 0;
+    bool same = goes_on && strcmp(now->name, left->name) == 0;
     if (left->queue.disk_bytes == 0 || same) {
         return;
     }
-    bool goes_on = now != NULL && now->queue.disk_bytes > 0;
     if ((goes_on && spool_rename(state_dir, left->name, now->name) == 0) || records == 0) {
         return;
     }

@@ -168,6 +168,24 @@ def test_a_hanging_peer_does_not_hold_a_reload_up(yarder, folder):
     assert output["delivered"] == 1000
 
 
+def test_a_queue_that_goes_to_memory_leaves_its_records_on_disk(yarder, folder):
+    """Somebody says where, and they come back with the queue."""
+    one = yarder(UNIX + TO_SINK + "\n")
+    put(folder, 500)
+    wait_spooled(one, 500)
+    one.write_config(UNIX + TO_SINK.replace("disk:64M", "memory:16M") + "\n")
+    one.cli("reload")
+    one.wait_for_stderr(f"500 records stay on disk, in {one.state_dir}/spool/q", SETTLE_SECONDS)
+    status = one.status()
+    ledger.assert_balanced(status)
+    assert output_of(status)["dropped"]["left"] == 500 and output_of(status)["held"] == 0
+    one.write_config(UNIX + TO_SINK + "\n")
+    one.cli("reload")
+    with receivers.unix_stream(folder / "sink") as sink:
+        wait_found(one, 500)
+        check_arrived(one, sink, {"unix": 500})
+
+
 @pytest.mark.parametrize("policy", ["drop-oldest", "drop-newest"])
 def test_full(yarder, folder, policy):
     """The limit holds, and the policy says which records it costs."""
