@@ -12,7 +12,11 @@ static const int64_t ns_in_second = 1000000000;
 /* What we say ourselves: a sender's field of such a name is kept under another one. */
 static const char *const own_names[] = {"MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER",
     "SYSLOG_FACILITY", "SYSLOG_PID", "SYSLOG_TIMESTAMP", "LOGGER", "HOST", "PEER", "TID",
-    "YARDER_ID", "MESSAGE_ID", "OBJECT_PID", "ERRNO"};
+    "YARDER_ID", "MESSAGE_ID", "ERRNO"};
+
+/* The journal's own words about a third process: of root they are believed, and `journalctl -u`
+ * shows who says OBJECT_SYSTEMD_UNIT among that unit's entries. */
+static const char object_prefix[] = "OBJECT_";
 
 /* Names that the journal's own tools know, for what Python's records bring. */
 static const struct {
@@ -72,6 +76,15 @@ static void put_given(struct bytes *bytes, const char *name, struct yarder_text 
     }
 }
 
+static bool is_reserved(const char *name)
+{
+    bool own = strncmp(name, object_prefix, sizeof(object_prefix) - 1) == 0;
+    for (size_t i = 0; i < sizeof(own_names) / sizeof(own_names[0]); i++) {
+        own = own || strcmp(name, own_names[i]) == 0;
+    }
+    return own;
+}
+
 /* A legal name made of any key, in `at`; "" when nothing of it is left. */
 static const char *make_name(struct yarder_text key, char at[JOURNAL_NAME_BYTES_MAX + 1])
 {
@@ -91,12 +104,13 @@ static const char *make_name(struct yarder_text key, char at[JOURNAL_NAME_BYTES_
         }
     }
     at[length] = '\0';
-    for (size_t i = 0; i < sizeof(own_names) / sizeof(own_names[0]); i++) {
-        if (strcmp(at, own_names[i]) == 0) {
-            memmove(at + sizeof(prefix) - 1, at, length + 1);
-            memcpy(at, prefix, sizeof(prefix) - 1);
-            break;
-        }
+    if (is_reserved(at)) {
+        const size_t prefix_bytes = sizeof(prefix) - 1;
+        const size_t most = JOURNAL_NAME_BYTES_MAX - prefix_bytes;
+        length = length < most ? length : most;
+        memmove(at + prefix_bytes, at, length);
+        memcpy(at, prefix, prefix_bytes);
+        at[prefix_bytes + length] = '\0';
     }
     return at;
 }

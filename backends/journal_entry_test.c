@@ -128,6 +128,32 @@ static void all_that_is_known(void **state)
     bytes_free(&bytes);
 }
 
+/* Of a daemon that is root the journal believes what only it should say of another's unit. */
+static void a_unit_of_somebody_else(void **state)
+{
+    (void)state;
+    const struct yarder_field given[] = {
+        {text("object_systemd_unit"), text("ssh.service"), YARDER_FIELD_TEXT},
+        {text("_OBJECT_PID"), text("1"), YARDER_FIELD_TEXT},
+        {text("object-that-has-a-name-as-long-as-the-journal-takes-one-and-longer"), text("cut"),
+            YARDER_FIELD_TEXT},
+        {text("objects"), text("2"), YARDER_FIELD_TEXT},
+    };
+    const struct yarder_record record = {.fields = given, .fields_count = 4};
+    const struct journal_style style = {0};
+    const struct yarder_item item = {.record = &record};
+    struct bytes bytes = {0};
+    struct read_field fields[FIELDS_MAX];
+    journal_put_entry(&bytes, &style, &item, text("x"));
+    size_t count = read_entry(&bytes, fields);
+    assert_field(fields, count, "FIELD_OBJECT_SYSTEMD_UNIT", text("ssh.service"));
+    assert_field(fields, count, "FIELD_OBJECT_PID", text("1"));
+    assert_field(fields, count, "FIELD_OBJECT_THAT_HAS_A_NAME_AS_LONG_AS_THE_JOURNAL_TAKES_ONE_AN",
+        text("cut"));
+    assert_field(fields, count, "OBJECTS", text("2"));
+    bytes_free(&bytes);
+}
+
 static void an_entry_of_uwsgi(void **state)
 {
     (void)state;
@@ -161,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_is_known),
+        cmocka_unit_test(a_unit_of_somebody_else),
         cmocka_unit_test(an_entry_of_uwsgi),
         cmocka_unit_test(names_of_own_fields),
     };
