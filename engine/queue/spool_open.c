@@ -69,9 +69,12 @@ static int lock_take(struct spool *spool, char *why, size_t why_bytes)
             why, why_bytes, "%s: in use by process %ld", spool->path, strtol(owner, NULL, 10));
         return error;
     }
+    /* Only told to who comes next: a disk that is full must not keep from us what it is full of. */
     int length = snprintf(owner, sizeof(owner), "%ld\n", (long)getpid());
-    (void)ftruncate(spool->lock_fd, 0);
-    return spool_write_all(spool->lock_fd, owner, (size_t)length, 0);
+    if (spool_write_all(spool->lock_fd, owner, (size_t)length, 0) == 0) {
+        (void)!ftruncate(spool->lock_fd, length);
+    }
+    return 0;
 }
 
 static int folders_open(struct spool *spool, char *why, size_t why_bytes)

@@ -221,6 +221,7 @@ def test_a_disk_full_of_what_was_delivered(folder):
                 check_arrived(one, sink, {"unix": 30_000})
                 put(folder, 1000, first=30_000)
                 check_arrived(one, sink, {"unix": 31_000})
+        (small.path / "state" / "spool" / "q" / "lock").unlink()  # nor is there room for a new one
         small.fill()
         (folder / "sink").unlink()
         with one, receivers.unix_stream(folder / "sink") as sink:
