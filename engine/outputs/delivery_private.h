@@ -95,6 +95,8 @@ void output_moves(struct output *output, uint64_t now_ns);
 void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request);
 void slot_submit_close(struct output *output, struct output_slot *slot, int fd);
 
+/* A line for the operator. */
+void output_say(struct output *output, const char *format, ...) YARDER_PRINTF(2, 3);
 /* A line for the operator, at most one a minute of each format: the format is a literal. */
 void output_complain(struct output *output, uint64_t now_ns, const char *format, ...)
     YARDER_PRINTF(3, 4);

@@ -36,7 +36,10 @@ static void tell(void *owner, const char *line)
 {
     struct lane_spool *lane = owner;
     (void)pthread_mutex_lock(&lane->news_lock);
-    (void)snprintf(lane->news.spool, sizeof(lane->news.spool), "%s", line);
+    uint32_t at = lane->news.spool_lines++;
+    if (at < LANE_SPOOL_LINES) {
+        (void)snprintf(lane->news.spool[at], sizeof(lane->news.spool[at]), "%s", line);
+    }
     note_news(lane);
 }
 

@@ -52,6 +52,7 @@ void lane_spool_hurry(struct lane_spool *lane);
 void lane_spool_totals(const struct lane_spool *lane, struct spool_totals *out);
 
 /* What the carrier has met since it was asked last. */
+enum { LANE_SPOOL_LINES = 4 };
 struct lane_spool_news {
     uint32_t failures;
     const char *call; /* of the last one */
@@ -60,7 +61,8 @@ struct lane_spool_news {
     char refusal[OUTPUT_FAILURE_BYTES]; /* why the last refused record was; "": none was */
     bool again;                         /* after failures, something went */
     char note[OUTPUT_FAILURE_BYTES];    /* what failed though all is settled; "": nothing */
-    char spool[SPOOL_LINE_BYTES_MAX];   /* what the spool had to tell last; "": nothing */
+    uint32_t spool_lines;               /* that the spool had to tell; the first of them are here */
+    char spool[LANE_SPOOL_LINES][SPOOL_LINE_BYTES_MAX];
 };
 /* false: nothing new. */
 bool lane_spool_take_news(struct lane_spool *lane, struct lane_spool_news *out);

@@ -13,6 +13,8 @@
 struct output;
 struct lane_spool;
 
+enum { OUTPUT_SPOOL_LINES = 8 };
+
 struct output_offload {
     struct lane_offload *lane; /* what the lane works with; queue=disk: spool, and this is NULL */
     struct lane_spool *spool;
@@ -23,7 +25,10 @@ struct output_offload {
     uint64_t epoch_ns;            /* of the ids of records that are put */
     struct yarder_id again_until; /* what a worker before may have sent */
     uint64_t wanted_ns;           /* since when its lane is wanted back; 0: it is not */
-    uint64_t jitter;              /* state of the random part of pauses; never 0 */
+    uint64_t lines_since_ns;      /* what its queue on disk told in this minute: since when ... */
+    uint32_t lines_said;          /* ... how many lines ... */
+    uint32_t lines_crc[OUTPUT_SPOOL_LINES]; /* ... and which */
+    uint64_t jitter;                        /* state of the random part of pauses; never 0 */
 };
 
 /*

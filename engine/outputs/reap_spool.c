@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "os/memory.h"
 #include "outputs/delivery_private.h"
 #include "outputs/lane_spool.h"
@@ -223,6 +224,43 @@ void spool_reap_write(struct output *output, struct output_slot *slot, uint64_t 
     }
 }
 
+/* Whether this line is to be told: each once a minute, and not too many of them. */
+static bool is_news(struct output *output, const char *line, uint64_t now_ns)
+{
+    static const uint64_t minute_ns = 60ull * 1000 * 1000 * 1000;
+    struct output_offload *offload = &output->offload;
+    uint32_t crc = checksum_crc32c(line, strlen(line));
+    if (now_ns - offload->lines_since_ns >= minute_ns) {
+        offload->lines_since_ns = now_ns;
+        offload->lines_said = 0;
+    }
+    for (uint32_t i = 0; i < offload->lines_said; i++) {
+        if (offload->lines_crc[i] == crc) {
+            return false;
+        }
+    }
+    bool has_room = offload->lines_said < YARDER_COUNT_OF(offload->lines_crc);
+    if (has_room) {
+        offload->lines_crc[offload->lines_said++] = crc;
+    }
+    return has_room;
+}
+
+/* Damage is told in several lines, which belong together and come at once. */
+static void say_lines(struct output *output, const struct lane_spool_news *news, uint64_t now_ns)
+{
+    uint32_t lines = (uint32_t)yarder_min(news->spool_lines, LANE_SPOOL_LINES);
+    for (uint32_t i = 0; i < lines; i++) {
+        if (is_news(output, news->spool[i], now_ns)) {
+            output_say(output, "%s", news->spool[i]);
+        }
+    }
+    if (news->spool_lines > lines) {
+        output_complain(output, now_ns, "its queue on disk had %u more such lines to tell",
+            news->spool_lines - lines);
+    }
+}
+
 bool spool_reap_news(struct output *output, uint64_t now_ns)
 {
     struct lane_spool_news news;
@@ -245,9 +283,7 @@ bool spool_reap_news(struct output *output, uint64_t now_ns)
         if (news.refusal[0] != '\0') {
             offload_complain_of_refusal(output, news.refusal, now_ns);
         }
-        if (news.spool[0] != '\0') {
-            output_complain(output, now_ns, "%s", news.spool);
-        }
+        say_lines(output, &news, now_ns);
     }
     return book_now(output, now_ns) || changed;
 }

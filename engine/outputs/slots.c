@@ -22,6 +22,23 @@ static struct output_complaint *complaint_of(struct output *output, const char *
     return oldest;
 }
 
+static void say(struct output *output, const char *format, va_list arguments) YARDER_PRINTF(2, 0);
+static void say(struct output *output, const char *format, va_list arguments)
+{
+    char line[LINE_BYTES];
+    int named = snprintf(line, sizeof(line), "output %s: ", output->config->name);
+    (void)vsnprintf(line + named, sizeof(line) - (size_t)named, format, arguments);
+    output->services->complain(output->services->owner, line);
+}
+
+void output_say(struct output *output, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say(output, format, arguments);
+    va_end(arguments);
+}
+
 void output_complain(struct output *output, uint64_t now_ns, const char *format, ...)
 {
     struct output_complaint *complaint = complaint_of(output, format);
@@ -29,13 +46,10 @@ void output_complain(struct output *output, uint64_t now_ns, const char *format,
         return;
     }
     *complaint = (struct output_complaint){.format = format, .at_ns = now_ns};
-    char line[LINE_BYTES];
-    int named = snprintf(line, sizeof(line), "output %s: ", output->config->name);
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(line + named, sizeof(line) - (size_t)named, format, arguments);
+    say(output, format, arguments);
     va_end(arguments);
-    output->services->complain(output->services->owner, line);
 }
 
 void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request)

@@ -275,6 +275,25 @@ def test_a_full_queue_takes_the_rest_at_the_end(yarder, folder):
         Audit({"unix": 12_000}).lines(sink.lines()).report().assert_clean()
 
 
+def test_all_that_is_damaged_is_told(yarder, folder):
+    """Not what was found last alone: several lines belong together."""
+    one = yarder(UNIX + TO_SINK + "\n")
+    put(folder, 1000)
+    wait_spooled(one, 1000)
+    one.kill()
+    segment = segments(one)[0]
+    with open(segment, "r+b") as file:
+        file.write(b"\xff" * 64)
+        file.truncate(segment.stat().st_size - 24)
+    (segment.parent / "0000000000000001.seg").symlink_to("nothing")
+    (segment.parent / "ack").unlink()
+    one.start()
+    for what in ("the head of segment", "moved to damaged/", "its ack file is missing",
+                 "are no whole record and were cut off"):
+        one.wait_for_stderr(what, SETTLE_SECONDS)
+    wait_spooled(one, 999)
+
+
 def test_direct(yarder, folder):
     with receivers.unix_stream(folder / "sink") as sink:
         one = yarder(RING + TO_SINK + ",direct=yes,fsync=batch\n")
