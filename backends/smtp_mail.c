@@ -229,26 +229,28 @@ static bool is_plain(struct yarder_text text)
     return true;
 }
 
-static void put_plain(struct bytes *mail, struct yarder_text text)
+/* Among others' a record's further lines are indented, so that none of them passes for a record. */
+static void put_plain(struct bytes *mail, struct yarder_text text, bool among_others)
 {
     for (size_t i = 0, length; i < text.length; i += length + 1) {
         const char *end = memchr(text.at + i, '\n', text.length - i);
         length = end == NULL ? text.length - i : (size_t)(end - text.at) - i;
+        bytes_put_word(mail, among_others && i > 0 ? "\t" : "");
         bytes_put(mail, text.at + i, length);
         bytes_put_word(mail, "\r\n");
     }
 }
 
 /* Quoted-printable (RFC 2045); what is no UTF-8 becomes U+FFFD first. */
-static void put_quoted(struct bytes *mail, struct yarder_text text)
+static void put_quoted(struct bytes *mail, struct yarder_text text, bool among_others)
 {
     size_t column = 0;
     for (size_t i = 0, taken; i < text.length; i += taken) {
         uint32_t point = bytes_code_point(text.at + i, text.length - i, &taken);
         bool ends = i + taken == text.length || text.at[i + taken] == '\n';
         if (point == '\n') {
-            bytes_put_word(mail, "\r\n");
-            column = 0;
+            bytes_put_word(mail, among_others ? "\r\n=09" : "\r\n");
+            column = among_others ? 3 : 0;
             continue;
         }
         char room[4];
@@ -284,9 +286,9 @@ void mail_put(struct bytes *mail, const struct mail_style *style, const struct y
         mail, "Content-Transfer-Encoding: %s\r\n\r\n", plain ? "7bit" : "quoted-printable");
     for (uint32_t i = 0; i < count; i++) {
         if (plain) {
-            put_plain(mail, items[i].text);
+            put_plain(mail, items[i].text, count > 1);
         } else {
-            put_quoted(mail, items[i].text);
+            put_quoted(mail, items[i].text, count > 1);
         }
     }
 }

@@ -59,7 +59,22 @@ static void a_plain_mail(void **state)
         "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\nMessage-ID: <7.1.2.2@vm>\r\n"
         "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
         "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
-        "disk full\r\n.\r\nnot the end\r\nsecond\r\n");
+        "disk full\r\n\t.\r\n\tnot the end\r\nsecond\r\n");
+    make(&mail, items, 1); /* alone it is as it was */
+    assert_non_null(strstr(mail.at, "\r\n\r\ndisk full\r\n.\r\nnot the end\r\n"));
+    bytes_free(&mail);
+}
+
+static void no_line_passes_for_another_record(void **state)
+{
+    (void)state;
+    const struct yarder_record one = {.text = text_from("gr\xc3\xbc\xc3\x9f\nforged\n\nend")};
+    const struct yarder_record two = {.text = text_from("second")};
+    const struct yarder_item items[] = {item_of(&one, 1), item_of(&two, 2)};
+    struct bytes mail = {0};
+    make(&mail, items, 2);
+    assert_non_null(
+        strstr(mail.at, "\r\n\r\ngr=C3=BC=C3=9F\r\n=09forged\r\n=09\r\n=09end\r\nsecond\r\n"));
     bytes_free(&mail);
 }
 
@@ -163,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_mail),
+        cmocka_unit_test(no_line_passes_for_another_record),
         cmocka_unit_test(nothing_becomes_a_header),
         cmocka_unit_test(quoted_printable_comes_back),
         cmocka_unit_test(any_bytes_make_a_mail),
