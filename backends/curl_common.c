@@ -228,3 +228,12 @@ const char *curl_client_show(struct yarder_text text, char *at, size_t room)
     at[length] = '\0';
     return at;
 }
+
+void curl_client_hide(char *text, const char *secret)
+{
+    size_t length = secret == NULL ? 0 : strlen(secret);
+    for (char *at = length > 0 ? strstr(text, secret) : NULL; at != NULL; at = strstr(at, secret)) {
+        memset(at, '*', length);
+        at += length;
+    }
+}

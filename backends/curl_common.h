@@ -35,5 +35,7 @@ const char *curl_client_error(const struct curl_client *client, CURLcode result)
 
 /* One line that may be shown: at most `room` - 1 bytes of it, others than printable ones as '?'. */
 const char *curl_client_show(struct yarder_text text, char *at, size_t room);
+/* Puts stars over what of the shown text is a secret of ours; NULL is none. */
+void curl_client_hide(char *text, const char *secret);
 
 #endif

@@ -99,6 +99,17 @@ static bool is_about_some(long status)
     return status == 400 || status == 413 || status == 422;
 }
 
+/* The answer's first line; a server may repeat what it was sent. */
+static const char *show_answer(const struct http *self, char text[ANSWER_BYTES + 1])
+{
+    const struct yarder_text answer = {self->answer.text, self->answer.text_length};
+    const char *colon = self->secret_header == NULL ? NULL : strchr(self->secret_header, ':');
+    (void)curl_client_show(answer, text, ANSWER_BYTES + 1);
+    curl_client_hide(text, self->password);
+    curl_client_hide(text, colon == NULL ? NULL : colon + 1 + strspn(colon + 1, " "));
+    return text;
+}
+
 static int put_off(struct http *self, long status)
 {
     char shown[LOCATION_BYTES];
@@ -113,9 +124,8 @@ static int put_off(struct http *self, long status)
     }
     if (is_about_us(status)) {
         char text[ANSWER_BYTES + 1];
-        const struct yarder_text answer = {self->answer.text, self->answer.text_length};
-        return self->host->fail(self->host, -EACCES, "%s answers %ld: %s", shown, status,
-            curl_client_show(answer, text, sizeof(text)));
+        return self->host->fail(
+            self->host, -EACCES, "%s answers %ld: %s", shown, status, show_answer(self, text));
     }
     return self->host->fail(self->host, -EAGAIN, "%s answers %ld%s", shown, status,
         self->answer.retry_after_s > 0 ? ", and to wait" : "");
@@ -125,7 +135,6 @@ static void settle(
     struct http *self, struct yarder_batch *batch, uint32_t first, uint32_t count, long status)
 {
     char text[ANSWER_BYTES + 1];
-    const struct yarder_text answer = {self->answer.text, self->answer.text_length};
     for (uint32_t i = first; i < first + count; i++) {
         struct yarder_item *item = &batch->items[i];
         if (item->result != YARDER_LATER) {
@@ -134,8 +143,8 @@ static void settle(
         if (status < 300) {
             item->result = YARDER_DELIVERED;
         } else {
-            self->host->refuse(self->host, item, "the server answers %ld: %s", status,
-                curl_client_show(answer, text, sizeof(text)));
+            self->host->refuse(
+                self->host, item, "the server answers %ld: %s", status, show_answer(self, text));
         }
     }
 }

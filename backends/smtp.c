@@ -131,6 +131,7 @@ static size_t take_reply(char *from, size_t one, size_t count, void *self_)
     self->not_now = self->not_now || (says_no && line.at[0] == '4');
     if (says_no) {
         (void)curl_client_show(line, self->reply, sizeof(self->reply));
+        curl_client_hide(self->reply, self->password);
     }
     (void)curl_easy_setopt(
         self->client.easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, says_no ? goodbye_s : reply_s);

@@ -190,6 +190,16 @@ def test_trouble_that_passes(folder):
         assert "s3cret" not in "".join(said)
 
 
+def test_a_server_that_repeats_our_secrets(folder):
+    """What it says goes to status and to dead letters."""
+    with WebServer(lambda asked: (415, {}, b"no s3cret, no t0ken of you")) as server:
+        words = ("user=me", "password=s3cret", "secret-header=X-Key: t0ken")
+        assert "415: no ******, no ***** of you" in try_backend(
+            "http", url_of(server), 1, 20, *words)[2]
+        server.answer = lambda asked: (401, {}, b"not t0ken")
+        assert "answers 401: not *****" in Try("http", url_of(server), 1, 20, *words).says()
+
+
 def test_an_endless_answer_ends(folder):
     with WebServer(lambda asked: (200, {}, b"x" * (4 << 20))) as server:
         assert try_backend("http", url_of(server), 10, 20)[:2] == (10, 0)

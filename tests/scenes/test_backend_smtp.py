@@ -102,6 +102,9 @@ def test_who_we_are(folder):
         said = Try("smtp", f"127.0.0.1:{server.port}", 1, 50, *WHO, "user=me",
                    "password=s3cret").says()
         assert "535" in said and "refused:" not in said and "s3cret" not in said
+        server.say["mail"] = lambda address: "550 go away with your pw"
+        assert "550 go away with your **" in mail(server, 1, 50, "user=me", "password=pw")[2]
+        del server.say["mail"]
         assert "530" in Try("smtp", f"127.0.0.1:{server.port}", 1, 50, *WHO).says()
 
 
