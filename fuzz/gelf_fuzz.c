@@ -9,32 +9,7 @@
 #include <string.h>
 
 #include "../backends/gelf.h"
-#include "base/base.h"
-
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
-
-static uint8_t take_byte(struct input *input)
-{
-    if (input->left == 0) {
-        return 0;
-    }
-    input->left--;
-    return *input->at++;
-}
-
-static struct yarder_text take_text(struct input *input)
-{
-    size_t length = take_byte(input);
-    length = length < 250 ? length : (length - 250) * 256 + take_byte(input);
-    length = yarder_min(length, input->left);
-    struct yarder_text text = {(const char *)input->at, length};
-    input->at += length;
-    input->left -= length;
-    return text;
-}
+#include "input.h"
 
 static bool is_utf8_without_nul(struct yarder_text text)
 {

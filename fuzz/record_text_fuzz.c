@@ -13,34 +13,9 @@
 #include "../backends/journal_entry.h"
 #include "../backends/smtp_mail.h"
 #include "../backends/winevent_event.h"
-#include "base/base.h"
+#include "input.h"
 
 enum { FIELDS_MAX = 6 };
-
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
-
-static uint8_t take_byte(struct input *input)
-{
-    if (input->left == 0) {
-        return 0;
-    }
-    input->left--;
-    return *input->at++;
-}
-
-static struct yarder_text take_text(struct input *input)
-{
-    size_t length = take_byte(input);
-    length = length < 250 ? length : (length - 250) * 256 + take_byte(input);
-    length = yarder_min(length, input->left);
-    struct yarder_text text = {(const char *)input->at, length};
-    input->at += length;
-    input->left -= length;
-    return text;
-}
 
 /* Names that the journal takes, values to their last byte; nothing is left over. */
 static void check_entry(const struct bytes *entry)

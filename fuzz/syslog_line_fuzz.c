@@ -9,34 +9,11 @@
 #include <string.h>
 
 #include "../backends/syslog_line.h"
-#include "base/base.h"
 #include "base/text.h"
 #include "codec/syslog.h"
+#include "input.h"
 
 enum { FIELDS_MAX = 8, LINE_BYTES = 16 << 10 };
-
-struct input {
-    const uint8_t *at;
-    size_t left;
-};
-
-static uint8_t take_byte(struct input *input)
-{
-    if (input->left == 0) {
-        return 0;
-    }
-    input->left--;
-    return *input->at++;
-}
-
-static struct yarder_text take_text(struct input *input)
-{
-    size_t length = yarder_min(take_byte(input), input->left);
-    struct yarder_text text = {(const char *)input->at, length};
-    input->at += length;
-    input->left -= length;
-    return text;
-}
 
 /* A newline of a value is written as two characters, which the parser leaves. */
 static bool is_value(struct yarder_text came, struct yarder_text sent)
