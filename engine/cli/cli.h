@@ -96,5 +96,12 @@ extern const struct command command_run, command_worker, command_check, command_
             "the daemon's run directory; else $YARDER_RUN_DIR or the user's own"},                 \
             0                                                                                      \
     }
+/* Of commands that look at files beside the daemon: ask_state_dir finds what is meant. */
+#define CLI_STATE_DIR(type)                                                                        \
+    {                                                                                              \
+        {"state-dir", YARDER_OPTION_TEXT, offsetof(type, state_dir), NULL, 0, 0, NULL, NULL,       \
+            "PATH", "its state directory; else that of the running daemon, or the user's own"},    \
+            0                                                                                      \
+    }
 
 #endif

@@ -14,10 +14,7 @@ struct doctor_options {
 
 static const struct cli_option doctor_table[] = {
     CLI_RUN_DIR(struct doctor_options),
-    {{"state-dir", YARDER_OPTION_TEXT, offsetof(struct doctor_options, state_dir), NULL, 0, 0, NULL,
-         NULL, "PATH",
-         "the daemon's state directory; else that of the one that runs, or the user's own"},
-        0},
+    CLI_STATE_DIR(struct doctor_options),
     {{"json", YARDER_OPTION_BOOL, offsetof(struct doctor_options, json), NULL, 0, 0, NULL, NULL, "",
          "for programs"},
         0},

@@ -10,10 +10,7 @@
 
 static const struct cli_option spool_table[] = {
     CLI_RUN_DIR(struct spool_command),
-    {{"state-dir", YARDER_OPTION_TEXT, offsetof(struct spool_command, state_dir), NULL, 0, 0, NULL,
-         NULL, "PATH",
-         "the daemon's state directory; else that of the one that runs, or the user's own"},
-        0},
+    CLI_STATE_DIR(struct spool_command),
     {{"json", YARDER_OPTION_BOOL, offsetof(struct spool_command, json), NULL, 0, 0, NULL, NULL, "",
          "ls, check: for programs"},
         0},
