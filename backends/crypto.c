@@ -54,12 +54,9 @@ static const struct yarder_option crypto_options[] = {
 static int set_target(void *self, char *text, char *why, size_t why_bytes)
 {
     struct crypto *crypto = self;
-    int r = link_parse(text, LINK_UDP, LINK_UNIX_DATAGRAM, NULL, &crypto->address, why, why_bytes);
-    if (r == 0 && !link_is_datagram(&crypto->address)) {
-        (void)snprintf(why, why_bytes, "expected HOST:PORT, for datagrams");
-        return -EINVAL;
-    }
-    return r;
+    const struct link_form form = {
+        LINK_UDP, LINK_UNIX_DATAGRAM, LINK_BIT(LINK_UDP) | LINK_BIT(LINK_UNIX_DATAGRAM), NULL};
+    return link_parse(text, &form, &crypto->address, why, why_bytes);
 }
 
 /* Ends the item at the next comma, takes "\," for one in it; what follows, or NULL. */

@@ -67,13 +67,9 @@ static const struct yarder_option graylog_options[] = {
 static int set_target(void *self, char *text, char *why, size_t why_bytes)
 {
     struct graylog *graylog = self;
-    int r =
-        link_parse(text, LINK_UDP, LINK_UNIX_DATAGRAM, "12201", &graylog->address, why, why_bytes);
-    if (r == 0 && graylog->address.host == NULL) {
-        (void)snprintf(why, why_bytes, "expected [udp|tcp|tls://]HOST[:PORT]");
-        return -EINVAL;
-    }
-    return r;
+    const struct link_form form = {LINK_UDP, LINK_UNIX_DATAGRAM,
+        LINK_BIT(LINK_UDP) | LINK_BIT(LINK_TCP) | LINK_BIT(LINK_TLS), "12201"};
+    return link_parse(text, &form, &graylog->address, why, why_bytes);
 }
 
 /* HOST:PORT,HOSTFIELD: always a compressed datagram, with the members that uWSGI knew. */

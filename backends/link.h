@@ -61,14 +61,22 @@ extern const char *const link_verify_choices[];
             NULL, "NAME", "TLS: the peer's name, where it is not that of the target"               \
     }
 
+/* Which addresses a backend takes, and what they mean where they do not say it. */
+struct link_form {
+    enum link_kind kind;      /* of one without a scheme; one of unix: everything is a path */
+    enum link_kind unix_kind; /* of a path, an @name and `unix:` */
+    unsigned kinds;           /* LINK_BIT of each that is taken */
+    const char *port;         /* NULL: it must be given */
+};
+#define LINK_BIT(kind) (1u << (kind))
+enum { LINK_ALL = (1u << (LINK_UNIX_STREAM + 1)) - 1 };
 /*
  * "[SCHEME://]HOST[:PORT]" (schemes udp tcp tls), "[SCHEME:]PATH" (unix, unix-dgram, unix-stream,
- * also with "//"). Without a scheme `kind`; of a path, an @name and `unix:` unix_kind, and so of
- * anything where `kind` is one of unix. IPv6 in brackets where a port follows. Cuts the text in
- * place. 0, or -EINVAL with what was expected in `why`. default_port NULL: it must be given.
+ * also with "//"). IPv6 in brackets where a port follows. Cuts the text in place. 0, or -EINVAL
+ * with what was expected in `why`.
  */
-int link_parse(char *text, enum link_kind kind, enum link_kind unix_kind, const char *default_port,
-    struct link_address *out, char *why, size_t why_bytes);
+int link_parse(char *text, const struct link_form *form, struct link_address *out, char *why,
+    size_t why_bytes);
 /* For a backend's `check`: whether the options of TLS go together, and with the address. */
 int link_check_tls(
     const struct link_address *address, const struct link_tls *tls, char *why, size_t why_bytes);

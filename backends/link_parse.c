@@ -29,6 +29,23 @@ static int expected(char *why, size_t why_bytes, const char *what)
     return -EINVAL;
 }
 
+/* "expected [tcp://|tls://]HOST[:PORT] or [unix:]PATH": of what the form takes. */
+static int expected_form(char *why, size_t why_bytes, const struct link_form *form)
+{
+    char names[64] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < SCHEMES_COUNT && !schemes[i].path; i++) {
+        if ((form->kinds & LINK_BIT(schemes[i].kind)) != 0) {
+            length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s://",
+                length > 0 ? "|" : "", schemes[i].name);
+        }
+    }
+    bool paths = (form->kinds & LINK_BIT(form->unix_kind)) != 0;
+    (void)snprintf(why, why_bytes, "expected [%s]HOST%s%s", names,
+        form->port != NULL ? "[:PORT]" : ":PORT", paths ? " or [unix:]PATH" : "");
+    return -EINVAL;
+}
+
 /* Cuts the scheme off *text: its row; NULL: it has none. */
 static const struct scheme *take_scheme(char **text)
 {
@@ -107,12 +124,12 @@ static bool split_host(char *text, char **host, char **port)
 }
 
 static int parse_host(
-    char *text, const char *default_port, struct link_address *out, char *why, size_t why_bytes)
+    char *text, const struct link_form *form, struct link_address *out, char *why, size_t why_bytes)
 {
-    const char *shape = default_port == NULL ? "HOST:PORT" : "HOST or HOST:PORT";
+    const char *shape = form->port == NULL ? "HOST:PORT" : "HOST or HOST:PORT";
     char *port = NULL;
     if (strstr(text, "://") != NULL) {
-        return expected(why, why_bytes, "udp://, tcp://, tls:// or unix: before the address");
+        return expected_form(why, why_bytes, form);
     }
     if (!split_host(text, &out->host, &port) || !is_host(out->host)) {
         (void)snprintf(why, why_bytes, "expected %s, an IPv6 address as [ADDRESS]:PORT", shape);
@@ -126,31 +143,34 @@ static int parse_host(
     if (port != NULL && !is_port(port)) {
         return expected(why, why_bytes, "a port of 1 to 65535 behind the colon");
     }
-    if (port == NULL && default_port == NULL) {
+    if (port == NULL && form->port == NULL) {
         return expected(why, why_bytes, "HOST:PORT, the port is missing");
     }
     union { /* a constant is only read, as all that an address points to */
         const char *constant;
         char *text;
-    } standard = {.constant = default_port};
+    } standard = {.constant = form->port};
     out->port = port != NULL ? port : standard.text;
     return 0;
 }
 
-int link_parse(char *text, enum link_kind kind, enum link_kind unix_kind, const char *default_port,
-    struct link_address *out, char *why, size_t why_bytes)
+int link_parse(
+    char *text, const struct link_form *form, struct link_address *out, char *why, size_t why_bytes)
 {
-    struct link_address address = {.kind = kind};
+    struct link_address address = {.kind = form->kind};
     const struct scheme *scheme = take_scheme(&text);
-    bool plain = kind == LINK_UNIX_DATAGRAM || kind == LINK_UNIX_STREAM;
+    bool plain = form->kind == LINK_UNIX_DATAGRAM || form->kind == LINK_UNIX_STREAM;
     bool path = scheme != NULL ? scheme->path : plain || text[0] == '/' || text[0] == '@';
     if (scheme != NULL && scheme != &schemes[SCHEME_UNIX]) {
         address.kind = scheme->kind;
     } else if (path) {
-        address.kind = unix_kind;
+        address.kind = form->unix_kind;
+    }
+    if ((form->kinds & LINK_BIT(address.kind)) == 0) {
+        return expected_form(why, why_bytes, form);
     }
     int r = path ? parse_path(text, &address, why, why_bytes)
-                 : parse_host(text, default_port, &address, why, why_bytes);
+                 : parse_host(text, form, &address, why, why_bytes);
     if (r == 0) {
         *out = address;
     }

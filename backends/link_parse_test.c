@@ -19,7 +19,8 @@ static int parse(const char *text, const char *default_port)
     (void)snprintf(cut, sizeof(cut), "%s", text);
     why[0] = '\0';
     address = (struct link_address){0};
-    return link_parse(cut, LINK_UDP, LINK_UNIX_DATAGRAM, default_port, &address, why, sizeof(why));
+    const struct link_form form = {LINK_UDP, LINK_UNIX_DATAGRAM, LINK_ALL, default_port};
+    return link_parse(cut, &form, &address, why, sizeof(why));
 }
 
 static void test_shapes(void **state)
@@ -77,7 +78,7 @@ static void test_refused(void **state)
         {"a:b:c", "[ADDRESS]:PORT"},
         {"[::1", "[ADDRESS]:PORT"},
         {"[::1]x:1", "[ADDRESS]:PORT"},
-        {"ftp://h:1", "udp://, tcp://, tls://"},
+        {"ftp://h:1", "expected [udp://|tcp://|tls://]HOST:PORT or [unix:]PATH"},
         {"tcp:/h:1", "[ADDRESS]:PORT"},
         {"tcp://h:1/x", "1 to 65535"},
         {"h h:1", "HOST:PORT"},
@@ -108,15 +109,48 @@ static void test_kind_of_plain_text(void **state)
 {
     (void)state;
     char text[] = "run/log";
-    assert_int_equal(
-        link_parse(text, LINK_UNIX_DATAGRAM, LINK_UNIX_DATAGRAM, NULL, &address, why, sizeof(why)),
-        0);
+    const struct link_form datagrams = {LINK_UNIX_DATAGRAM, LINK_UNIX_DATAGRAM, LINK_ALL, NULL};
+    assert_int_equal(link_parse(text, &datagrams, &address, why, sizeof(why)), 0);
     assert_int_equal(address.kind, LINK_UNIX_DATAGRAM);
     assert_string_equal(address.path, "run/log");
     char stream[] = "/run/log";
-    assert_int_equal(
-        link_parse(stream, LINK_TCP, LINK_UNIX_STREAM, NULL, &address, why, sizeof(why)), 0);
+    const struct link_form streams = {LINK_TCP, LINK_UNIX_STREAM, LINK_ALL, NULL};
+    assert_int_equal(link_parse(stream, &streams, &address, why, sizeof(why)), 0);
     assert_int_equal(address.kind, LINK_UNIX_STREAM);
+}
+
+/* What a backend does not take is refused with what it does. */
+static void test_only_what_is_taken(void **state)
+{
+    (void)state;
+    static const struct link_form redis = {LINK_TCP, LINK_UNIX_STREAM,
+        LINK_BIT(LINK_TCP) | LINK_BIT(LINK_TLS) | LINK_BIT(LINK_UNIX_STREAM), "6379"};
+    static const struct link_form graylog = {LINK_UDP, LINK_UNIX_DATAGRAM,
+        LINK_BIT(LINK_UDP) | LINK_BIT(LINK_TCP) | LINK_BIT(LINK_TLS), "12201"};
+    static const char redis_takes[] = "expected [tcp://|tls://]HOST[:PORT] or [unix:]PATH";
+    static const char graylog_takes[] = "expected [udp://|tcp://|tls://]HOST[:PORT]";
+    static const struct {
+        const struct link_form *form;
+        const char *text, *want;
+    } rows[] = {
+        {&redis, "redis://127.0.0.1:26379", redis_takes},
+        {&redis, "udp://127.0.0.1:26379", redis_takes},
+        {&redis, "unix-dgram:/x", redis_takes},
+        {&redis, "unix:/x", ""},
+        {&redis, "tls://h", ""},
+        {&graylog, "http://h:12201", graylog_takes},
+        {&graylog, "/dev/log", graylog_takes},
+        {&graylog, "@name", graylog_takes},
+        {&graylog, "unix:/x", graylog_takes},
+        {&graylog, "tcp://h", ""},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        (void)snprintf(cut, sizeof(cut), "%s", rows[i].text);
+        why[0] = '\0';
+        int r = link_parse(cut, rows[i].form, &address, why, sizeof(why));
+        assert_int_equal(r, rows[i].want[0] == '\0' ? 0 : -EINVAL);
+        assert_string_equal(why, rows[i].want);
+    }
 }
 
 static void test_tls_options(void **state)
@@ -142,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_kind_of_plain_text),
+        cmocka_unit_test(test_only_what_is_taken),
         cmocka_unit_test(test_tls_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

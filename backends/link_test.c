@@ -68,9 +68,8 @@ struct scene {
 static void open_scene(struct scene *scene)
 {
     char why[128];
-    assert_int_equal(link_parse(scene->text, LINK_UDP, LINK_UNIX_DATAGRAM, NULL, &scene->address,
-                         why, sizeof(why)),
-        0);
+    const struct link_form form = {LINK_UDP, LINK_UNIX_DATAGRAM, LINK_ALL, NULL};
+    assert_int_equal(link_parse(scene->text, &form, &scene->address, why, sizeof(why)), 0);
     assert_int_equal(link_open(&scene->link, &host, &scene->address, NULL), 0);
     told[0] = '\0';
     told_count = 0;

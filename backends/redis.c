@@ -89,14 +89,9 @@ static int take_target(void *self_, char *text, char *why, size_t why_bytes)
             return -EINVAL;
         }
     }
-    int r = link_parse(text, LINK_TCP, LINK_UNIX_STREAM, "6379", &self->address, why, why_bytes);
-    if (r == 0 && (self->address.kind == LINK_UDP || self->address.kind == LINK_UNIX_DATAGRAM)) {
-        (void)snprintf(why, why_bytes,
-            "expected [PASSWORD@]HOST:PORT[/DB], tls://HOST:PORT[/DB] or /PATH: redis speaks on "
-            "streams");
-        r = -EINVAL;
-    }
-    return r;
+    const struct link_form form = {LINK_TCP, LINK_UNIX_STREAM,
+        LINK_BIT(LINK_TCP) | LINK_BIT(LINK_TLS) | LINK_BIT(LINK_UNIX_STREAM), "6379"};
+    return link_parse(text, &form, &self->address, why, why_bytes);
 }
 
 static void show(const void *self_, char *at, size_t room)

@@ -53,17 +53,13 @@ static int expected(char *why, size_t why_bytes, const char *what)
 static int smtp_target(void *self_, char *text, char *why, size_t why_bytes)
 {
     struct smtp *self = self_;
-    int r = link_parse(text, LINK_TCP, LINK_UNIX_STREAM, smtp_port, &self->address, why, why_bytes);
-    if (r < 0) {
-        return r;
-    }
-    if (self->address.kind != LINK_TCP && self->address.kind != LINK_TLS) {
-        return expected(why, why_bytes, "HOST[:PORT], or tls://HOST[:PORT]");
-    }
-    if (self->address.kind == LINK_TLS && self->address.port == smtp_port) {
+    const struct link_form form = {
+        LINK_TCP, LINK_UNIX_STREAM, LINK_BIT(LINK_TCP) | LINK_BIT(LINK_TLS), smtp_port};
+    int r = link_parse(text, &form, &self->address, why, why_bytes);
+    if (r == 0 && self->address.kind == LINK_TLS && self->address.port == smtp_port) {
         self->address.port = smtps_port;
     }
-    return 0;
+    return r;
 }
 
 static void smtp_shown(const void *self_, char *at, size_t room)

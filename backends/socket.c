@@ -53,7 +53,8 @@ static const struct yarder_option options[] = {
 static int set_target(void *self_, char *text, char *why, size_t why_bytes)
 {
     struct socket_backend *self = self_;
-    return link_parse(text, LINK_UDP, LINK_UNIX_DATAGRAM, NULL, &self->address, why, why_bytes);
+    const struct link_form form = {LINK_UDP, LINK_UNIX_DATAGRAM, LINK_ALL, NULL};
+    return link_parse(text, &form, &self->address, why, why_bytes);
 }
 
 /* ADDRESS[,PREFIX]: with a colon UDP, else a unix datagram socket; the newline goes with it. */
@@ -74,7 +75,8 @@ static int set_uwsgi(void *self_, const char *name, char *argument, char *why, s
         *++argument = '@';
     }
     enum link_kind kind = strchr(argument, ':') != NULL ? LINK_UDP : LINK_UNIX_DATAGRAM;
-    return link_parse(argument, kind, LINK_UNIX_DATAGRAM, NULL, &self->address, why, why_bytes);
+    const struct link_form form = {kind, LINK_UNIX_DATAGRAM, LINK_ALL, NULL};
+    return link_parse(argument, &form, &self->address, why, why_bytes);
 }
 
 static int check(void *self_, char *why, size_t why_bytes)

@@ -90,8 +90,8 @@ static int set_target(void *self_, char *text, char *why, size_t why_bytes)
     }
     bool tls = strncmp(text, "tls://", 6) == 0;
     bool one = strncmp(text, "unix-", 5) == 0;
-    int r = link_parse(
-        text, LINK_UDP, LINK_UNIX_DATAGRAM, tls ? "6514" : "514", &self->address, why, why_bytes);
+    const struct link_form form = {LINK_UDP, LINK_UNIX_DATAGRAM, LINK_ALL, tls ? "6514" : "514"};
+    int r = link_parse(text, &form, &self->address, why, why_bytes);
     self->address.either = self->address.path != NULL && !one;
     return r;
 }

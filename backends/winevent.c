@@ -60,8 +60,9 @@ static int winevent_target(void *self_, char *text, char *why, size_t why_bytes)
     }
     if (tls || strncmp(text, "tcp://", 6) == 0 || strncmp(text, "udp://", 6) == 0) {
         self->place = PLACE_SYSLOG;
-        return link_parse(text, LINK_UDP, LINK_UNIX_DATAGRAM, tls ? "6514" : "514", &self->address,
-            why, why_bytes);
+        const struct link_form form = {
+            LINK_UDP, LINK_UNIX_DATAGRAM, LINK_ALL, tls ? "6514" : "514"};
+        return link_parse(text, &form, &self->address, why, why_bytes);
     }
     if (strncmp(text, "http", 4) == 0) {
         self->place = PLACE_WEB;

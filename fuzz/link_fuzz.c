@@ -23,14 +23,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     memcpy(text, data, size);
     text[size] = '\0';
-    if (link_parse(text, LINK_UDP, LINK_UNIX_DATAGRAM, "514", &address, why, sizeof(why)) == 0) {
+    const struct link_form form = {LINK_UDP, LINK_UNIX_DATAGRAM, LINK_ALL, "514"};
+    if (link_parse(text, &form, &address, why, sizeof(why)) == 0) {
         YARDER_ASSERT((address.path == NULL) == (address.host != NULL && address.port != NULL));
         again = strdup(link_show(&address, shown, sizeof(shown)));
         /* What a path means without its scheme is for the one who asks to say. */
         YARDER_ASSERT(again != NULL);
         enum link_kind kind = address.path != NULL ? address.kind : LINK_UDP;
         bool plain = address.path == NULL || strchr("/@", address.path[0]) != NULL;
-        int r = link_parse(again, kind, address.kind, NULL, &second, why, sizeof(why));
+        const struct link_form same = {kind, address.kind, LINK_ALL, NULL};
+        int r = link_parse(again, &same, &second, why, sizeof(why));
         YARDER_ASSERT(!plain || r == 0);
         YARDER_ASSERT(
             !plain ||

@@ -123,7 +123,7 @@ def test_secrets_are_shown_nowhere(yarder, folder):
     ("logger = crypto:addr=127.0.0.1:9,algo=rot13,secret=tiger", "algo=rot13: expected a cipher"),
     ("output = crypto:127.0.0.1:9,key=tiger", "key=: expected 32 bytes"),
     ("output = crypto:127.0.0.1:9", "expected key= (sealed) or secret= (as uWSGI's)"),
-    ("output = crypto:tcp://127.0.0.1:9,key=tiger", "expected HOST:PORT, for datagrams"),
+    ("output = crypto:tcp://127.0.0.1:9,key=tiger", "expected [udp://]HOST:PORT or [unix:]PATH"),
 ])
 def test_what_is_wrong_is_told_without_secrets(yarder, folder, line, says):
     with pytest.raises(AssertionError, match="ended with 2") as trouble:

@@ -236,7 +236,8 @@ def test_tls(yarder, folder):
 
 
 @pytest.mark.parametrize("line, says", [
-    ("output = graylog:/dev/log\n", "expected [udp|tcp|tls://]HOST[:PORT]"),
+    ("output = graylog:/dev/log\n", "expected [udp://|tcp://|tls://]HOST[:PORT]\n"),
+    ("output = graylog:http://h\n", "expected [udp://|tcp://|tls://]HOST[:PORT]\n"),
     ("output = graylog:tcp://h,compress=gzip\n", "compress=: expected none"),
     ("output = graylog:h,static=id=7\n", "static=id=7: expected NAME=VALUE"),
     ("output = graylog:h,chunk-size=100\n", "chunk-size: expected"),
