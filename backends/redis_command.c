@@ -106,6 +106,36 @@ static unsigned key_index(const char *words)
     return 1;
 }
 
+static bool is_word(const char *at, const char *word)
+{
+    size_t count = strlen(word);
+    return strcspn(at, " ") == count && strncasecmp(at, word, count) == 0;
+}
+
+/*
+ * xadd KEY [MAXLEN ~ 1000 ...] ID [FIELD VALUE ...] FIELD. The id is `*`, or begins with a digit or
+ * a variable and is no number that the word before it tells the meaning of.
+ */
+static bool xadd_is_whole(const char *words)
+{
+    static const char *const before_numbers[] = {"maxlen", "minid", "limit", "=", "~"};
+    bool found = false, number = false;
+    size_t behind = 0;
+    const char *at = words;
+    for (size_t index = 0; at != NULL; index++) {
+        at += index > 0; /* the blank */
+        bool begins = (*at >= '0' && *at <= '9') || strncmp(at, "${", 2) == 0;
+        behind += found;
+        found = found || (index > 1 && (is_word(at, "*") || (begins && !number)));
+        number = false;
+        for (size_t i = 0; i < sizeof(before_numbers) / sizeof(before_numbers[0]); i++) {
+            number = number || (index > 1 && is_word(at, before_numbers[i]));
+        }
+        at = strchr(at, ' ');
+    }
+    return behind % 2 == 1;
+}
+
 int redis_command_compile(
     struct redis_command *out, const char *words, bool literal, char *why, size_t why_bytes)
 {
@@ -119,13 +149,18 @@ int redis_command_compile(
             REDIS_WORDS_MAX, REDIS_COMMAND_BYTES_MAX);
         return -EINVAL;
     }
+    bool is_xadd = is_word(words, "xadd");
+    if (is_xadd && !xadd_is_whole(words)) {
+        (void)snprintf(why, why_bytes, "expected xadd KEY ID FIELD, and for ID %s, such as xadd %s",
+            literal ? "*" : "* or ${id}", literal ? "logs * msg" : "logs ${id} msg");
+        return -EINVAL;
+    }
     memset(out, 0, offsetof(struct redis_command, bytes));
     out->clock_s = INT64_MIN;
     (void)add(out, REDIS_WORDS);
     out->bytes_count = (uint16_t)(redis_put_count(out->bytes, '*', words_count + 1) - out->bytes);
     out->pieces[0].count = out->bytes_count;
     unsigned key_at = key_index(words);
-    bool is_xadd = strncasecmp(words, "xadd ", 5) == 0;
     bool has_id = false;
     for (unsigned i = 0; i < words_count; i++) {
         const char *end = words + strcspn(words, " ");

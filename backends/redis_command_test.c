@@ -91,6 +91,43 @@ static void test_bad_commands(void **state)
     assert_int_equal(redis_command_compile(&command, long_one, false, why, sizeof(why)), -EINVAL);
 }
 
+/* What a server would refuse of each record is refused before. */
+static void test_xadd_needs_an_id(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words;
+        bool good;
+    } rows[] = {
+        {"xadd", false},
+        {"xadd logs", false},
+        {"XADD logs msg", false},
+        {"xadd logs *", false},
+        {"xadd logs ${id}", false},
+        {"xadd * msg", false},
+        {"xadd logs MAXLEN ~ 1000 msg", false},
+        {"xadd logs * a b", false},
+        {"xadd logs * msg", true},
+        {"XADD logs ${id} msg", true},
+        {"xadd logs ${millis}-* msg", true},
+        {"xadd logs 0-* host ${host} msg", true},
+        {"xadd logs nomkstream maxlen ~ 1000 limit 10 ${id} msg", true},
+        {"xadd maxlen 5-1 msg", true},
+        {"xadds msg", true},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char why[256] = "";
+        int r = redis_command_compile(&command, rows[i].words, false, why, sizeof(why));
+        assert_int_equal(r, rows[i].good ? 0 : -EINVAL);
+        assert_string_equal(why, rows[i].good ? ""
+                                              : "expected xadd KEY ID FIELD, and for ID * or "
+                                                "${id}, such as xadd logs ${id} msg");
+    }
+    char why[256] = "";
+    assert_int_equal(redis_command_compile(&command, "xadd l m", true, why, sizeof(why)), -EINVAL);
+    assert_string_equal(why, "expected xadd KEY ID FIELD, and for ID *, such as xadd logs * msg");
+}
+
 static uint16_t slot(const char *key)
 {
     return redis_slot_of((struct yarder_text){key, strlen(key)});
@@ -150,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_uwsgi_bytes),
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_bad_commands),
+        cmocka_unit_test(test_xadd_needs_an_id),
         cmocka_unit_test(test_slots),
         cmocka_unit_test(test_verdicts),
     };
