@@ -95,6 +95,9 @@ static int check(void *self_, char *why, size_t why_bytes)
     const char *wrong = NULL;
     if (self->topic != NULL && self->type != ZEROMQ_PUB) {
         wrong = "topic= goes with socket=pub";
+    } else if (!self->bind && strncmp(self->target, "tcp://*:", 8) == 0) {
+        wrong = "tcp://*:PORT is to listen on: expected bind=yes beside it, or the peer's "
+                "tcp://HOST:PORT";
     } else if (!is_key(self->server_key) || !is_key(self->public_key) ||
                !is_key(self->secret_key)) {
         wrong = "server-key, public-key, secret-key: expected 40 characters of Z85, as "

@@ -102,6 +102,7 @@ def test_wrong_options():
             ("127.0.0.1:5", [], "expected tcp://"), ("tcp://host", [], "expected tcp://"),
             ("tcp://h:5", ["server-key=short"], "40 characters"),
             ("tcp://h:5", ["topic=x"], "socket=pub"),
+            ("tcp://*:5", [], "expected bind=yes beside it, or the peer's tcp://HOST:PORT"),
             ("tcp://h:5", ["secret-key=" + "0" * 40], "goes with")]:
         assert why in Try("zeromq", target, 1, 8, *options).says()
 
