@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "http_private.h"
 
@@ -27,12 +28,30 @@ static bool is_header(const char *text)
            strlen(text) < HEADER_BYTES_MAX;
 }
 
+/* Whoever gives one of these away gives more away than a word. */
+static bool is_secret(const char *header)
+{
+    static const char *const names[] = {
+        "authorization", "proxy-authorization", "cookie", "x-api-key"};
+    size_t length = strcspn(header, ":");
+    bool found = false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        found = found || (strlen(names[i]) == length && strncasecmp(header, names[i], length) == 0);
+    }
+    return found;
+}
+
 static int http_check(void *self_, char *why, size_t why_bytes)
 {
     struct http *self = self_;
     for (uint32_t i = 0; i < self->headers.count; i++) {
         if (!is_header(self->headers.at[i])) {
             return expected(why, why_bytes, "header=NAME: VALUE");
+        }
+        if (is_secret(self->headers.at[i])) {
+            return expected(why, why_bytes,
+                "secret-header=file:PATH, with NAME: VALUE in the file: what header= says is "
+                "shown");
         }
     }
     if (self->secret_header != NULL && !is_header(self->secret_header)) {

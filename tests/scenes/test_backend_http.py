@@ -234,6 +234,10 @@ def test_tls(folder):
 @pytest.mark.parametrize("output, word", [
     ("http:ftp://x", "expected a URL"), ("http:http://me:pw@x/", "user= and password= as options"),
     ("http:http://x/,header=no colon", "header=NAME: VALUE"),
+    ("http:http://x/,header=Authorization: Bearer pw", "expected secret-header=file:PATH"),
+    ("http:http://x/,header=X-Site: a,header=x-api-KEY:pw", "expected secret-header=file:PATH"),
+    ("http:http://x/,header=proxy-authorization: pw", "expected secret-header=file:PATH"),
+    ("http:http://x/,header=COOKIE: pw", "expected secret-header=file:PATH"),
     ("http:http://x/#a", "expected a URL"),
     ("http:http://x/,password=pw", "user= beside"), ("http:http://x/,method=GET", "body=form"),
     ("http:", "expected a URL")])
