@@ -97,15 +97,42 @@ bool config_row_find(const struct config_rows *rows, const char *name, struct co
     return false;
 }
 
+/* Whether an option's name says the same: "to" in "to-address", "pass" before "password". */
+static bool is_kin(const char *option, const char *name)
+{
+    enum { ROOT_CHARS = 3 };
+    static const struct {
+        const char *name, *option;
+    } synonyms[] = {{"database", "db"}, {"recipient", "to-address"}, {"sender", "from"},
+        {"login", "user"}, {"token", "secret-header"}};
+    for (size_t i = 0; i < YARDER_COUNT_OF(synonyms); i++) {
+        if (strcmp(name, synonyms[i].name) == 0 && strcmp(option, synonyms[i].option) == 0) {
+            return true;
+        }
+    }
+    size_t length = strlen(name);
+    for (const char *part = option; part != NULL; part = strchr(part, '-')) {
+        part += *part == '-';
+        if (strcspn(part, "-") == length && memcmp(part, name, length) == 0) {
+            return true;
+        }
+    }
+    size_t common = yarder_min(length, strlen(option));
+    return common >= ROOT_CHARS && memcmp(option, name, common) == 0;
+}
+
 const char *config_row_near(const struct config_rows *rows, const char *name)
 {
     const char *names[CONFIG_ROWS_MAX];
+    const char *kin = NULL;
     size_t count = 0;
     struct config_row row = {0};
     while (config_row_next(rows, &row)) {
         names[count++] = row.option->name;
+        kin = is_kin(row.option->name, name) ? row.option->name : kin; /* its own come last */
     }
-    return text_near(name, names, count);
+    const char *near = text_near(name, names, count);
+    return near != NULL ? near : kin;
 }
 
 /* NULL: there is none. */

@@ -75,6 +75,7 @@ bool config_row_applies(
 bool config_row_next(const struct config_rows *rows, struct config_row *row);
 /* The row of an option by name ("field.NAME" counts as "field"); false: there is none. */
 bool config_row_find(const struct config_rows *rows, const char *name, struct config_row *out);
+/* The option that a wrong name is like, by its letters or by what it says; NULL: there is none. */
 const char *config_row_near(const struct config_rows *rows, const char *name);
 
 /* "a, b and c". */

@@ -197,6 +197,10 @@ static void test_bad(void **state)
         {"output = sample:x\n", "y.conf:1: output sample: expected [USER@]/PATH\n"},
         {"output = sample:/x,cout=3\n",
             "y.conf:1: output: unknown option 'cout' of an output; did you mean count?\n"},
+        {"output = sample:/x,packet=3\n",
+            "y.conf:1: output: unknown option 'packet' of an output; did you mean packet-size?\n"},
+        {"output = sample:/x,pass=word\n",
+            "y.conf:1: output: unknown option 'pass' of an output; did you mean password?\n"},
         {"output = sample:/x,count=10\n", "y.conf:1: count: expected 1 to 9, not '10'\n"},
         {"output = sample:/x,colour=gren\n",
             "y.conf:1: colour: expected red or green, not 'gren'; did you mean green?\n"},
@@ -211,6 +215,9 @@ static void test_bad(void **state)
         {"output = sample:/x,queue=disk:100\n",
             "y.conf:1: queue: expected memory:SIZE or disk:SIZE, of 1M to 1024G, not "
             "'disk:100'\n"},
+        {"output = sample:/x,queue=disk:1GB\n",
+            "y.conf:1: queue: expected memory:SIZE or disk:SIZE, of 1M to 1024G; the unit is "
+            "one letter: K, M or G, not 'disk:1GB'\n"},
         {"output = sample:/x,retry=2s..1s\n",
             "y.conf:1: retry: expected TIME or TIME..TIME with units, the shorter first, such as "
             "100ms..30s, of 1ms to 365d, not '2s..1s'\n"},

@@ -103,8 +103,12 @@ int option_parse_queue(void *target, const char *text, char *why, size_t why_byt
     const char *disk = argument_of(text, "disk");
     const char *size = memory != NULL ? memory : disk;
     uint64_t bytes = 0;
-    if (size == NULL || option_parse_bytes(size, &bytes) < 0 || bytes < QUEUE_BYTES_MIN ||
-        bytes > queue_bytes_max) {
+    int r = size != NULL ? option_parse_bytes(size, &bytes) : 0;
+    if (r == -EINVAL && size[0] >= '0' && size[0] <= '9') {
+        return refuse(why, why_bytes,
+            "memory:SIZE or disk:SIZE, of 1M to 1024G; the unit is one letter: K, M or G");
+    }
+    if (size == NULL || r < 0 || bytes < QUEUE_BYTES_MIN || bytes > queue_bytes_max) {
         return refuse(why, why_bytes, "memory:SIZE or disk:SIZE, of 1M to 1024G");
     }
     *(struct output_queue *)target = (struct output_queue){
