@@ -137,6 +137,13 @@ int help_outputs(const char *name, FILE *to, char why[HELP_WHY_BYTES])
     if (kind == NULL && !is_path) {
         const char *names[CONFIG_ROWS_MAX];
         size_t count = config_kind_names(NULL, table, names);
+        size_t length = strlen(name);
+        if (length > 3 && strcmp(name + length - 3, ".so") == 0) {
+            (void)snprintf(why, HELP_WHY_BYTES,
+                "there is no output of kind '%.64s'; the path of a module has a slash: ./%.64s",
+                name, name);
+            return -ENOENT;
+        }
         return refuse(table, name, text_near(name, names, count), why);
     }
     int r =

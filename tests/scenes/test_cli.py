@@ -65,6 +65,7 @@ def test_overview_names_every_command():
     (["send", "--blok"], "did you mean --block?"),
     (["run", "--outptu", "null"], "did you mean --output?"),
     (["outputs", "fil"], "did you mean file?"),
+    (["outputs", "foolog.so"], "the path of a module has a slash: ./foolog.so"),
     (["send", "--level", "loud", "x"], "expected a level"),
     (["send", "--udp", "nowhere", "x"], "expected HOST:PORT"),
     (["send", "--gso", "x"], "--gso goes with --udp"),
