@@ -133,6 +133,7 @@ static char *request_of(const struct tap_options *options)
 
 static int open_filter(const struct cli *cli, struct tap_view *view)
 {
+    static const char of_output[] = "output tap, "; /* the router knows us as one */
     char why[WHY_BYTES] = "";
     struct route_output output = {
         .name = "tap", .named = true, .selectors = view->options->selectors};
@@ -144,7 +145,10 @@ static int open_filter(const struct cli *cli, struct tap_view *view)
         r = encoder_open(
             &view->encoder, view->options->format, ENCODE_NEWLINES_ESCAPE, "-", why, sizeof(why));
     }
-    return r < 0 ? cli_refuse(cli, "%s", why[0] != '\0' ? why : strerror(-r)) : CLI_GO_ON;
+    bool ours = strncmp(why, of_output, strlen(of_output)) == 0;
+    const char *reason = ours ? why + strlen(of_output) : why;
+    return r < 0 ? cli_refuse(cli, "%s%s", ours ? "--" : "", why[0] != '\0' ? reason : strerror(-r))
+                 : CLI_GO_ON;
 }
 
 static void print_rendered(struct tap_view *view, const struct yarder_record *record)

@@ -158,7 +158,8 @@ def test_wrong_wishes(yarder):
     one = yarder(CONFIG)
     for arguments, words in ((("--output", "al"), "no output is named al"),
                              (("--input", "x"), "no input is named x"),
-                             (("--match", "("), "missing closing parenthesis"),
+                             (("--match", "("), "tap: --match: "),
+                             (("--field", "x"), "tap: --field: "),
                              (("--level", "loud"), "--level"),
                              (("word",), "takes no words")):
         result = one.cli("tap", *arguments, check=False)
