@@ -226,6 +226,10 @@ static void test_help(void **state)
         strstr(told, "  mode=MODE                   permissions of new files [0640]\n"));
     assert_non_null(
         strstr(told, "  --record-max SIZE           longer records are cut and flagged [64K]\n"));
+    assert_non_null(strstr(told, "  --alarm NAME ACTION:ARGUMENT\n"));
+    assert_non_null(strstr(told, "  --not-log-alarm NAME[,NAME...] REGEX\n"));
+    assert_non_null(strstr(told, "  --alarm-freq SECONDS|TIME   "));
+    assert_non_null(strstr(told, "  --log-encoder ENCODER[:LOGGER][ ARGUMENT]\n"));
     assert_non_null(strstr(told, ".TP\n\\fBrecord\\-max\\fR = \\fISIZE\\fR\n"));
     assert_null(strstr(told, "(null)"));
 }

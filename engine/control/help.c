@@ -156,11 +156,18 @@ int help_outputs(const char *name, FILE *to, char why[HELP_WHY_BYTES])
     return 0;
 }
 
-void help_keys(FILE *to)
+static void print_keys(bool uwsgi, FILE *to)
 {
     for (const struct config_key *key = config_keys; key->option.kind != YARDER_OPTION_END; key++) {
-        if (!config_key_is_uwsgi(key)) {
+        if (config_key_is_uwsgi(key) == uwsgi && key->line != CONFIG_NOT_BUILT) {
             print_row("--", &key->option, ' ', to);
         }
     }
+}
+
+void help_keys(FILE *to)
+{
+    print_keys(false, to);
+    (void)fputs("\nuWSGI's lines, by its grammar:\n", to);
+    print_keys(true, to);
 }
