@@ -123,6 +123,17 @@ static bool has_logger(const struct config_builder *builder, const char *name)
     return false;
 }
 
+/* Also one whose line is wrong: that is said already. */
+static bool has_any_logger(const struct config_builder *builder)
+{
+    for (uint32_t i = 0; i < builder->config->outputs_count; i++) {
+        if (builder->config->outputs[i].reach != ROUTE_NATIVE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_lines(struct config_builder *builder, struct encoder_lines *lines)
 {
     for (uint32_t i = 0; i < lines->count && !builder->arena->failed; i++) {
@@ -138,6 +149,11 @@ static void check_lines(struct config_builder *builder, struct encoder_lines *li
         } else if (line->logger[0] != '\0' && !has_logger(builder, line->logger)) {
             report_warning(builder->report, setting->where,
                 "no logger is named '%.64s', so the line does nothing", line->logger);
+        } else if (!has_any_logger(builder)) {
+            report_warning(builder->report, setting->where,
+                "%s does nothing: it is for uWSGI's loggers, and there is none; expected "
+                "encode=%.64s in the line of an output",
+                setting->key, line->step);
         }
     }
 }

@@ -121,6 +121,10 @@ static void mistakes_are_told(void **state)
             "it\n"},
         {"logger = file:/a\nlog-encoder = nl:x\n", 0,
             "y.conf:2: warning: no logger is named 'x', so the line does nothing\n"},
+        {"output = file:/a\nlog-encoder = prefix web:\n", 0,
+            "y.conf:2: warning: log-encoder does nothing: it is for uWSGI's loggers, and there is "
+            "none; expected encode=prefix web: in the line of an output\n"},
+        {"output = file:/a\nlogger = file:/b\nlog-encoder = prefix web:\n", 0, ""},
         {"logger = file:/a\nlog-req-encoder = nl\n", 0,
             "y.conf:2: warning: log-req-encoder does nothing: without a req-logger or "
             "log-req-route requests go the way of logs, and log-encoder is theirs\n"},
