@@ -129,7 +129,8 @@ const struct command command_doctor = {
     .name = "doctor",
     .usage = "[OPTIONS]",
     .summary = "what on this machine limits yarder, and the line that cures it",
-    .about = "Looks, and changes nothing. Status 1 if something keeps yarder from working.\n",
+    .about =
+        "Looks, and leaves nothing changed. Status 1 if something keeps yarder from working.\n",
     .examples = "  yarder doctor\n  yarder doctor --json | jq '.[] | select(.state != \"good\")'\n",
     .options = doctor_table,
     .run = run_doctor,

@@ -261,6 +261,17 @@ static bool nearest_folder(const char *path, char *at, size_t room)
     return true;
 }
 
+/* By trying: a file system of the kernel's, a quota or a policy says yes to whoever only asks. */
+static int try_to_make(const char *folder)
+{
+    char path[YARDER_PATH_BYTES_MAX + 32];
+    (void)snprintf(path, sizeof(path), "%s/.yarder-doctor.%d", folder, (int)getpid());
+    if (mkdir(path, 0700) < 0) {
+        return -errno;
+    }
+    return rmdir(path) < 0 ? -errno : 0;
+}
+
 static void look_at_folder(const char *name, const char *path, struct doctor_finding *out)
 {
     char folder[YARDER_PATH_BYTES_MAX];
@@ -275,15 +286,17 @@ static void look_at_folder(const char *name, const char *path, struct doctor_fin
         return;
     }
     uint64_t free_bytes = (uint64_t)facts.f_bavail * facts.f_frsize;
+    bool bounded = facts.f_blocks != 0; /* else it says nothing of what is free */
+    int r = try_to_make(folder);
     if ((facts.f_flag & ST_RDONLY) != 0) {
         say(out, DOCTOR_BROKEN, "the %s %s lies on a file system that may only be read", name,
             path);
-    } else if (access(folder, W_OK | X_OK) < 0) {
-        say(out, DOCTOR_BROKEN, "the %s %s cannot be made or written by us: %s: %s", name, path,
-            folder, strerror(errno));
+    } else if (r < 0) {
+        say(out, DOCTOR_BROKEN, "the %s %s cannot be made or written by us: no folder in %s: %s",
+            name, path, folder, strerror(-r));
         cure(out, "run as the daemon's user, or name another place with --%s-dir",
             name[0] == 'r' ? "run" : "state");
-    } else if (free_bytes < free_bytes_wanted && name[0] == 's') {
+    } else if (bounded && free_bytes < free_bytes_wanted && name[0] == 's') {
         say(out, DOCTOR_LIMITS, "the %s %s has %llu MiB left", name, path,
             (unsigned long long)free_bytes >> 20);
     } else if (facts.f_files != 0 && facts.f_favail < 1000) {

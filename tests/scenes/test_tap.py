@@ -188,9 +188,11 @@ def test_doctor(yarder):
 
 def test_doctor_says_what_is_broken(tmp_path):
     (tmp_path / "file").write_text("")
-    result = subprocess.run(
-        [str(program()), "doctor", "--run-dir", str(tmp_path), "--state-dir",
-         str(tmp_path / "file" / "state")],
-        capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert result.returncode == 1, result
-    assert re.search(r"^broken +state directory", result.stdout, re.MULTILINE), result.stdout
+    for wrong in (tmp_path / "file" / "state", "/proc/x"):
+        result = subprocess.run(
+            [str(program()), "doctor", "--run-dir", str(tmp_path), "--state-dir", str(wrong)],
+            capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert result.returncode == 1, result
+        assert re.search(r"^broken +state directory", result.stdout, re.MULTILINE), result.stdout
+        assert "1 keep it from working" in result.stdout, result.stdout
+    assert os.listdir(tmp_path) == ["file"]
