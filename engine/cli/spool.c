@@ -68,13 +68,16 @@ const struct command command_spool = {
     .usage = "[ls | check | repair | replay] [NAME ...] [OPTIONS]",
     .summary = "queues on disk: what lies there; check, mend, replay",
     .about =
-        "  ls [NAME ...]      how much waits, since when, and who has it open\n"
+        "  ls [NAME ...]      how much waits, since when, what is known to be lost without "
+        "reading\n"
+        "                     it, files set aside, and who has it open\n"
         "  check [NAME ...]   reads every record; status 1 if any is damaged\n"
         "  repair [NAME ...]  sets damage aside; not while a daemon has it open\n"
         "  replay NAME|FILE   records of a spool, of a file of its damaged/, or of dead letters:\n"
         "                     printed, or with --to given to the queue on disk of an output, with\n"
         "                     all that they have and new ids. A spool is emptied by that, a file\n"
-        "                     stays. Not while a daemon has either open.\n"
+        "                     stays. Not while a daemon has either open. Status 1 for a file\n"
+        "                     that has none.\n"
         "\nA daemon needs none of this to go on: it delivers what is sound and counts the rest.\n",
     .examples = "  yarder spool check && yarder spool ls --json | jq '.[].records'\n"
                 "  yarder spool replay /var/lib/yarder/dead.jsonl --to events\n",

@@ -55,9 +55,10 @@ static void print_row(const char *name, const struct spool_report *report)
     if (report->process != 0) {
         (void)snprintf(process, sizeof(process), "process %lld", (long long)report->process);
     }
-    (void)printf("%-24s %10llu %9s %8u  %-19s %8llu %5u  %s\n", name,
+    uint64_t lost = report->totals.damaged + report->missing;
+    (void)printf("%-24s %10llu %9s %8u  %-19s %10llu %5u  %s\n", name,
         (unsigned long long)report->records, size_text(report->bytes, bytes), report->segments,
-        since, (unsigned long long)report->totals.damaged, report->aside, process);
+        since, (unsigned long long)lost, report->aside, process);
 }
 
 static void add_row(cJSON *list, const char *name, const struct spool_report *report, bool reads)
@@ -185,8 +186,8 @@ static int look_at_all(const struct cli *cli, const struct spool_command *option
     if (options->json) {
         tour.list = cJSON_CreateArray();
     } else if (verb == VERB_LIST) {
-        (void)printf("%-24s %10s %9s %8s  %-19s %8s %5s\n", "NAME", "RECORDS", "BYTES", "SEGMENTS",
-            "SINCE", "DAMAGED", "ASIDE");
+        (void)printf("%-24s %10s %9s %8s  %-19s %10s %5s\n", "NAME", "RECORDS", "BYTES", "SEGMENTS",
+            "SINCE", "KNOWN LOST", "ASIDE");
     }
     int status = visit_all(&tour, names, count);
     char *text = tour.list == NULL ? NULL : cJSON_Print(tour.list);

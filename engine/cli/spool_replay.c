@@ -179,7 +179,10 @@ static int read_letters(struct replay *replay, FILE *file)
     return r;
 }
 
-/* Dead letters are lines that begin with a brace; all else is taken for bytes of a spool. */
+/*
+ * Dead letters are lines that begin with a brace; all else is taken for bytes of a spool, and what
+ * has no record of one for lines again, which are counted.
+ */
 static int read_file(struct replay *replay, const char *path)
 {
     YARDER_OWN_FILE FILE *file = fopen(path, "rbe");
@@ -189,8 +192,8 @@ static int read_file(struct replay *replay, const char *path)
     }
     int first = getc(file);
     rewind(file);
-    return first == '{' ? read_letters(replay, file)
-                        : spool_visit_file(fileno(file), take_run, replay);
+    int r = first == '{' ? 0 : spool_visit_file(fileno(file), take_run, replay);
+    return r < 0 || replay->records > 0 ? r : read_letters(replay, file);
 }
 
 static int run_replay(struct replay *replay, const char *source)
@@ -246,9 +249,10 @@ int spool_replay_command(
     if (r < 0 && !told) {
         cli_say(cli, "%s: %s", source, strerror(-r));
     }
+    bool nothing = replay.records == 0 && replay.skipped > 0;
     if (replay.to != NULL || replay.skipped > 0) {
         (void)fprintf(stderr, "%llu records replayed, %llu lines that are no dead letter\n",
             (unsigned long long)replay.records, (unsigned long long)replay.skipped);
     }
-    return r < 0 ? CLI_FAILED : CLI_GOOD;
+    return r < 0 || nothing ? CLI_FAILED : CLI_GOOD;
 }

@@ -96,6 +96,9 @@ def test_mends(yarder, folder):
         output = ledger.named(status, "q")
         lost = output["dropped"]["damaged"]
         assert 0 < lost < 20 and output["delivered"] == 5000 - lost
+        header, row = spool(one).stdout.splitlines()
+        end = header.index("KNOWN LOST") + len("KNOWN LOST")
+        assert row[:end].endswith(f" {lost}"), row
         sink.wait_for_lines(5000 - lost, SETTLE_SECONDS)
         Audit({"unix": 5000}).lines(sink.lines()).report().assert_clean(missing=lost)
 
@@ -142,6 +145,12 @@ def test_replays_dead_letters(yarder, folder):
     replayed = spool(one, "replay", folder / "dead", "--to", "q")
     assert replayed.returncode == 0
     assert "100 records replayed, 1 lines that are no dead letter" in replayed.stderr
+    for text in ("not one\nof them\n", '{"torn\nnone\n', '\n{"x":1}\n'):
+        (folder / "other").write_text(text)
+        for to in ((), ("--to", "q")):
+            refused = spool(one, "replay", folder / "other", *to)
+            assert refused.returncode == 1 and refused.stdout == "", refused
+            assert refused.stderr == "0 records replayed, 2 lines that are no dead letter\n"
     with receivers.unix_stream(folder / "sink") as sink:
         one.write_config(UNIX + "output = q socket:unix-stream:{folder}/sink,queue=disk:16M\n")
         one.start()
