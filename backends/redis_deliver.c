@@ -198,7 +198,7 @@ static void answer(struct redis_run *run, struct yarder_batch *batch, struct red
     case REDIS_DENIED: /* of this key: a list of another may be allowed */
         node->failed = node->failed || run->command.tells_doubles;
         node->leave = true;
-        answer_later(run, node, try, -EACCES, reply->text);
+        answer_later(run, node, try, -EACCES, redis_reply_words(reply));
         break;
     case REDIS_AWAY:
     case REDIS_LATER:

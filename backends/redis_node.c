@@ -154,7 +154,8 @@ static int greet(
     }
     if (r == 0 && reply.is_error) {
         hide_words(node->redis, reply.text);
-        r = node->host->fail(node->host, -EACCES, "%s: %s: %s", node->shown, words[0], reply.text);
+        r = node->host->fail(
+            node->host, -EACCES, "%s: %s: %s", node->shown, words[0], redis_reply_words(&reply));
     }
     return r;
 }

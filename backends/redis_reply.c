@@ -139,6 +139,13 @@ static bool read_place(const char *at, struct redis_place *place)
     return true;
 }
 
+const char *redis_reply_words(const struct redis_reply *reply)
+{
+    return strncmp(reply->text, "NOAUTH ", 7) == 0
+               ? "NOAUTH: it takes nothing without a password; expected password="
+               : reply->text;
+}
+
 enum redis_verdict redis_judge(const struct redis_reply *reply, struct redis_place *place)
 {
     static const struct {

@@ -49,6 +49,9 @@ int redis_replies_feed(struct redis_replies *replies, const char *bytes, size_t 
 /* 1: the next reply is in *out; 0: its end has not come; -EBADMSG: this is no redis. */
 int redis_replies_next(struct redis_replies *replies, struct redis_reply *out);
 
+/* Of an error: what the operator is told, the reply's own words or more helpful ones. */
+const char *redis_reply_words(const struct redis_reply *reply);
+
 enum redis_verdict redis_judge(const struct redis_reply *reply, struct redis_place *place);
 
 #endif

@@ -256,6 +256,11 @@ static void test_warnings(void **state)
             "y.conf:4: warning: unknown key 'log-rout' is left to uWSGI; did you mean log-route?\n"
             "y.conf:4: note: 1 keys of [uwsgi] that are not about logs are left to uWSGI\n"},
         {"output = null,level=info\noutput = file:/r,rest=yes\n", ""},
+        {"input = stdin\noutput = null,facility=mail\n",
+            "y.conf:2: warning: facility= chooses records, and no input with parse=syslog brings "
+            "any that have one: this output gets nothing\n"},
+        {"input = stdin\ninput = unix:s,parse=syslog\noutput = null,facility=mail\n", ""},
+        {"output = null,facility=mail\n", ""},
         {"log-master\noutput = null\n", ""},
         {"logger = a file:/x\nlogger = stdio:\n", "y.conf:1: warning: logger 'a' gets nothing: it "
                                                   "has a name, and no log-route names it\n"},

@@ -206,6 +206,32 @@ static bool is_alarmed(const struct config_builder *builder, const struct config
     return (builder->config->alarms.outputs >> (output - builder->config->outputs) & 1) != 0;
 }
 
+/* What is raw states no facility, nor does a ring. An input that is wrong may have said so. */
+static bool any_has_facility(const struct config_builder *builder)
+{
+    for (uint32_t i = 0; i < builder->items_count; i++) {
+        const struct config_item *item = &builder->items[i];
+        const struct input_config *input = item->target;
+        if (item->table == &config_input_table &&
+            (item->broken || input->parse != INPUT_PARSE_RAW)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_facility(struct config_builder *builder, const struct config_item *item)
+{
+    const struct output_config *output = item->target;
+    if (output->selectors.facilities != 0 && !any_has_facility(builder)) {
+        bool syslog = strcmp(output_kind_name(output), "syslog") == 0;
+        report_warning(builder->report, config_item_where(item, "facility"),
+            "facility= chooses records, and no input with parse=syslog brings any that have one: "
+            "this output gets nothing%s",
+            syslog ? "; what is sent is default-facility=" : "");
+    }
+}
+
 /* uWSGI leads routes to the first logger of a name. */
 static const struct config_item *shadowed_by(
     const struct config_builder *builder, const struct config_item *item)
@@ -271,6 +297,7 @@ void config_check(struct config_builder *builder)
         if (item->table == &config_output_table && !item->broken) {
             check_templates(builder, item);
             check_input_names(builder, item);
+            check_facility(builder, item);
         }
     }
     for (uint32_t i = 0; i < builder->config->routes_count; i++) {

@@ -78,7 +78,8 @@ def test_tls_and_users(folder):
         for options, why in [
                 ([XADD, *user], "ca= says"),
                 ([XADD, ca, "user=shipper", "password=no"], "AUTH: WRONGPASS"),
-                ([XADD, ca], "NOAUTH"),
+                ([XADD, ca, "db=1"], "SELECT: NOAUTH: it takes nothing without a password"),
+                ([XADD, ca], "NOAUTH: it takes nothing without a password; expected password="),
                 (["command=rpush logs2", ca, *user], "NOPERM"),
                 (["command=xadd other ${id} msg", ca, *user], "NOPERM")]:
             said = Try("redis", f"tls://127.0.0.1:{port}", 3, 8, *options).says()

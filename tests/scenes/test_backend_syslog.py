@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness import audit, certificates, ledger, peers, receivers, senders
-from harness.daemon import ROOT
+from harness.daemon import ROOT, program
 from harness.stores import Try, try_backend
 from harness.wait import free_port, wait_until
 
@@ -336,6 +336,15 @@ def test_wrong_options(folder):
                       ("rsyslog:h,t,daemon.loud", "'loud' is no severity"),
                       ("syslog:me,locals", "'locals' is no facility")]:
         assert why in Try("syslog", f"uwsgi:{line}", 1, 9).says()
+
+
+def test_a_facility_that_chooses_is_not_the_one_that_is_sent():
+    for options, words in [("facility=local3", "what is sent is default-facility=\n"),
+                           ("default-facility=local3", "")]:
+        said = subprocess.run([program(), "check", "--input", "stdin", "--output",
+                               f"syslog:,{options}"], capture_output=True, text=True, timeout=20,
+                              check=True).stderr
+        assert said.endswith(words) and bool(said) == bool(words), said
 
 
 KILLED = """\
