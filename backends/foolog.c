@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An example: each message behind "[foo] ", to a file. cc -shared -fPIC foolog.c -o foolog.so; then
- * plugin = /path/to/foolog.so, and output = foolog:/var/log/foo.log or logger = foolog:/...
+ * An example: each message behind "[foo] ", to a file: output = foolog:/var/log/foo.log
+ * cc -shared -fPIC $(pkg-config --cflags yarder) foolog.c -o foolog.so; plugin = /path/to/foolog.so
  */
 #include <errno.h>
 #include <fcntl.h>

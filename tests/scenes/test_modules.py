@@ -65,7 +65,11 @@ def wait_lines(path, wanted):
 
 def test_example_is_built_from_what_is_installed(folder, installed, yarder):
     [source] = installed.rglob("doc/yarder/examples/foolog.c")
-    said = compile_module(source, folder / "foolog.so", "-I", include_folder(installed),
+    [described] = installed.rglob("yarder.pc")
+    flags = run("pkg-config", "--cflags", "yarder", env={
+        **os.environ, "PKG_CONFIG_PATH": str(described.parent),
+        "PKG_CONFIG_SYSROOT_DIR": str(installed), "PKG_CONFIG_ALLOW_SYSTEM_CFLAGS": "1"})
+    said = compile_module(source, folder / "foolog.so", *flags.stdout.split(),
                           "-Wall", "-Wextra").stderr
     assert said == ""
     assert len(source.read_text().splitlines()) <= 61
@@ -79,6 +83,8 @@ def test_example_is_built_from_what_is_installed(folder, installed, yarder):
 
 def test_a_logger_of_uwsgi_compiles_unchanged(folder, installed, yarder):
     header = include_folder(installed) / "yarder/uwsgi"
+    compile_module(ROOT / "tests/apps/uwsgi_foolog.c", folder / "foolog_plugin.so", "-I",
+                   ROOT / "engine/api/uwsgi")
     compile_module(ROOT / "tests/apps/uwsgi_foolog.c", folder / "foolog_plugin.so", "-I", header)
     one = yarder("plugin = {folder}/foolog_plugin.so\ninput = unix:{folder}/in\n"
                  "logger = foolog\nlogto = {folder}/original\n")

@@ -3,9 +3,9 @@
  * What a simple logger of uWSGI's needs of its uwsgi.h, so that its source becomes a module of
  * yarder's as it stands:
  *
- *     cc -shared -fPIC -I PREFIX/include/yarder/uwsgi foolog.c -o foolog_plugin.so
- *     plugin = /path/to/foolog_plugin.so        (in yarder.conf; the symbol is the file's name)
- *     logger = foolog:ARGUMENT                  (or output = foolog:ARGUMENT)
+ *     cc -shared -fPIC -I PREFIX/include/yarder/uwsgi mylog.c -o mylog_plugin.so
+ *     plugin = /path/to/mylog_plugin.so         (in yarder.conf; the symbol is the file's name)
+ *     logger = mylog:ARGUMENT                   (or output = mylog:ARGUMENT)
  *
  * The function gets what it gets from uWSGI: one message with its newline, one call at a time,
  * whichever of its loggers it is for. Two things are better: a negative result makes the message be
