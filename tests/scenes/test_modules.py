@@ -72,9 +72,9 @@ def test_example_is_built_from_what_is_installed(folder, installed, yarder):
     said = compile_module(source, folder / "foolog.so", *flags.stdout.split(),
                           "-Wall", "-Wextra").stderr
     assert said == ""
-    assert len(source.read_text().splitlines()) <= 61
-    yarder("plugin = foolog.so\ninput = unix:{folder}/in\n"
-           "output = foolog:{folder}/native\nlogger = foolog:{folder}/uwsgi\n")
+    assert len(source.read_text().splitlines()) < 60
+    yarder("plugin = foolog.so\ninput = unix:{folder}/in\noutput = foolog:{folder}/native\n"
+           "logger = foolog\nlogto = {folder}/uwsgi\n")
     texts = [f"message {number}" for number in range(100)]
     send(folder, texts)
     wait_lines(folder / "native", [f"[foo] {text}" for text in texts])
