@@ -68,9 +68,8 @@ const struct command command_spool = {
     .usage = "[ls | check | repair | replay] [NAME ...] [OPTIONS]",
     .summary = "queues on disk: what lies there; check, mend, replay",
     .about =
-        "  ls [NAME ...]      how much waits, since when, what is known to be lost without "
-        "reading\n"
-        "                     it, files set aside, and who has it open\n"
+        "  ls [NAME ...]      how much waits, since when, how much is known to be lost, and who\n"
+        "                     has it open\n"
         "  check [NAME ...]   reads every record; status 1 if any is damaged\n"
         "  repair [NAME ...]  sets damage aside; not while a daemon has it open\n"
         "  replay NAME|FILE   records of a spool, of a file of its damaged/, or of dead letters:\n"

@@ -158,7 +158,7 @@ def test_no_answer_to_the_goodbye(folder):
     ("smtp:,from=a,to-address=b", "expected HOST"), ("smtp:h,to-address=b", "from=ADDRESS"),
     ("smtp:h,from=a", "to-address=ADDRESS"), ("smtp:h,from=a,to-address=b c", "to-address=NAME"),
     ("smtp:h,from=a,to-address=b,subject=${msgs}", "not '${msgs}'"),
-    ("smtp:udp://h,from=a,to-address=b", "HOST[:PORT], or tls://"),
+    ("smtp:udp://h,from=a,to-address=b", "expected [tcp://|tls://]HOST[:PORT]"),
     ("smtp:tls://h,from=a,to-address=b,starttls=yes", "not both"),
     ("smtp:h,from=a,to-address=b,password=pw", "user= beside")])
 def test_wrong_configurations(output, word):
