@@ -22,7 +22,7 @@ SETTLE_SECONDS = 30
 ONE_FILE = "input = ring\noutput = all file:{folder}/all\n"
 MEGABYTE = 1 << 20
 PACED_RECORDS = 1_000_000
-PACED_CALLS_MAX = 10
+PACED_CALLS_MAX = 30  # of a million records; a busy daemon sleeps more often, and is woken
 PACED_TRIES = 3
 GAP = re.compile(rb"yarder: (\d+) records of pid (\d+) are missing here: .*\n")
 

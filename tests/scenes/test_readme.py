@@ -114,7 +114,7 @@ def test_ten_lines_of_c(tmp_path):
     (install,) = [block for block in blocks("sh") if "PKG_CONFIG_PATH" in block]
     (compile_line,) = [block for block in blocks("sh") if "-o hello" in block]
     made = shell(f"{install}\necho \"$LD_LIBRARY_PATH\" > {tmp_path}/library\n"
-                 f"cd {tmp_path}\n{compile_line}", tmp_path, environment, seconds=120)
+                 f"cd {tmp_path}\n{compile_line}", tmp_path, environment, seconds=200)
     assert made.returncode == 0, made.stdout + made.stderr
     library = {**environment, "LD_LIBRARY_PATH": (tmp_path / "library").read_text().strip()}
     alone = subprocess.run([tmp_path / "hello"], env=library, timeout=20)
