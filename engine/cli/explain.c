@@ -5,6 +5,8 @@
 
 #include "base/text.h"
 #include "cli/sources.h"
+#include "codec/put.h"
+#include "codec/request.h"
 #include "codec/syslog.h"
 #include "control/explain.h"
 #include "os/memory.h"
@@ -97,6 +99,18 @@ static int find_input(
         near != NULL ? "; did you mean " : "", near != NULL ? near : "", near != NULL ? "?" : "");
 }
 
+/* Its fields are named by the format, which lives as long as the process. */
+static void read_request(const struct input_config *from, char *scratch,
+    struct yarder_field *fields, struct yarder_record *record)
+{
+    char why[256];
+    struct request_format *format = NULL;
+    struct request_memo memo = {0};
+    if (from->requests != NULL && request_open(&format, from->requests, why, sizeof(why)) == 0) {
+        (void)request_parse(format, &memo, scratch, fields, record);
+    }
+}
+
 /* What the line itself says, as the input reads it. */
 static void read_line(const struct daemon_config *config, uint16_t input, struct yarder_text line,
     char *scratch, struct yarder_field *fields, struct yarder_record *record)
@@ -112,6 +126,7 @@ static void read_line(const struct daemon_config *config, uint16_t input, struct
         record->text = line;
     }
     record->kind = (uint8_t)from->record_kind;
+    read_request(from, scratch + SYSLOG_SCRATCH_BYTES, fields, record);
     record->tag = record->tag.length == 0 ? text_of(from->tag) : record->tag;
     record->stream = from->kind == INPUT_EXEC ? YARDER_STREAM_STDOUT : YARDER_STREAM_NONE;
 }
@@ -140,6 +155,18 @@ static void print_text(const char *name, struct yarder_text text)
     }
 }
 
+static void print_fields(const struct yarder_record *record)
+{
+    for (uint32_t i = 0; i < record->fields_count; i++) {
+        const struct yarder_field *field = &record->fields[i];
+        char number[PUT_NUMBER_BYTES_MAX];
+        size_t length = (size_t)(put_number(number, field) - number);
+        struct yarder_text value = length > 0 ? (struct yarder_text){number, length} : field->value;
+        (void)printf("%s%.*s=%.*s", i == 0 ? "\nfields: " : " ", (int)field->key.length,
+            field->key.at, (int)yarder_min(value.length, 256), value.at);
+    }
+}
+
 /* The record as it was read: what the rules then look at. */
 static void print_record(const struct daemon_config *config, const struct yarder_record *record)
 {
@@ -157,8 +184,12 @@ static void print_record(const struct daemon_config *config, const struct yarder
     print_text("tag", record->tag);
     print_text("logger", record->logger);
     if ((record->flags & YARDER_FLAG_UNPARSED) != 0) {
-        (void)fputs(", not understood as syslog and kept whole", stdout);
+        (void)fputs(record->kind == YARDER_KIND_REQUEST
+                        ? ", which can be read in two ways: what is in doubt is left out"
+                        : ", not understood as syslog and kept whole",
+            stdout);
     }
+    print_fields(record);
     (void)printf("\ntext: %.*s\n", (int)yarder_min(record->text.length, 4096), record->text.at);
 }
 
@@ -173,7 +204,7 @@ static int explain(const struct cli *cli, const struct explain_options *options,
     if (r != CLI_GO_ON) {
         return r;
     }
-    YARDER_OWN_HEAP char *scratch = malloc(SYSLOG_SCRATCH_BYTES);
+    YARDER_OWN_HEAP char *scratch = malloc(SYSLOG_SCRATCH_BYTES + REQUEST_SCRATCH_BYTES);
     r = scratch != NULL ? configuration_router(cli, config, &router) : CLI_FAILED;
     if (r != CLI_GO_ON) {
         return r;

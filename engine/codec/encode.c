@@ -112,7 +112,7 @@ static enum put_policy choose_policy(
     case ENCODE_NEWLINES_INDENT:
         return PUT_INDENT;
     case ENCODE_NEWLINES_AUTO:
-        return syslog || (record->flags & YARDER_FLAG_NETWORK) != 0 ? PUT_ESCAPE : PUT_KEEP;
+        return syslog || encode_is_foreign(record) ? PUT_ESCAPE : PUT_KEEP;
     case ENCODE_NEWLINES_KEEP:
     default:
         return PUT_KEEP;

@@ -28,8 +28,8 @@
 #include "codec/encode_names.h"
 
 /*
- * AUTO: escape what came from a network or as syslog, keep the rest; the formats syslog and rfc5424
- * are escaped always.
+ * AUTO: escape what came from a network or as syslog and what is a request, keep the rest; the
+ * formats syslog and rfc5424 are escaped always.
  */
 enum encode_newlines {
     ENCODE_NEWLINES_AUTO,
@@ -39,6 +39,12 @@ enum encode_newlines {
 };
 
 struct encoder;
+
+/* Whether strangers chose bytes of its text. */
+static inline bool encode_is_foreign(const struct yarder_record *record)
+{
+    return (record->flags & YARDER_FLAG_NETWORK) != 0 || record->kind == YARDER_KIND_REQUEST;
+}
 
 /*
  * Compiles a format. -EINVAL with `why` (an unknown variable, with a near name; an open brace, with
@@ -56,7 +62,7 @@ size_t encoder_run(struct encoder *encoder, const struct yarder_record *record, 
 
 /*
  * Whether the bytes are the text and a newline, so that callers may copy without asking; with AUTO
- * this holds for records that are not flagged YARDER_FLAG_NETWORK.
+ * this holds for records that are not encode_is_foreign.
  */
 bool encoder_is_plain(const struct encoder *encoder);
 

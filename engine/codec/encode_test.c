@@ -103,7 +103,10 @@ static void test_text(void **state)
     (void)state;
     struct yarder_record network = full;
     network.flags = YARDER_FLAG_NETWORK;
-    check("text", &full, "one\ntwo\r\x1b\t\xC3\xAB\xFFz\n");
+    struct yarder_record own = full;
+    own.kind = YARDER_KIND_LOG;
+    check("text", &full, "one\\ntwo\\r\\x1b\t\xC3\xAB\xFFz\n");
+    check("text", &own, "one\ntwo\r\x1b\t\xC3\xAB\xFFz\n");
     check("text", &network, "one\\ntwo\\r\\x1b\t\xC3\xAB\xFFz\n");
     check_as("text", ENCODE_NEWLINES_KEEP, &network, "one\ntwo\r\x1b\t\xC3\xAB\xFFz\n");
     check_as("text", ENCODE_NEWLINES_INDENT, &full, "one\n\ttwo\r\x1b\t\xC3\xAB\xFFz\n");
@@ -335,6 +338,7 @@ static void test_python(void **state)
         {{"exc_text", 8}, {"Traceback\n  x", 13}, YARDER_FIELD_TEXT}};
     record.fields = trace;
     record.fields_count = 1;
+    record.kind = YARDER_KIND_LOG;
     check("python:%(message)s", &record, "m\nTraceback\n  x\n");
     check_as("python:%(message)s", ENCODE_NEWLINES_ESCAPE, &record, "m\\nTraceback\\n  x\n");
     record.text = (struct yarder_text){"\xC3\xAB\xC3\xAB\xC3\xAB", 6};

@@ -175,6 +175,7 @@ static char *put_traceback(char *at, const struct yarder_record *record, enum pu
     return at;
 }
 
+/* Control bytes are let through in messages alone: in no other text they have a meaning. */
 static char *put_piece(struct template_list *list, const struct template_op *op,
     const struct yarder_record *record, struct yarder_text host, enum put_policy policy, char *at)
 {
@@ -187,7 +188,7 @@ static char *put_piece(struct template_list *list, const struct template_op *op,
             *at = '-';
             return at + 1;
         }
-        return put_lines(at, text, policy);
+        return put_lines(at, text, op->kind == TEMPLATE_MSG ? policy : PUT_ESCAPE);
     }
     switch ((int)op->kind) {
     case TEMPLATE_FIELDS:
@@ -249,18 +250,19 @@ size_t template_bound(const struct template_list *list, const struct yarder_reco
     size_t host_bytes, enum put_policy policy)
 {
     const uint32_t *counts = list->kind_counts;
-    size_t texts = counts[TEMPLATE_MSG] * record->text.length +
-                   counts[TEMPLATE_HOST] * yarder_max(record->host.length, host_bytes) +
+    size_t message = put_lines_bound(counts[TEMPLATE_MSG] * record->text.length, policy);
+    size_t texts = counts[TEMPLATE_HOST] * yarder_max(record->host.length, host_bytes) +
                    counts[TEMPLATE_PEER] * record->peer.length +
                    counts[TEMPLATE_TAG] * record->tag.length +
                    counts[TEMPLATE_LOGGER] * record->logger.length;
-    size_t bound = list->fixed_bytes + put_lines_bound(texts, policy) + PUT_SLACK_BYTES;
+    size_t bound =
+        list->fixed_bytes + message + put_lines_bound(texts, PUT_ESCAPE) + PUT_SLACK_BYTES;
     size_t field_uses = counts[TEMPLATE_FIELD] + counts[TEMPLATE_TRACEBACK];
     if (field_uses > 0) {
         for (uint32_t i = 0; i < record->fields_count; i++) {
             const struct yarder_field *field = &record->fields[i];
             bound += field_uses * (field->type == YARDER_FIELD_TEXT
-                                          ? put_lines_bound(field->value.length, policy)
+                                          ? put_lines_bound(field->value.length, PUT_ESCAPE)
                                           : PUT_NUMBER_BYTES_MAX);
         }
     }

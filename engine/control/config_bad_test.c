@@ -250,8 +250,8 @@ static void test_warnings(void **state)
         {"output = \"null\"\ninput = \"ring\"\noutput = \"x file:/a b.log,level=info\"\nroute = "
          "\"x a b\"\n",
             ""},
-        {"log-format = json\n[uwsgi]\nlog-format = %(addr) %(uri)\nlog-rout = x\nlog-drain = y\n",
-            "y.conf:1: warning: log-format does nothing here: uWSGI itself does it, before its "
+        {"log-date = x\n[uwsgi]\nlog-format = %(addr) [%(uri)]\nlog-rout = x\nlog-drain = y\n",
+            "y.conf:1: warning: log-date does nothing here: uWSGI itself does it, before its "
             "lines come\n"
             "y.conf:4: warning: unknown key 'log-rout' is left to uWSGI; did you mean log-route?\n"
             "y.conf:4: note: 1 keys of [uwsgi] that are not about logs are left to uWSGI\n"},

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inputs: their targets, and what holds when nobody said otherwise. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/un.h>
 
+#include "codec/request.h"
 #include "control/config_private.h"
 
 static const struct yarder_option *input_row(size_t index, uint32_t *kinds)
@@ -159,9 +161,51 @@ static bool is_syslog_socket(const struct config_builder *builder, const struct 
     return input->kind == INPUT_UNIX && (ours || strcmp(input->target, "/dev/log") == 0);
 }
 
+/* Whether requests can be known by it; what is wrong with it is `why`. */
+static bool is_request_format(struct config_builder *builder, const char *what, char why[256])
+{
+    struct request_format *format = NULL;
+    int r = request_open(&format, what, why, 256);
+    request_close(format);
+    builder->arena->failed |= r == -ENOMEM;
+    return r != -EINVAL;
+}
+
+/* How uWSGI's lines say that requests look; NULL: they say nothing, or nothing of use. */
+static char *uwsgi_requests(struct config_builder *builder)
+{
+    const struct setting *line = builder->log_format;
+    char why[256];
+    if (line == NULL || line->value == NULL) {
+        return builder->request_pipe ? arena_format(builder->arena, "uwsgi") : NULL;
+    }
+    char *format = arena_format(builder->arena, "format:%s", line->value);
+    if (builder->arena->failed || is_request_format(builder, format, why)) {
+        return format;
+    }
+    report_warning(
+        builder->report, line->where, "%s: requests are not known by it: %s", line->key, why);
+    return NULL;
+}
+
+static void settle_requests(
+    struct config_builder *builder, const struct config_item *item, char *otherwise)
+{
+    struct input_config *input = item->target;
+    char why[256];
+    if (!config_item_gave(item, "requests")) {
+        input->requests = config_item_gave(item, "kind") ? NULL : otherwise;
+    } else if (strcmp(input->requests, "none") == 0) {
+        input->requests = NULL;
+    } else if (!is_request_format(builder, input->requests, why)) {
+        report_error(builder->report, config_item_where(item, "requests"), "requests: %s", why);
+    }
+}
+
 void config_settle_inputs(struct config_builder *builder)
 {
     struct daemon_config *config = builder->config;
+    char *requests = uwsgi_requests(builder);
     config->until_end = config->inputs_count > 0;
     for (uint32_t i = 0; i < builder->items_count; i++) {
         struct config_item *item = &builder->items[i];
@@ -174,6 +218,7 @@ void config_settle_inputs(struct config_builder *builder)
         if (ends && input->framing == FRAME_AUTO) {
             input->framing = FRAME_LF; /* a program's first line may begin with a number */
         }
+        settle_requests(builder, item, requests);
         bool given = config_item_gave(item, "parse");
         if (!given && is_syslog_socket(builder, input)) {
             input->parse = INPUT_PARSE_SYSLOG;

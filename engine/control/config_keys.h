@@ -37,9 +37,10 @@ enum config_line {
     CONFIG_ALARM_FREQ,
     CONFIG_ALARM_MSG_SIZE,
     CONFIG_ALARM_TIMEOUT,
-    CONFIG_ACCEPTED,  /* says what yarder does anyhow */
-    CONFIG_LEFT,      /* uWSGI's own work on a line, done before the line comes here */
-    CONFIG_NOT_BUILT, /* uWSGI's, and not served yet: refused, not ignored */
+    CONFIG_ACCEPTED,   /* says what yarder does anyhow */
+    CONFIG_LOG_FORMAT, /* the form of requests; its %(...) are variables of a request */
+    CONFIG_LEFT,       /* uWSGI's own work on a line, done before the line comes here */
+    CONFIG_NOT_BUILT,  /* uWSGI's, and not served yet: refused, not ignored */
 };
 
 struct config_key {

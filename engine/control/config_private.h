@@ -59,6 +59,7 @@ struct config_builder {
     const struct yarder_backend *logto_backend; /* of an address */
     bool logto_used;                            /* a backend has it as its option */
     const struct setting *log_truncate;
+    const struct setting *log_format;
     const struct setting *rsyslog[2]; /* packet size, whether to split */
     bool uwsgi_lines;                 /* of those that make uWSGI's walk take part */
     bool uwsgi_filter;                /* a log-drain or log-filter line */

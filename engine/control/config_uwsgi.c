@@ -257,7 +257,8 @@ void config_take_uwsgi(
     bool filter = key->line == CONFIG_LOG_DRAIN || key->line == CONFIG_LOG_FILTER;
     builder->request_pipe |= request;
     bool shapes = filter || key->line == CONFIG_RSYSLOG_BYTES || key->line == CONFIG_RSYSLOG_SPLIT;
-    builder->uwsgi_lines |= !shapes && key->line != CONFIG_NOT_BUILT && key->line != CONFIG_LEFT;
+    builder->uwsgi_lines |= !shapes && key->line != CONFIG_NOT_BUILT && key->line != CONFIG_LEFT &&
+                            key->line != CONFIG_LOG_FORMAT;
     const char *value = setting->value != NULL ? setting->value : "";
     switch ((int)key->line) {
     case CONFIG_LOGGER:
@@ -293,6 +294,9 @@ void config_take_uwsgi(
         break;
     case CONFIG_LOG_TRUNCATE:
         take_single(builder, setting, &builder->log_truncate);
+        break;
+    case CONFIG_LOG_FORMAT:
+        take_single(builder, setting, &builder->log_format);
         break;
     case CONFIG_LOG_ENCODER: /* config_encode.c, when all loggers are there */
     case CONFIG_LOG_REQ_ENCODER:

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inputs/batch.h"
 
+#include <string.h>
+
 #include "base/text.h"
 
 void input_init(struct input *input, const struct input_config *config, uint16_t index,
@@ -46,7 +48,18 @@ static void parse(
     syslog_parse(&input->parser, line, batch->scratch + batch->scratch_used,
         BATCH_SCRATCH_BYTES - batch->scratch_used, batch->fields + batch->fields_used, record);
     batch->scratch_used += scratch_taken(batch, record);
-    batch->fields_used += record->fields_count;
+}
+
+void batch_recognise(struct batch *batch, struct input *input, struct yarder_record *record)
+{
+    struct yarder_field *fields = batch->fields + batch->fields_used;
+    uint32_t before = record->fields_count;
+    if (before > 0 && record->fields != fields) {
+        memcpy(fields, record->fields, before * sizeof(*fields));
+        record->fields = fields;
+    }
+    (void)request_parse(input->requests, &input->request_memo,
+        (char *)&batch->numbers[batch->fields_used], fields, record);
 }
 
 void batch_add(struct batch *batch, struct input *input, const struct frame_span *span,
@@ -70,6 +83,10 @@ void batch_add(struct batch *batch, struct input *input, const struct frame_span
     record->peer = origin->peer;
     record->stream = (uint8_t)origin->stream;
     record->kind = (uint8_t)input->config->record_kind;
+    if (input->requests != NULL) {
+        batch_recognise(batch, input, record);
+    }
+    batch->fields_used += record->fields_count;
     if (record->pid == 0) {
         record->pid = origin->pid;
     }

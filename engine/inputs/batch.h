@@ -9,6 +9,7 @@
 
 #include "api/record.h"
 #include "codec/frame.h"
+#include "codec/request.h"
 #include "codec/syslog.h"
 #include "inputs/input.h"
 #include "queue/hold.h"
@@ -26,6 +27,7 @@ struct batch {
     int64_t now_ns; /* time of day, set by the pass */
     struct yarder_record records[YARDER_BATCH_RECORDS];
     struct yarder_field fields[BATCH_FIELDS];
+    uint64_t numbers[BATCH_FIELDS]; /* bytes of fields that were read out of a request's line */
     char scratch[BATCH_SCRATCH_BYTES];
 };
 
@@ -34,6 +36,8 @@ struct input {
     const struct input_config *config;
     struct hold_input *counts;
     struct syslog_parser parser;
+    const struct request_format *requests; /* NULL: none are looked for */
+    struct request_memo request_memo;
     struct yarder_text tag;
     uint32_t record_bytes_max;
     uint16_t index;
@@ -60,6 +64,12 @@ uint32_t batch_room(const struct batch *batch);
 /* Adds one framed record, parsed as the input says. batch_room was not 0. */
 void batch_add(struct batch *batch, struct input *input, const struct frame_span *span,
     const struct batch_origin *origin);
+
+/*
+ * Looks whether a record is a request, if its input says so, and gives it its fields: in the batch,
+ * copied there if they are not. batch_room was not 0.
+ */
+void batch_recognise(struct batch *batch, struct input *input, struct yarder_record *record);
 
 /* Books a record that was placed (or filtered) by the router: the input's side of the ledger. */
 static inline void input_count(struct input *input, const struct yarder_record *record)

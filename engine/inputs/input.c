@@ -48,6 +48,11 @@ const struct input_option input_options[] = {
     {{"kind", YARDER_OPTION_CHOICE, FIELD(record_kind), "log", 0, 0, record_kind_choices, NULL,
          "log|request", "what the records are, for the selector kind="},
         STREAMS | UDP},
+    {{"requests", YARDER_OPTION_TEXT, FIELD(requests), NULL, 0, 0, NULL, NULL,
+         "uwsgi|format:TEMPLATE|none",
+         "lines that are requests, by uWSGI's own form or its log-format, get kind=request and "
+         "fields; else log-format of [uwsgi], or uwsgi where a req-logger or log-req-route is"},
+        EVERY},
     {{"tag", YARDER_OPTION_TEXT, FIELD(tag), NULL, 0, 0, NULL, NULL, "NAME",
          "tag of records that state none"},
         EVERY},

@@ -42,6 +42,7 @@ struct input_config {
     int parse;                 /* enum input_parse */
     int framing;               /* enum frame_kind; streams and pipes */
     int record_kind;           /* enum yarder_record_kind of what comes in */
+    char *requests;            /* lines that are requests: see codec/request.h; NULL: none */
     char *tag;                 /* default for records that state none; NULL: none */
     uint64_t record_bytes_max; /* 0: the daemon's record-max */
 

@@ -8,7 +8,7 @@
 /* The text and a newline, and nothing to look at. */
 static bool is_plain(const struct output *output, const struct yarder_record *record)
 {
-    return output->plain && (record->flags & YARDER_FLAG_NETWORK) == 0;
+    return output->plain && !encode_is_foreign(record);
 }
 
 static size_t text_bound(const struct output *output, const struct yarder_record *record)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "codec/calendar.h"
+#include "codec/encode.h"
 #include "route/pattern.h"
 #include "worker/worker_private.h"
 
@@ -140,7 +141,7 @@ static void log_again(struct alarms *alarms, struct sink *sink, const struct ala
     struct yarder_record made = *record;
     made.text = log_text(alarms, alarm, record, message);
     made.time_ns = record->received_ns;
-    made.flags = record->flags & YARDER_FLAG_NETWORK;
+    made.flags = encode_is_foreign(record) ? (uint32_t)YARDER_FLAG_NETWORK : 0u;
     made.lost_before = 0;
     sink_add(sink, &made, now_ns);
 }

@@ -126,10 +126,20 @@ static uint32_t place_ring(struct worker *worker, struct ring_input *ring, uint3
             continue;
         }
         uint32_t run = 0;
+        batch_clear(worker->batch);
+        worker->batch->limit = YARDER_BATCH_RECORDS;
         while (at + run < count && !taken[at + run].continues && !taken[at + run].more &&
                (run == 0 || taken[at + run].record.lost_before == 0)) {
-            worker->batch->records[run] = taken[at + run].record;
+            struct yarder_record *record = &worker->batch->records[run];
+            *record = taken[at + run].record;
             run++;
+            if (ring->input->requests != NULL && record->kind != YARDER_KIND_REQUEST) {
+                batch_recognise(worker->batch, ring->input, record);
+                worker->batch->fields_used += record->fields_count;
+                if (batch_room(worker->batch) == 0) {
+                    break;
+                }
+            }
         }
         uint32_t placed = sink_place(&worker->sink, worker->batch->records, run, worker->now_ns);
         at += placed;

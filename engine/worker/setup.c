@@ -35,12 +35,28 @@ static int fail(const char *what, int error)
     return error;
 }
 
+/* Checked before by whoever made the configuration. */
+static int open_requests(struct input *input, char *why, size_t why_bytes)
+{
+    struct request_format *format = NULL;
+    int r = input->config->requests == NULL
+                ? 0
+                : request_open(&format, input->config->requests, why, why_bytes);
+    input->requests = format;
+    return r;
+}
+
 static int open_inputs(struct worker *worker)
 {
     const struct daemon_config *config = worker->config;
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         input_init(&worker->inputs[i], &config->inputs[i], (uint16_t)i, worker->hold,
             config->record_bytes_max);
+        char why[256] = "no memory";
+        int r = open_requests(&worker->inputs[i], why, sizeof(why));
+        if (r < 0) {
+            return fail(why, r);
+        }
         worker->listeners[i].source.fd = -1;
         worker->datagrams[i].source.fd = -1;
     }
