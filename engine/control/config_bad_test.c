@@ -118,7 +118,10 @@ static const struct {
         "y.conf:1: mode: expected permissions in octal, such as 0640, not '999'\n"},
     {"output = file:/x,match=[\n", "y.conf:1: match: pattern '[': missing terminating ] for "
                                    "character class, at byte 1\n"},
-    {"output = null,field=x\n", "y.conf:1: field: expected NAME=REGEX, not 'x'\n"},
+    {"output = null,field=x\n",
+        "y.conf:1: field: expected NAME=REGEX or NAME=LOW..HIGH, not 'x'\n"},
+    {"output = null,field.status=599..500\n",
+        "y.conf:1: field.status: no number lies in 599..500\n"},
     {"output = null,field.a=(\n",
         "y.conf:1: field.a: pattern '(': missing closing parenthesis, at byte 1\n"},
     {"input = ring\noutput = null,input=rong\n",

@@ -212,6 +212,7 @@ static void check_value(struct config_builder *builder, const struct config_item
     const struct yarder_option *option, const char *where, const char *key, const char *value)
 {
     size_t offset = option->offset;
+    struct range range;
     if (item->table != &config_output_table || option->kind != YARDER_OPTION_TEXTS) {
         return;
     }
@@ -226,9 +227,11 @@ static void check_value(struct config_builder *builder, const struct config_item
     } else if (offset == offsetof(struct output_config, selectors.field)) {
         const char *equals = strchr(value, '=');
         if (equals == NULL || equals == value || equals[1] == '\0') {
-            report_error(
-                builder->report, where, "%s: expected NAME=REGEX, not '%.64s'", key, value);
-        } else {
+            report_error(builder->report, where,
+                "%s: expected NAME=REGEX or NAME=LOW..HIGH, not '%.64s'", key, value);
+        } else if (range_parse(equals + 1, &range) < 0) {
+            report_error(builder->report, where, "%s: no number lies in %.64s", key, equals + 1);
+        } else if (range_parse(equals + 1, &range) == 0) {
             config_check_pattern(builder, where, key, equals + 1, true);
         }
     }

@@ -17,6 +17,7 @@
 #include "control/module.h"
 #include "control/option_set.h"
 #include "route/pattern.h"
+#include "route/range.h"
 
 enum { CONFIG_ITEMS_MAX = YARDER_INPUTS_MAX + YARDER_OUTPUTS_MAX };
 

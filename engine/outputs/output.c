@@ -52,8 +52,10 @@ const struct output_option output_options[] = {
     {{"input", YARDER_OPTION_TEXTS, FIELD(selectors.input), NULL, 0, 0, NULL, NULL, "NAME",
          "records of this input"},
         EVERY},
-    {{"field", YARDER_OPTION_TEXTS, FIELD(selectors.field), NULL, 0, 0, NULL, NULL, "NAME=REGEX",
-         "records whose field matches whole; also written field.NAME=REGEX"},
+    {{"field", YARDER_OPTION_TEXTS, FIELD(selectors.field), NULL, 0, 0, NULL, NULL,
+         "NAME=REGEX|LOW..HIGH",
+         "records whose field matches whole, or whose number lies in LOW..HIGH, LOW.. or ..HIGH; "
+         "also written field.NAME="},
         EVERY},
     {{"facility", YARDER_OPTION_SPECIAL, FIELD(selectors.facilities), NULL, 0, 0, NULL,
          option_parse_facilities, "NAME[+NAME...]", "records of these syslog facilities"},

@@ -99,8 +99,13 @@ void selector_print(const struct selector *selector, const struct pattern_set *s
     print_patterns(&selector->not_match, set, "text not matching", &first, to);
     for (uint32_t i = 0; i < selector->field_count; i++) {
         begin(to, &first, "field");
-        (void)fprintf(to, "%s matching '%s'", selector->field[i].name,
-            set->at[selector->field[i].pattern].text);
+        const struct selector_field *field = &selector->field[i];
+        (void)fputs(field->name, to);
+        if (field->is_range) {
+            range_print(&field->range, to);
+        } else {
+            (void)fprintf(to, " matching '%s'", set->at[field->pattern].text);
+        }
     }
 }
 

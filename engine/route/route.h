@@ -58,7 +58,8 @@ struct route_selectors {
     struct yarder_texts tag;       /* exact, any of them; a trailing * is a prefix */
     struct yarder_texts host;      /* likewise */
     struct yarder_texts input;     /* names of inputs */
-    struct yarder_texts field;     /* NAME=REGEX, anchored at both ends; each must hold */
+    struct yarder_texts field;     /* NAME=REGEX, anchored at both ends, or a range of
+                                      numbers (route/range.h); each must hold */
     uint32_t facilities;           /* bit per facility; 0: any */
     uint8_t kinds;                 /* bit per enum yarder_record_kind; 0: any */
     uint8_t streams;               /* bit per enum yarder_stream; 0: any */

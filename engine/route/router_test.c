@@ -146,6 +146,10 @@ static const struct row rows[] = {
     {"match and not-match", {.match = ONE("GET"), .not_match = ONE("GET")}, false},
     {"integer", {.field = ONE("status=-5\\d\\d")}, true},
     {"integer, whole", {.field = ONE("status=5\\d\\d")}, false},
+    {"range", {.field = ONE("status=-599..-500")}, true},
+    {"range, beside", {.field = ONE("status=-599..-504")}, false},
+    {"range and pattern", {.field = TWO("status=..0", "took=0\\.1")}, true},
+    {"two of one name, one in range", {.field = ONE("user=1..2")}, false},
     {"large integer", {.field = ONE("bytes=18446744073709551615")}, true},
     {"float", {.field = ONE("took=0\\.1")}, true},
     {"bool", {.field = ONE("ok=true")}, true},
@@ -246,7 +250,10 @@ static void errors_name_their_place(void **state)
     assert_string_equal(
         why, "output a, match: pattern '(': missing closing parenthesis, at byte 1");
     assert_null(open_one(&(struct route_selectors){.field = ONE("status")}));
-    assert_string_equal(why, "output a, field: 'status' is no condition, expected NAME=REGEX");
+    assert_string_equal(
+        why, "output a, field: 'status' is no condition, expected NAME=REGEX or NAME=LOW..HIGH");
+    assert_null(open_one(&(struct route_selectors){.field = ONE("status=2..1")}));
+    assert_string_equal(why, "output a, field: no number lies in 2..1");
     assert_null(open_one(&(struct route_selectors){.field = ONE("=x")}));
     assert_null(open_one(&(struct route_selectors){.input = ONE("rings")}));
     assert_string_equal(why, "output a, input: there is no input 'rings', did you mean 'ring'?");

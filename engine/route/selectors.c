@@ -70,14 +70,21 @@ static int compile_fields(
         char *equals = strchr(name, '=');
         if (equals == NULL || equals == name) {
             (void)snprintf(build->why, build->why_bytes,
-                "output %s, field: '%s' is no condition, expected NAME=REGEX", build->output, name);
+                "output %s, field: '%s' is no condition, expected NAME=REGEX or NAME=LOW..HIGH",
+                build->output, name);
             return -EINVAL;
         }
         *equals = '\0';
         struct selector_field *field = &out->field[out->field_count];
         field->name = name;
-        int r = add_pattern(build, "field", equals + 1, true, &field->pattern);
-        if (r != 0) {
+        int r = range_parse(equals + 1, &field->range);
+        field->is_range = r == 1;
+        if (r < 0) {
+            (void)snprintf(build->why, build->why_bytes, "output %s, field: no number lies in %s",
+                build->output, equals + 1);
+        }
+        r = r == 0 ? add_pattern(build, "field", equals + 1, true, &field->pattern) : r;
+        if (r < 0) {
             return r;
         }
     }
@@ -195,8 +202,12 @@ static bool field_holds(const struct selector_field *wanted, struct pattern_set 
     for (uint32_t i = 0; i < record->fields_count; i++) {
         char room[PUT_NUMBER_BYTES_MAX];
         const struct yarder_field *field = &record->fields[i];
-        if (text_is(field->key, wanted->name) &&
-            pattern_match(set, wanted->pattern, field_text(field, room)) == PATTERN_YES) {
+        if (!text_is(field->key, wanted->name)) {
+            continue;
+        }
+        if (wanted->is_range
+                ? range_holds(&wanted->range, field)
+                : pattern_match(set, wanted->pattern, field_text(field, room)) == PATTERN_YES) {
             return true;
         }
     }

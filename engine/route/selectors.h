@@ -8,6 +8,7 @@
 
 #include "route/memory.h"
 #include "route/pattern.h"
+#include "route/range.h"
 #include "route/route.h"
 
 struct selector_name {
@@ -26,7 +27,9 @@ struct selector_patterns {
 };
 struct selector_field {
     const char *name;
-    uint32_t pattern;
+    bool is_range;
+    struct range range;
+    uint32_t pattern; /* unless it is a range */
 };
 
 struct selector {

@@ -27,6 +27,7 @@ requests = format:%(addr) - %(user) [%(ltime)] "%(method) %(uri) %(proto)" %(sta
 output = file:{folder}/all.json,format=json
 output = file:{folder}/5xx,kind=request,field.status=5..
 output = file:{folder}/requests,kind=request,format=${field.status} ${field.uri} ${field.uagent}
+output = file:{folder}/slow,field.msecs=40..,field.status=200..299
 output = file:{folder}/rest,kind=log
 """
 
@@ -57,6 +58,7 @@ def test_requests_and_errors_apart(yarder, folder):
     assert len(lines(folder / "5xx")) == 6
     assert set(bad) < set(lines(folder / "5xx"))
     assert sorted(lines(folder / "rest")) == sorted(errors + ["no request", "no request either"])
+    assert lines(folder / "slow") == good[40:]
     requests = lines(folder / "requests")
     assert len(requests) == len(good + bad) + 2, "nobody forges one"
     assert "502 /x curl \\x1b[31m\\n10.0.0.9 - forged" in requests
@@ -121,4 +123,7 @@ def test_explain_says_what_a_line_is(yarder, folder):
     config = str(daemon.config)
     said = daemon.cli("explain", request(1, 500, 1), "-c", config, "--input", "app").stdout
     assert "from app: request" in said and "status=500" in said and "uri=/page/1?a=b" in said
-    assert "requests=uwsgi" in daemon.cli("check", "--explain", "-c", config).stdout
+    explained = daemon.cli("check", "--explain", "-c", config).stdout
+    assert "requests=uwsgi" in explained
+    assert "field status matching '5..'" in explained
+    assert "field msecs from 40" in explained and "status from 200 to 299" in explained
