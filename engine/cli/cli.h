@@ -61,6 +61,9 @@ struct cli {
     char **
         keys; /* options that are keys of the configuration, as given, for settings_read_argument */
     int keys_count;
+    bool uwsgi_keys;           /* some of those are uWSGI's: it may be a command line of its */
+    const char **uwsgi_others; /* its options that are not about logs, without their values */
+    int uwsgi_others_count;
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "control/config_keys.h"
 #include "control/option_set.h"
+#include "control/uwsgi_names.h"
 
 enum { NAME_BYTES = 64, CLI_BUDGET_BYTES = 8 << 20 };
 
@@ -88,6 +89,15 @@ static int refuse_unknown(const struct cli *cli, const struct given *given)
         near != NULL ? "; did you mean --" : "", near != NULL ? near : "", near != NULL ? "?" : "");
 }
 
+/* uWSGI's are names; ours are paths. */
+static bool is_uwsgi_plugin(const struct cli *cli, const struct given *given, int at)
+{
+    const char *value = given->value != NULL            ? given->value
+                        : at + 1 < cli->arguments_count ? cli->arguments[at + 1]
+                                                        : "/";
+    return strchr(value, '/') == NULL;
+}
+
 /* A key of the configuration goes to `keys` as it stands, with its value. */
 static bool keep_key(struct cli *cli, const struct given *given, int *at)
 {
@@ -95,8 +105,12 @@ static bool keep_key(struct cli *cli, const struct given *given, int *at)
     if (key == NULL || !cli->command->takes_keys) {
         return false;
     }
-    bool takes_next = given->value == NULL && key->option.kind != YARDER_OPTION_BOOL &&
-                      *at + 1 < cli->arguments_count;
+    bool takes_next =
+        given->value == NULL && config_key_takes_next(key) && *at + 1 < cli->arguments_count;
+    if (key->line == CONFIG_PLUGIN && is_uwsgi_plugin(cli, given, *at)) {
+        return false;
+    }
+    cli->uwsgi_keys |= config_key_is_uwsgi(key) || key->line == CONFIG_UWSGI_FILE;
     cli->keys[cli->keys_count++] = cli->arguments[(*at)++];
     if (takes_next) {
         cli->keys[cli->keys_count++] = cli->arguments[(*at)++];
@@ -124,6 +138,66 @@ static int set_option(struct cli *cli, const struct yarder_option *option,
     return CLI_GO_ON;
 }
 
+/*
+ * uWSGI's short options, which may share a dash: -ML, -d FILE. Those that are about logs become
+ * keys.
+ */
+static bool keep_letters(struct cli *cli, int *at)
+{
+    const char *letters = cli->arguments[*at] + 1;
+    for (const char *letter = letters; *letter != '\0'; letter++) {
+        if (uwsgi_letter(*letter) == NULL) {
+            return false;
+        }
+        letter += uwsgi_argument(uwsgi_letter(*letter)) == UWSGI_WITHOUT_ARGUMENT
+                      ? 0
+                      : strlen(letter) - 1;
+    }
+    (*at)++;
+    for (const char *letter = letters; *letter != '\0'; letter++) {
+        const char *name = uwsgi_letter(*letter);
+        const struct config_key *key = config_key_find(name);
+        const char *value = letter[1] != '\0' ? letter + 1 : NULL;
+        bool alone = uwsgi_argument(name) == UWSGI_WITHOUT_ARGUMENT;
+        if (uwsgi_argument(name) == UWSGI_WITH_ARGUMENT && value == NULL &&
+            *at < cli->arguments_count) {
+            value = cli->arguments[(*at)++];
+        }
+        if (key != NULL) {
+            bool given = !alone && value != NULL;
+            cli->uwsgi_keys = true;
+            cli->keys[cli->keys_count++] =
+                arena_format(&cli->arena, "--%s%s%s", name, given ? "=" : "", given ? value : "");
+        } else {
+            cli->uwsgi_others[cli->uwsgi_others_count++] = name;
+        }
+        if (!alone) {
+            break;
+        }
+    }
+    return true;
+}
+
+/* An option of uWSGI's that is not about logs: left out, and told. */
+static bool keep_other(struct cli *cli, const struct given *given, int *at)
+{
+    if (!cli->command->takes_keys) {
+        return false;
+    }
+    if (given->letter != '\0') {
+        return keep_letters(cli, at);
+    }
+    enum uwsgi_argument argument = uwsgi_argument(given->name);
+    if (argument == UWSGI_UNKNOWN) {
+        return false;
+    }
+    bool takes_next = argument == UWSGI_WITH_ARGUMENT && given->value == NULL;
+    cli->uwsgi_others[cli->uwsgi_others_count++] =
+        arena_text(&cli->arena, given->name, strlen(given->name));
+    *at += takes_next && *at + 1 < cli->arguments_count ? 2 : 1;
+    return true;
+}
+
 static int take_argument(struct cli *cli, void *target, int *at, bool *ended)
 {
     struct given given;
@@ -147,7 +221,32 @@ static int take_argument(struct cli *cli, void *target, int *at, bool *ended)
         cli_print_help(cli->command, stdout);
         return CLI_GOOD;
     }
-    return keep_key(cli, &given, at) ? CLI_GO_ON : refuse_unknown(cli, &given);
+    bool kept = keep_key(cli, &given, at) || keep_other(cli, &given, at);
+    return kept ? CLI_GO_ON : refuse_unknown(cli, &given);
+}
+
+/* Said once; without any option of its that is about logs they are mistakes like others. */
+static int tell_others(struct cli *cli)
+{
+    enum { SHOWN = 8 };
+    if (cli->uwsgi_others_count == 0) {
+        return CLI_GO_ON;
+    }
+    if (!cli->uwsgi_keys) {
+        struct given given;
+        char *first = arena_format(&cli->arena, "--%s", cli->uwsgi_others[0]);
+        (void)take_apart(first, &given);
+        return refuse_unknown(cli, &given);
+    }
+    char names[SHOWN * NAME_BYTES] = "";
+    size_t length = 0;
+    for (int i = 0; i < cli->uwsgi_others_count && i < SHOWN; i++) {
+        length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%.60s",
+            i == 0 ? "" : ", ", cli->uwsgi_others[i]);
+    }
+    cli_say(cli, "note: left to uWSGI, for they are not about logs: %s%s", names,
+        cli->uwsgi_others_count > SHOWN ? ", ..." : "");
+    return CLI_GO_ON;
 }
 
 static void set_defaults(struct cli *cli, void *target)
@@ -167,7 +266,12 @@ int cli_parse(struct cli *cli, void *target)
     size_t room = (size_t)cli->arguments_count + 1;
     arena_init(&cli->arena, CLI_BUDGET_BYTES);
     cli->words = arena_take(&cli->arena, room * sizeof(*cli->words));
-    cli->keys = arena_take(&cli->arena, room * sizeof(*cli->keys));
+    size_t bytes = 0; /* a letter each may be an option */
+    for (int i = 0; i < cli->arguments_count; i++) {
+        bytes += strlen(cli->arguments[i]) + 1;
+    }
+    cli->keys = arena_take(&cli->arena, (room + bytes) * sizeof(*cli->keys));
+    cli->uwsgi_others = arena_take(&cli->arena, (room + bytes) * sizeof(*cli->uwsgi_others));
     bool ended = false;
     int r = CLI_GO_ON;
     if (!cli->arena.failed) {
@@ -176,6 +280,7 @@ int cli_parse(struct cli *cli, void *target)
             r = take_argument(cli, target, &at, &ended);
         }
     }
+    r = r == CLI_GO_ON && !cli->arena.failed ? tell_others(cli) : r;
     if (cli->arena.failed) {
         cli_say(cli, "no memory for the command line");
         return CLI_FAILED;

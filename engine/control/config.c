@@ -6,6 +6,7 @@
 
 #include "control/config_keys.h"
 #include "control/config_private.h"
+#include "control/uwsgi_names.h"
 
 /* What config_load gives out is the first member. */
 struct config_owner {
@@ -80,6 +81,41 @@ static void refuse_key(struct config_builder *builder, const struct setting *set
     }
 }
 
+/* Not about logs: counted, and named as far as a line goes. */
+static void ignore(struct config_builder *builder, const struct setting *setting)
+{
+    for (uint32_t i = 0; i < yarder_min(builder->ignored_count, CONFIG_IGNORED_SHOWN); i++) {
+        if (strcmp(builder->ignored[i], setting->key) == 0) {
+            return;
+        }
+    }
+    if (builder->ignored_count == 0) {
+        builder->ignored_where = setting->where;
+    }
+    if (builder->ignored_count < CONFIG_IGNORED_SHOWN) {
+        builder->ignored[builder->ignored_count] = setting->key;
+    }
+    builder->ignored_count++;
+}
+
+static void tell_ignored(struct config_builder *builder)
+{
+    char names[CONFIG_KINDS_BYTES];
+    uint32_t count = builder->ignored_count;
+    uint32_t shown = (uint32_t)yarder_min(count, CONFIG_IGNORED_SHOWN);
+    size_t length = 0;
+    for (uint32_t i = 0; i < shown && length < sizeof(names); i++) {
+        length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%.64s",
+            i == 0 ? "" : ", ", builder->ignored[i]);
+    }
+    if (count > 0) {
+        report_note(builder->report, builder->ignored_where,
+            "%u %s about logs %s left to uWSGI: %s%s", (unsigned)count,
+            count == 1 ? "key that is not" : "keys that are not", count == 1 ? "is" : "are", names,
+            count > shown ? ", ..." : "");
+    }
+}
+
 /* A key of [uwsgi]: its logging keys are ours, all others are uWSGI's own business. */
 static const struct config_key *uwsgi_key(
     struct config_builder *builder, const struct setting *setting)
@@ -88,20 +124,17 @@ static const struct config_key *uwsgi_key(
     if (key != NULL && config_key_is_uwsgi(key)) {
         return key;
     }
-    const char *near = strncmp(setting->key, "log-", 4) == 0 ? config_key_near(setting->key) : NULL;
+    if (setting->key[0] == '\0') {
+        return NULL;
+    }
+    bool known = uwsgi_argument(setting->key) != UWSGI_UNKNOWN;
+    const char *near =
+        !known && strstr(setting->key, "log") != NULL ? config_key_near(setting->key) : NULL;
     if (near != NULL) {
         report_warning(builder->report, setting->where,
             "unknown key '%.64s' is left to uWSGI; did you mean %s?", setting->key, near);
     }
-    if (strncmp(setting->key, "if-", 3) == 0) {
-        report_warning(builder->report, setting->where,
-            "%s is not asked: the lines up to endif are "
-            "taken as they stand",
-            setting->key);
-    }
-    if (setting->key[0] != '\0' && builder->ignored_count++ == 0) {
-        builder->ignored_where = setting->where;
-    }
+    ignore(builder, setting);
     return NULL;
 }
 
@@ -123,6 +156,7 @@ static void take_top(
         break;
     case CONFIG_INCLUDE: /* was followed while reading */
     case CONFIG_PLUGIN:  /* was loaded before all lines */
+    case CONFIG_UWSGI_FILE:
         break;
     default:
         config_take_uwsgi(builder, key, setting);
@@ -195,11 +229,7 @@ static void take_all(struct config_builder *builder)
         }
     }
     config_uwsgi_pass_on(builder);
-    if (builder->ignored_count > 0) {
-        report_note(builder->report, builder->ignored_where,
-            "%u keys of [uwsgi] that are not about logs are left to uWSGI",
-            (unsigned)builder->ignored_count);
-    }
+    tell_ignored(builder);
 }
 
 /* Files first, whatever was read first: the command line wins. */
@@ -251,10 +281,11 @@ static void set_place(struct config_builder *builder)
 static void complete(struct config_builder *builder)
 {
     struct daemon_config *config = builder->config;
+    bool no_inputs = config->inputs_count == builder->udp_count;
     config->standard_run =
         config->inputs_count == 0 && config->outputs_count == 0 && !builder->uwsgi_lines;
     set_place(builder);
-    if (config->inputs_count == 0) {
+    if (no_inputs) {
         config_default_inputs(builder);
     }
     config_uwsgi_fallback(builder);

@@ -257,7 +257,7 @@ static void test_warnings(void **state)
             "y.conf:1: warning: log-date does nothing here: uWSGI itself does it, before its "
             "lines come\n"
             "y.conf:4: warning: unknown key 'log-rout' is left to uWSGI; did you mean log-route?\n"
-            "y.conf:4: note: 1 keys of [uwsgi] that are not about logs are left to uWSGI\n"},
+            "y.conf:4: note: 1 key that is not about logs is left to uWSGI: log-rout\n"},
         {"output = null,level=info\noutput = file:/r,rest=yes\n", ""},
         {"input = stdin\noutput = null,facility=mail\n",
             "y.conf:2: warning: facility= chooses records, and no input with parse=syslog brings "
@@ -283,9 +283,10 @@ static void test_warnings(void **state)
             "outputs that "
             "select it, and to standard output no more\n"},
         {"[uwsgi]\nif-env = X\nlogger = stdio:\nendif =\nmaster = true\n",
-            "y.conf:2: warning: if-env is not asked: the lines up to endif are taken as they "
-            "stand\n"
-            "y.conf:2: note: 3 keys of [uwsgi] that are not about logs are left to uWSGI\n"},
+            "y.conf:5: note: 1 key that is not about logs is left to uWSGI: master\n"},
+        {"[uwsgi]\nif-plugin = X\nlogger = stdio:\nendif =\n",
+            "y.conf:2: warning: if-plugin is not asked: the lines up to its end are taken as they "
+            "stand\n"},
     };
     for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {
         struct scene scene;

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "control/option_share.h"
+#include "control/uwsgi_names.h"
 #include "worker/config.h"
 
 static const char *const io_choices[] = {"auto", "uring", "epoll", NULL};
@@ -38,6 +39,11 @@ const struct config_key config_keys[] = {
     LINE("include", CONFIG_INCLUDE, "GLOB", "reads more files here, sorted; relative to this file"),
     LINE("plugin", CONFIG_PLUGIN, "PATH",
         "a module of somebody's: its kind of output is there as ours are"),
+    LINE("ini", CONFIG_UWSGI_FILE, "FILE[:SECTION]",
+        "reads a file of uWSGI's: its lines about logs"),
+    LINE("yaml", CONFIG_UWSGI_FILE, "FILE[:SECTION]", "the same, in YAML"),
+    LINE("yml", CONFIG_UWSGI_FILE, "FILE[:SECTION]", "the same as yaml"),
+    LINE("json", CONFIG_UWSGI_FILE, "FILE[:SECTION]", "the same, in JSON"),
     {{"user", YARDER_OPTION_TEXT, FIELD(user), NULL, 0, 0, NULL, NULL, "USER",
          "who the workers run as; else whoever starts it"},
         CONFIG_FIELD},
@@ -134,11 +140,13 @@ const struct config_key config_keys[] = {
     LINE("log-backupname", CONFIG_NOT_BUILT, "PATH", "uWSGI: name of the rotated file"),
     LINE("touch-logrotate", CONFIG_NOT_BUILT, "PATH", "uWSGI: rotate when this file changes"),
     LINE("touch-logreopen", CONFIG_NOT_BUILT, "PATH", "uWSGI: reopen when this file changes"),
-    LINE("daemonize", CONFIG_NOT_BUILT, "PATH", "uWSGI: logto, in the background"),
-    LINE("daemonize2", CONFIG_NOT_BUILT, "PATH", "uWSGI: logto, in the background"),
+    LINE("daemonize", CONFIG_DAEMONIZE, "PATH|HOST:PORT",
+        "uWSGI: logto, and wins over it; yarder itself stays in the foreground"),
+    LINE("daemonize2", CONFIG_DAEMONIZE2, "PATH|HOST:PORT",
+        "uWSGI: the same as daemonize, and wins over logto2"),
     LINE("logfile-chmod", CONFIG_NOT_BUILT, "MODE", "uWSGI: mode of the logto file; see mode="),
     LINE("logfile-chown", CONFIG_NOT_BUILT, "", "uWSGI: owner of the logto file; see owner="),
-    LINE("udp", CONFIG_NOT_BUILT, "ADDRESS", "uWSGI: its log server; see input = udp:ADDRESS"),
+    LINE("udp", CONFIG_UDP, "[HOST]:PORT", "uWSGI: its log server: input = udp:ADDRESS"),
     LINE("worker-logger", CONFIG_NOT_BUILT, "LOGGER", "uWSGI: a logger inside a worker"),
     LINE("worker-logger-req", CONFIG_NOT_BUILT, "LOGGER", "uWSGI: the same for requests"),
     LINE("worker-log-encoder", CONFIG_NOT_BUILT, "ENCODER", "uWSGI: a step of the encoder chain"),
@@ -164,6 +172,19 @@ const struct config_key config_keys[] = {
     LINE("logformat", CONFIG_LOG_FORMAT, "TEMPLATE", "uWSGI: the same as log-format"),
     FLAG("log-format-strftime", CONFIG_LEFT, "uWSGI: times in log-format by log-date"),
     FLAG("logformat-strftime", CONFIG_LEFT, "uWSGI: the same as log-format-strftime"),
+    FLAG("memory-report", CONFIG_LEFT, "uWSGI: memory in lines of requests"),
+    LINE("alarm-fd", CONFIG_LEFT, "ALARM FD[:BYTES] TEXT", "uWSGI: an alarm that it raises itself"),
+    LINE("alarm-backlog", CONFIG_LEFT, "ALARM", "uWSGI: an alarm that it raises itself"),
+    LINE("backlog-alarm", CONFIG_LEFT, "ALARM", "uWSGI: the same as alarm-backlog"),
+    LINE("lq-alarm", CONFIG_LEFT, "ALARM", "uWSGI: the same as alarm-backlog"),
+    LINE("alarm-lq", CONFIG_LEFT, "ALARM", "uWSGI: the same as alarm-backlog"),
+    LINE("alarm-listen-queue", CONFIG_LEFT, "ALARM", "uWSGI: the same as alarm-backlog"),
+    LINE("listen-queue-alarm", CONFIG_LEFT, "ALARM", "uWSGI: the same as alarm-backlog"),
+    LINE("alarm-segfault", CONFIG_LEFT, "ALARM", "uWSGI: an alarm that it raises itself"),
+    LINE("segfault-alarm", CONFIG_LEFT, "ALARM", "uWSGI: the same as alarm-segfault"),
+    LINE("metric-threshold", CONFIG_LEFT, "KEY=VALUE,...", "uWSGI: limit and alarm of a metric"),
+    LINE("metric-alarm", CONFIG_LEFT, "KEY=VALUE,...", "uWSGI: the same as metric-threshold"),
+    LINE("alarm-metric", CONFIG_LEFT, "KEY=VALUE,...", "uWSGI: the same as metric-threshold"),
     FLAG("logger-list", CONFIG_LEFT, "uWSGI: shows its kinds of loggers"),
     FLAG("loggers-list", CONFIG_LEFT, "uWSGI: the same as logger-list"),
     {{.kind = YARDER_OPTION_END}, CONFIG_FIELD},
@@ -202,4 +223,14 @@ const struct config_key *config_key_first(const struct config_key *key)
         first++;
     }
     return first;
+}
+
+bool config_key_takes_next(const struct config_key *key)
+{
+    enum uwsgi_argument uwsgi = UWSGI_UNKNOWN;
+    if (config_key_is_uwsgi(key)) {
+        uwsgi = uwsgi_argument(key->option.name);
+    }
+    return uwsgi == UWSGI_UNKNOWN ? key->option.kind != YARDER_OPTION_BOOL
+                                  : uwsgi == UWSGI_WITH_ARGUMENT;
 }

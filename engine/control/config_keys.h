@@ -17,6 +17,7 @@ enum config_line {
     CONFIG_ROUTE,
     CONFIG_INCLUDE,
     CONFIG_PLUGIN,
+    CONFIG_UWSGI_FILE,
     CONFIG_LOGGER, /* uWSGI's grammar from here on */
     CONFIG_REQ_LOGGER,
     CONFIG_LOG_KIND, /* log-KIND = ARGUMENT: a logger of that kind */
@@ -26,9 +27,12 @@ enum config_line {
     CONFIG_LOG_REQ_ROUTE,
     CONFIG_LOG_DRAIN,
     CONFIG_LOG_FILTER,
-    CONFIG_LOGTO,
+    CONFIG_LOGTO, /* each of these four wins over those before it */
+    CONFIG_DAEMONIZE,
     CONFIG_LOGTO2,
+    CONFIG_DAEMONIZE2,
     CONFIG_LOG_TRUNCATE,
+    CONFIG_UDP,
     CONFIG_LOG_ENCODER, /* config_encode.c */
     CONFIG_LOG_REQ_ENCODER,
     CONFIG_ALARM, /* config_alarm.c, to the last of them */
@@ -66,5 +70,8 @@ static inline bool config_key_is_uwsgi(const struct config_key *key)
 {
     return key->line >= CONFIG_LOGGER;
 }
+
+/* Whether it takes the next argument of a command line, when no '=' gave it a value. */
+bool config_key_takes_next(const struct config_key *key);
 
 #endif

@@ -19,6 +19,11 @@
 #include "route/pattern.h"
 #include "route/range.h"
 
+enum {
+    CONFIG_LOGTOS = 4, /* logto, daemonize, logto2, daemonize2: each wins over those before */
+    CONFIG_IGNORED_SHOWN = 6, /* names of keys that are not about logs */
+};
+
 enum { CONFIG_ITEMS_MAX = YARDER_INPUTS_MAX + YARDER_OUTPUTS_MAX };
 
 struct config_item {
@@ -52,22 +57,23 @@ struct config_builder {
     bool items_full[2]; /* inputs, outputs: said once */
     const struct yarder_backend *plugins[MODULE_PLUGINS_MAX];
     uint32_t plugins_count;
-    const char *top_seen[2][CONFIG_ROWS_MAX]; /* where, by files and by the command line */
-    const struct setting *logto;
-    const struct setting *logto2;
-    bool truncate;          /* log-truncate */
+    const char *top_seen[2][CONFIG_ROWS_MAX];   /* where, by files and by the command line */
+    const struct setting *logto[CONFIG_LOGTOS]; /* the last one given holds */
+    bool truncate;                              /* log-truncate */
     const char *logto_path; /* of the one that holds, or its address; NULL: none, or it is wrong */
     const struct yarder_backend *logto_backend; /* of an address */
     bool logto_used;                            /* a backend has it as its option */
     const struct setting *log_truncate;
     const struct setting *log_format;
-    const struct setting *rsyslog[2]; /* packet size, whether to split */
-    bool uwsgi_lines;                 /* of those that make uWSGI's walk take part */
-    bool uwsgi_filter;                /* a log-drain or log-filter line */
-    bool native_filter;               /* a drop or keep line */
-    bool request_pipe;                /* a req-logger or log-req-route line */
-    uint32_t ignored_count;           /* keys of [uwsgi] that are not about logs */
-    const char *ignored_where;        /* the first */
+    const struct setting *rsyslog[2];          /* packet size, whether to split */
+    bool uwsgi_lines;                          /* of those that make uWSGI's walk take part */
+    bool uwsgi_filter;                         /* a log-drain or log-filter line */
+    bool native_filter;                        /* a drop or keep line */
+    bool request_pipe;                         /* a req-logger or log-req-route line */
+    uint32_t udp_count;                        /* inputs that udp lines made */
+    uint32_t ignored_count;                    /* keys of [uwsgi] that are not about logs */
+    const char *ignored_where;                 /* the first */
+    const char *ignored[CONFIG_IGNORED_SHOWN]; /* their names, as far as they are told */
 };
 
 /* config_item.c */

@@ -234,6 +234,19 @@ static void take_filter(
     config_check_pattern(builder, setting->where, setting->key, value, false);
 }
 
+/* udp = [HOST]:PORT is input = udp:[HOST]:PORT, whose datagrams go the way of logs. */
+static void take_udp(struct config_builder *builder, const struct setting *setting)
+{
+    const char *value = setting->value != NULL ? setting->value : "";
+    struct config_item *item = config_item_add(builder, SETTINGS_INPUT, "", setting->where);
+    if (item != NULL) {
+        builder->udp_count++;
+        item->one_line = true;
+        config_item_start_named(builder, item, "udp",
+            value[0] == ':' ? arena_format(builder->arena, "0.0.0.0%s", value) : value);
+    }
+}
+
 /* A key that means one thing: twice in one source is an error, the command line wins. */
 static void take_single(
     struct config_builder *builder, const struct setting *setting, const struct setting **to)
@@ -257,8 +270,8 @@ void config_take_uwsgi(
     bool filter = key->line == CONFIG_LOG_DRAIN || key->line == CONFIG_LOG_FILTER;
     builder->request_pipe |= request;
     bool shapes = filter || key->line == CONFIG_RSYSLOG_BYTES || key->line == CONFIG_RSYSLOG_SPLIT;
-    builder->uwsgi_lines |= !shapes && key->line != CONFIG_NOT_BUILT && key->line != CONFIG_LEFT &&
-                            key->line != CONFIG_LOG_FORMAT;
+    shapes = shapes || key->line == CONFIG_UDP || key->line == CONFIG_LOG_FORMAT;
+    builder->uwsgi_lines |= !shapes && key->line != CONFIG_NOT_BUILT && key->line != CONFIG_LEFT;
     const char *value = setting->value != NULL ? setting->value : "";
     switch ((int)key->line) {
     case CONFIG_LOGGER:
@@ -287,10 +300,13 @@ void config_take_uwsgi(
         take_filter(builder, setting, &builder->config->keep);
         break;
     case CONFIG_LOGTO:
-        take_single(builder, setting, &builder->logto);
-        break;
+    case CONFIG_DAEMONIZE:
     case CONFIG_LOGTO2:
-        take_single(builder, setting, &builder->logto2);
+    case CONFIG_DAEMONIZE2:
+        take_single(builder, setting, &builder->logto[key->line - CONFIG_LOGTO]);
+        break;
+    case CONFIG_UDP:
+        take_udp(builder, setting);
         break;
     case CONFIG_LOG_TRUNCATE:
         take_single(builder, setting, &builder->log_truncate);
@@ -303,7 +319,7 @@ void config_take_uwsgi(
     case CONFIG_ACCEPTED:
         break;
     case CONFIG_LEFT:
-        if (setting->section != SETTINGS_UWSGI) {
+        if (setting->section != SETTINGS_UWSGI && setting->file[0] != '\0') {
             report_warning(builder->report, setting->where,
                 "%s does nothing here: uWSGI itself does it, before its lines come", setting->key);
         }

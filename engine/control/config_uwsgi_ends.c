@@ -56,7 +56,11 @@ static bool walks(const struct daemon_config *config)
 
 static const struct setting *logto_of(const struct config_builder *builder)
 {
-    return builder->logto2 != NULL ? builder->logto2 : builder->logto;
+    const struct setting *logto = NULL;
+    for (unsigned i = 0; i < CONFIG_LOGTOS; i++) {
+        logto = builder->logto[i] != NULL ? builder->logto[i] : logto;
+    }
+    return logto;
 }
 
 /* With a colon it is UDP: uWSGI wants a host before the first and a port behind it. */
@@ -204,11 +208,12 @@ void config_uwsgi_fallback(struct config_builder *builder)
     struct daemon_config *config = builder->config;
     const struct setting *logto = logto_of(builder);
     join_loggers(builder);
-    if (builder->logto != NULL && builder->logto2 != NULL) {
-        report_warning(builder->report, builder->logto->where,
-            "logto gets nothing: logto2 at %s "
-            "stands in its place",
-            builder->logto2->where);
+    for (unsigned i = 0; i < CONFIG_LOGTOS; i++) {
+        if (builder->logto[i] != NULL && builder->logto[i] != logto) {
+            report_warning(builder->report, builder->logto[i]->where,
+                "%s gets nothing: %s at %s stands in its place", builder->logto[i]->key, logto->key,
+                logto->where);
+        }
     }
     /* A native drop or keep looks at requests too, and then all of them do. */
     config->uwsgi_filters_logs_only =

@@ -85,13 +85,12 @@ static void test_bad_lines(void **state)
             "size)\n"},
         {"logto = 127.0.0.1:\n",
             "y.conf:1: logto: expected PATH, or with a colon HOST:PORT, not '127.0.0.1:'\n"},
-        {"[uwsgi]\nlogfile-chmod = 600\nudp = :1717\ntouch-logreopen = b\nlog-backupname = x\n",
+        {"[uwsgi]\nlogfile-chmod = 600\ntouch-logreopen = b\nlog-backupname = x\n",
             "y.conf:2: logfile-chmod is not built in yet (uWSGI: mode of the logto file; see "
             "mode=)\n"
-            "y.conf:3: udp is not built in yet (uWSGI: its log server; see input = udp:ADDRESS)\n"
-            "y.conf:4: touch-logreopen is not built in yet (uWSGI: reopen when this file "
+            "y.conf:3: touch-logreopen is not built in yet (uWSGI: reopen when this file "
             "changes)\n"
-            "y.conf:5: log-backupname is not built in yet (uWSGI: name of the rotated file)\n"},
+            "y.conf:4: log-backupname is not built in yet (uWSGI: name of the rotated file)\n"},
         {"logger = file:/x\nreq-logger = file:/x\nlog-drain = y\n",
             "y.conf:2: the same file:/x is at y.conf:1 already\n"},
         {"logto = /x\nlogto = /y\n", "y.conf:2: logto is given twice, first at y.conf:1\n"},

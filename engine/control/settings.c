@@ -267,7 +267,7 @@ int settings_read_argument(struct settings *settings, int arguments_count, char 
     if (row == NULL) {
         return 0;
     }
-    bool takes_next = equals == NULL && row->option.kind != YARDER_OPTION_BOOL;
+    bool takes_next = equals == NULL && config_key_takes_next(row);
     if (takes_next && *at + 1 >= arguments_count) {
         report_error(report, "command line", "--%s needs a value: %s", key, row->option.argument);
         return -EINVAL;
@@ -275,6 +275,8 @@ int settings_read_argument(struct settings *settings, int arguments_count, char 
     const char *value = takes_next ? arguments[*at + 1] : equals != NULL ? equals + 1 : NULL;
     *at += takes_next ? 2 : 1;
     int r = row->line == CONFIG_INCLUDE ? include(settings, value, report)
-                                        : settings_set(settings, key, value, report);
+            : row->line == CONFIG_UWSGI_FILE
+                ? settings_read_uwsgi(settings, value, "command line", report)
+                : settings_set(settings, key, value, report);
     return r < 0 ? r : 1;
 }

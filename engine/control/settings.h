@@ -15,8 +15,9 @@
  *   setting  = KEY ["=" VALUE]               alone means yes, for what is yes or no
  *   include  = "include" "=" GLOB            at its place; ends the current section at both ends
  * In keys '_' is as good as '-'. ${env:NAME} and ${env:NAME:-DEFAULT} stand in any native value.
- * Inside [uwsgi] it is uWSGI's: %% is a %, %d %p %s %n %e %h %c and %(key) are known, $(NAME) is
- * the environment.
+ * Inside [uwsgi] it is uWSGI's: %% is a %, %d %p %s %n %e %h %c ... and %(key) are known, $(NAME)
+ * is the environment; if-env ... endif and for ... endfor; ini = FILE:SECTION. Files whose names
+ * end with .yaml, .yml, .json or .js are uWSGI's, in that form (settings_uwsgi.c).
  */
 #ifndef YARDER_CONTROL_SETTINGS_H
 #define YARDER_CONTROL_SETTINGS_H
@@ -107,6 +108,10 @@ int settings_default_file(char *path, size_t path_bytes);
 /* Reads a file with its includes. 0; -EINVAL: see the report; -ENOMEM. */
 YARDER_MUST_USE int settings_read_file(
     struct settings *settings, const char *path, struct config_report *report);
+
+/* The same for a file of uWSGI's: FILE or FILE:SECTION, of which no other section is read. */
+YARDER_MUST_USE int settings_read_uwsgi(
+    struct settings *settings, const char *name, const char *where, struct config_report *report);
 
 /* The same for bytes in memory; `name` stands for the file in messages, includes start at it. */
 YARDER_MUST_USE int settings_read_text(struct settings *settings, const char *name,

@@ -15,6 +15,8 @@ struct reader {
     struct settings_stack stack;
     struct settings_spot spot;
     bool skipping; /* lines of a section that is not ours */
+    struct settings_uwsgi uwsgi;
+    struct settings_spot resume[SETTINGS_DEPTH_MAX + 1]; /* of [uwsgi], where it names a file */
 };
 
 static const char *const section_names[SETTINGS_SECTIONS] = {
@@ -95,7 +97,14 @@ static void skip_section(struct reader *reader, struct yarder_text inside, struc
 
 static void take_section(struct reader *reader, struct yarder_text line)
 {
+    const char *asked = settings_stack_top(&reader->stack)->section;
     to_top(reader);
+    if (asked != NULL) { /* uWSGI reads that one alone */
+        reader->skipping = !text_is((struct yarder_text){line.at + 1, line.length - 2}, asked);
+        reader->spot.section = reader->skipping ? SETTINGS_TOP : SETTINGS_UWSGI;
+        reader->spot.section_number = ++reader->settings->sections_count;
+        return;
+    }
     if (line.at[line.length - 1] != ']') {
         report_error(
             reader->report, reader->spot.where, "expected [SECTION] and nothing behind it");
@@ -144,25 +153,47 @@ static bool key_is_good(struct yarder_text key)
     return key.length > 0;
 }
 
-static void take_uwsgi(
-    struct reader *reader, struct yarder_text key_raw, const struct yarder_text *raw)
+/* Keys of [uwsgi] that name a file, whose [uwsgi] comes next. */
+static bool names_file(struct yarder_text key)
 {
-    char *key = settings_key(reader->settings, key_raw);
-    char why[SETTINGS_WHY_BYTES];
-    const char *value = NULL;
-    if (raw != NULL) {
-        value = settings_expand_uwsgi(reader->settings, &reader->spot, *raw, why);
-        const struct config_key *row = config_key_find(key);
-        if (value == NULL && row != NULL && config_key_is_uwsgi(row) &&
-            row->line < CONFIG_ACCEPTED) {
-            report_error(reader->report, reader->spot.where, "%s: %s", key, why);
-            return;
+    static const char *const keys[] = {
+        "ini", "yaml", "yml", "json", "js", "include", "inherit", "config"};
+    for (size_t i = 0; i < YARDER_COUNT_OF(keys); i++) {
+        if (text_is(key, keys[i])) {
+            return true;
         }
     }
-    if (raw != NULL && value == NULL) { /* none of ours: kept as it stands */
-        value = arena_text(&reader->settings->arena, raw->at, raw->length);
+    return false;
+}
+
+/* FILE, FILE:SECTION, or :SECTION of this file; a path starts from the working directory. */
+static void push_uwsgi(struct reader *reader, const char *value)
+{
+    struct arena *arena = &reader->settings->arena;
+    const char *colon = strrchr(value, ':');
+    size_t length = colon != NULL ? (size_t)(colon - value) : strlen(value);
+    const char *path = length > 0 ? arena_text(arena, value, length)
+                                  : arena_text(arena, reader->spot.file, strlen(reader->spot.file));
+    unsigned depth = reader->stack.depth;
+    if (depth > 0) {
+        reader->resume[depth - 1] = reader->spot;
     }
-    add(reader, key, value);
+    settings_stack_file(&reader->stack, path,
+        colon != NULL && colon[1] != '\0' ? colon + 1 : "uwsgi", reader->spot.where);
+}
+
+static void take_uwsgi(struct reader *reader, struct yarder_text key, const struct yarder_text *raw)
+{
+    if (names_file(key)) {
+        const struct yarder_text none = {"", 0};
+        const char *value =
+            settings_uwsgi_magic(&reader->uwsgi, &reader->spot, raw != NULL ? *raw : none);
+        if (value != NULL) {
+            push_uwsgi(reader, value);
+        }
+    } else {
+        settings_uwsgi_take(&reader->uwsgi, &reader->spot, key, raw);
+    }
 }
 
 static void take_include(struct reader *reader, const char *value)
@@ -207,6 +238,8 @@ static void take_native(
     }
     if (strcmp(key, "include") == 0) {
         take_include(reader, value != NULL ? value : "");
+    } else if (row != NULL && row->line == CONFIG_UWSGI_FILE) {
+        push_uwsgi(reader, value != NULL ? value : "");
     } else {
         add(reader, key, value);
     }
@@ -254,16 +287,112 @@ static void take_line(struct reader *reader, struct yarder_text line)
     }
 }
 
+static void to_uwsgi(struct reader *reader)
+{
+    reader->spot.section = SETTINGS_UWSGI;
+    reader->spot.section_name = "";
+    reader->spot.section_number = ++reader->settings->sections_count;
+    reader->skipping = false;
+    add(reader, "", NULL);
+}
+
+static void take_pair(
+    void *context, uint32_t line, struct yarder_text key, struct yarder_text value)
+{
+    struct reader *reader = context;
+    reader->spot.line = line;
+    reader->spot.where =
+        arena_format(&reader->settings->arena, "%s:%u", reader->spot.file, (unsigned)line);
+    if (key.length > SETTINGS_LINE_BYTES_MAX || value.length > SETTINGS_LINE_BYTES_MAX) {
+        report_error(
+            reader->report, reader->spot.where, "longer than %d bytes", SETTINGS_LINE_BYTES_MAX);
+    } else if ((key.length > 0 && memchr(key.at, '\0', key.length) != NULL) ||
+               (value.length > 0 && memchr(value.at, '\0', value.length) != NULL)) {
+        report_error(reader->report, reader->spot.where, "a NUL byte; is this a text file?");
+    } else {
+        take_uwsgi(reader, key, value.at != NULL ? &value : NULL);
+    }
+}
+
+static bool ends_with(const char *name, const char *ending)
+{
+    size_t length = strlen(name);
+    size_t wanted = strlen(ending);
+    return length > wanted && strcmp(name + length - wanted, ending) == 0;
+}
+
+/* A file of the top of the stack that has no lines: true, and it is read. */
+static bool take_whole(struct reader *reader)
+{
+    struct settings_file *file = &reader->stack.files[reader->stack.depth - 1];
+    bool yaml = ends_with(file->name, ".yaml") || ends_with(file->name, ".yml");
+    bool json = ends_with(file->name, ".json") || ends_with(file->name, ".js");
+    if (!yaml && !json) {
+        return false;
+    }
+    char why[SETTINGS_WHY_BYTES];
+    uint32_t line = 1;
+    const char *name = file->name;
+    reader->spot.file = name;
+    reader->spot.line = 1;
+    reader->spot.where = arena_format(&reader->settings->arena, "%s:1", name);
+    to_uwsgi(reader);
+    const struct settings_pairs pairs = {.take = take_pair,
+        .context = reader,
+        .section = file->section != NULL ? file->section : "uwsgi"};
+    file->at = file->bytes_count;
+    int r = (yaml ? settings_read_yaml : settings_read_json)(
+        &pairs, file->bytes, file->bytes_count, &line, why);
+    const char *where = arena_format(&reader->settings->arena, "%s:%u", name, (unsigned)line);
+    if (r == SETTINGS_NO_SECTION) {
+        report_error(reader->report, where,
+            "there is no '%.64s' in it, expected that key with "
+            "those of the configuration below it",
+            pairs.section);
+    } else if (r == -EINVAL) {
+        report_error(reader->report, where, "%s", why);
+    } else if (r < 0) {
+        reader->settings->arena.failed = true;
+    }
+    return true;
+}
+
+/* The first line of a file, or the next one after a file that it named. */
+static void arrive(struct reader *reader)
+{
+    unsigned top = reader->stack.depth - 1;
+    const struct settings_file *file = &reader->stack.files[top];
+    if (file->line > 1 && reader->resume[top].where != NULL) {
+        reader->spot = reader->resume[top];
+        reader->skipping = false;
+        reader->resume[top].where = NULL;
+        return;
+    }
+    to_top(reader);
+    reader->skipping = file->section != NULL;
+    reader->uwsgi.asked = file->section != NULL && strcmp(file->section, "uwsgi") != 0
+                              ? file->section
+                              : reader->uwsgi.asked;
+}
+
 static int run(struct reader *reader, uint32_t errors_before)
 {
     struct yarder_text line;
     bool fresh = false;
+    reader->uwsgi = (struct settings_uwsgi){.settings = reader->settings,
+        .report = reader->report,
+        .first = reader->settings->count,
+        .asked = ""};
     while (settings_stack_line(&reader->stack, &line, &fresh)) {
+        if (fresh && settings_stack_top(&reader->stack)->line == 1 && take_whole(reader)) {
+            continue;
+        }
         if (fresh) {
-            to_top(reader);
+            arrive(reader);
         }
         take_line(reader, line);
     }
+    settings_uwsgi_finish(&reader->uwsgi);
     if (reader->settings->arena.failed) {
         return -ENOMEM;
     }
@@ -276,7 +405,27 @@ int settings_read_file(struct settings *settings, const char *path, struct confi
     struct reader reader = {.settings = settings, .report = report};
     reader.stack.settings = settings;
     reader.stack.report = report;
-    settings_stack_file(&reader.stack, path, NULL);
+    const char *colon = strrchr(path, ':');
+    /* uWSGI's FILE:SECTION */
+    if (colon != NULL && colon != path && colon[1] != '\0' && access(path, F_OK) < 0) {
+        settings_stack_file(&reader.stack,
+            arena_text(&settings->arena, path, (size_t)(colon - path)),
+            arena_text(&settings->arena, colon + 1, strlen(colon + 1)), NULL);
+    } else {
+        settings_stack_file(&reader.stack, path, NULL, NULL);
+    }
+    return run(&reader, errors_before);
+}
+
+int settings_read_uwsgi(
+    struct settings *settings, const char *name, const char *where, struct config_report *report)
+{
+    uint32_t errors_before = report->counts[REPORT_ERROR];
+    struct reader reader = {.settings = settings, .report = report};
+    reader.stack.settings = settings;
+    reader.stack.report = report;
+    reader.spot = (struct settings_spot){.section_name = "", .file = "", .where = where};
+    push_uwsgi(&reader, name);
     return run(&reader, errors_before);
 }
 

@@ -76,7 +76,14 @@ static int read_all(int fd, char **out, size_t *out_count)
     return -ENOMEM;
 }
 
-void settings_stack_file(struct settings_stack *stack, const char *path, const char *where)
+/* NULL is no section's name. */
+static bool is_same(const char *one, const char *two)
+{
+    return one == two || (one != NULL && two != NULL && strcmp(one, two) == 0);
+}
+
+void settings_stack_file(
+    struct settings_stack *stack, const char *path, const char *section, const char *where)
 {
     YARDER_OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | (stack->depth > 0 ? O_NONBLOCK : 0));
     struct stat status = {0};
@@ -89,7 +96,8 @@ void settings_stack_file(struct settings_stack *stack, const char *path, const c
         return;
     }
     for (unsigned i = 0; i < stack->depth; i++) {
-        if (stack->files[i].ino == status.st_ino && stack->files[i].dev == status.st_dev) {
+        if (stack->files[i].ino == status.st_ino && stack->files[i].dev == status.st_dev &&
+            is_same(stack->files[i].section, section)) {
             report_error(stack->report, where, "%s includes itself", path);
             return;
         }
@@ -113,6 +121,7 @@ void settings_stack_file(struct settings_stack *stack, const char *path, const c
         report_error(stack->report, where, "cannot read %s: %s", path, strerror(-r));
     } else {
         settings_stack_bytes(stack, path, bytes, bytes_count);
+        stack->files[stack->depth - 1].section = section;
         stack->files[stack->depth - 1].dev = status.st_dev;
         stack->files[stack->depth - 1].ino = status.st_ino;
     }
@@ -146,7 +155,7 @@ void settings_stack_include(struct settings_stack *stack, const char *pattern, c
     size_t dir_length = pattern[0] != '/' && slash != NULL ? (size_t)(slash - file->name) + 1 : 0;
     const char *path = arena_format(arena, "%.*s%s", (int)dir_length, file->name, pattern);
     if (pattern[strcspn(pattern, "*?[")] == '\0') { /* one file, which must be there */
-        settings_stack_file(stack, path, where);
+        settings_stack_file(stack, path, NULL, where);
         return;
     }
     const char *folder = literal(arena, (struct yarder_text){file->name, dir_length});
@@ -168,7 +177,7 @@ static void put_next_include(struct settings_stack *stack, struct settings_file 
 {
     if (file->includes_at < file->includes.gl_pathc) {
         const char *path = file->includes.gl_pathv[file->includes_at++];
-        settings_stack_file(stack, path, file->includes_where);
+        settings_stack_file(stack, path, NULL, file->includes_where);
     } else {
         globfree(&file->includes);
         file->includes_open = false;

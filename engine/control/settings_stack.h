@@ -13,8 +13,9 @@
 #include "control/settings.h"
 
 struct settings_file {
-    const char *name;  /* as shown; of the settings' arena */
-    uint64_t dev, ino; /* 0: it is a text, not a file */
+    const char *name;    /* as shown; of the settings' arena */
+    const char *section; /* uWSGI's: the one that is read, and nothing else; NULL: all */
+    uint64_t dev, ino;   /* 0: it is a text, not a file */
     char *bytes;
     size_t bytes_count;
     size_t at;
@@ -34,8 +35,9 @@ struct settings_stack {
     bool fresh; /* the top is another file than the one that gave the last line */
 };
 
-/* Opens a file and puts it on; `where` is the include line, or NULL. */
-void settings_stack_file(struct settings_stack *stack, const char *path, const char *where);
+/* Opens a file and puts it on; `where` is the include line, or NULL; section: as in the file. */
+void settings_stack_file(
+    struct settings_stack *stack, const char *path, const char *section, const char *where);
 /* Puts bytes on, which it takes over and frees. */
 void settings_stack_bytes(
     struct settings_stack *stack, const char *name, char *bytes, size_t bytes_count);
