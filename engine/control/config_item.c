@@ -230,7 +230,9 @@ static void start_target(
 void config_item_start_named(struct config_builder *builder, struct config_item *item,
     const char *kind_name, const char *target)
 {
-    if (config_item_start_kind(builder, item, kind_name)) {
+    if (item->table == &config_output_table && strcmp(kind_name, "uwsgi") == 0) {
+        config_uwsgi_start(builder, item, target);
+    } else if (config_item_start_kind(builder, item, kind_name)) {
         start_target(builder, item, target);
     }
 }
@@ -258,6 +260,10 @@ void config_add_line(
         return;
     }
     item->one_line = true;
+    if (r == 0 && section == SETTINGS_OUTPUT && strcmp(split.kind, "uwsgi") == 0) {
+        config_uwsgi_start(builder, item, rest); /* all of it: commas are uWSGI's */
+        return;
+    }
     if (r == 0 && config_item_start_kind(builder, item, split.kind)) {
         const struct config_rows rows = config_item_rows(item);
         r = config_split_rest(builder->arena, &rows, takes_whole(item), rest, &split, why);

@@ -169,6 +169,8 @@ void config_offload_uwsgi(struct config_builder *builder, struct config_item *it
     struct output_config *output = item->target;
     char why[OPTION_WHY_BYTES] = "";
     item->uwsgi_kind = name;
+    output->uwsgi = arena_format(builder->arena, "%s%s%s", name, argument != NULL ? ":" : "",
+        argument != NULL ? argument : "");
     if (output->backend->uwsgi == NULL) {
         config_offload_target(builder, item, argument != NULL ? argument : "");
         return;

@@ -79,7 +79,8 @@ static void settle_loggers(struct config_builder *builder)
 {
     for (uint32_t i = 0; i < builder->items_count; i++) {
         struct config_item *item = &builder->items[i];
-        if (item->section == SETTINGS_LOGGER && config_item_gave(item, "format")) {
+        bool bare = item->section == SETTINGS_LOGGER || item->uwsgi_kind != NULL;
+        if (bare && config_item_gave(item, "format")) {
             ((struct output_config *)item->target)->bare = false;
         }
     }

@@ -143,6 +143,9 @@ void config_take_uwsgi(
 /* A logger without a kind yet, or NULL: there are too many. */
 struct config_item *config_uwsgi_add(
     struct config_builder *builder, const char *name, const char *where);
+/* output = uwsgi:KIND:ARGUMENT: the place of that logger of uWSGI's, with yarder's selectors. */
+void config_uwsgi_start(
+    struct config_builder *builder, struct config_item *item, const char *target);
 /* The backend of uWSGI's kind of logger; NULL: there is none, and it is reported. */
 const struct yarder_backend *config_uwsgi_backend(
     struct config_builder *builder, const struct setting *setting, const char *name);

@@ -178,6 +178,31 @@ struct config_item *config_uwsgi_add(
     return item;
 }
 
+void config_uwsgi_start(
+    struct config_builder *builder, struct config_item *item, const char *target)
+{
+    struct logger_line line;
+    enum output_kind kind = OUTPUT_FILE;
+    const char *path = "";
+    const struct setting setting = {.where = item->where, .key = "uwsgi"};
+    split_logger(builder, target, &line);
+    if (line.name[0] != '\0') {
+        report_error(builder->report, item->where,
+            "uwsgi: expected KIND:ARGUMENT of a logger; its name stands before uwsgi");
+        item->broken = true;
+    } else if (is_built_in(builder, &setting, &line, &kind, &path)) {
+        config_item_start(builder, item, kind, path);
+    } else {
+        const struct yarder_backend *backend = config_uwsgi_backend(builder, &setting, line.kind);
+        item->broken = backend == NULL;
+        if (backend != NULL) {
+            config_offload_start(builder, item, backend);
+            config_offload_uwsgi(builder, item, line.kind, line.argument);
+        }
+    }
+    ((struct output_config *)item->target)->bare = true;
+}
+
 static void take_logger(struct config_builder *builder, const struct setting *setting,
     const char *value, enum route_reach reach)
 {

@@ -125,6 +125,10 @@ YARDER_MUST_USE int settings_read_text(struct settings *settings, const char *na
 YARDER_MUST_USE int settings_read_argument(struct settings *settings, int arguments_count,
     char *const *arguments, int *at, struct config_report *report);
 
+/* A whole command line of uWSGI's, without its own name. 0; -EINVAL: see the report; -ENOMEM. */
+YARDER_MUST_USE int settings_read_uwsgi_arguments(struct settings *settings, int arguments_count,
+    char *const *arguments, struct config_report *report);
+
 /* Makes one setting of the command line without an argument list. 0, -EINVAL or -ENOMEM. */
 YARDER_MUST_USE int settings_set(
     struct settings *settings, const char *key, const char *value, struct config_report *report);

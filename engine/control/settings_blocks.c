@@ -216,7 +216,11 @@ void settings_uwsgi_take(struct settings_uwsgi *uwsgi, const struct settings_spo
     struct yarder_text key_raw, const struct yarder_text *raw)
 {
     const char *key = settings_key(uwsgi->settings, key_raw);
-    const char *value = raw != NULL ? settings_uwsgi_magic(uwsgi, spot, *raw) : NULL;
+    const char *value = NULL;
+    if (raw != NULL) {
+        value = uwsgi->plain ? arena_text(&uwsgi->settings->arena, raw->at, raw->length)
+                             : settings_uwsgi_magic(uwsgi, spot, *raw);
+    }
     if (raw != NULL && value == NULL) {
         return;
     }

@@ -63,6 +63,7 @@ struct settings_uwsgi {
     const char *block;      /* the key that opened the block, without "-not"; NULL: none is open */
     const char *block_data; /* its value */
     bool block_not;
+    bool plain;        /* of a command line, where no magic letters are replaced */
     const char *asked; /* the section that a file's name asked for; "" for none */
 };
 /* A key with its value, or NULL; the caller has looked whether it names a file. */

@@ -46,7 +46,8 @@ static void take_scalar(struct yaml_walk *walk, const yaml_event_t *event)
         walk->at_value = !walk->at_value;
     } else if (walk->inside && walk->depth == 2 && !walk->value_is_due) {
         take_key(walk, event);
-    } else if (walk->inside && walk->key != NULL && (walk->depth == 2 || (walk->in_list && walk->depth == 3))) {
+    } else if (walk->inside && walk->key != NULL &&
+               (walk->depth == 2 || (walk->in_list && walk->depth == 3))) {
         uint32_t line = walk->in_list ? (uint32_t)event->start_mark.line + 1 : walk->line;
         walk->value_is_due = walk->in_list;
         walk->pairs->take(

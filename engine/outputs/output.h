@@ -78,6 +78,7 @@ struct output_config {
     struct output_on_full on_full;
 
     const struct yarder_backend *backend; /* OFFLOAD only, as all of these */
+    char *uwsgi;                          /* KIND:ARGUMENT of the line of uWSGI's; NULL: none */
     void *settings;                       /* its self, as configured: copied for its thread */
     struct output_retry retry;
     uint64_t give_up_ns; /* a record that was tried for so long is refused; UINT64_MAX: never */
