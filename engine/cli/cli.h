@@ -87,10 +87,10 @@ const struct command *cli_find(const char *name);
 /* argv to exit status. */
 int cli_main(int arguments_count, char **arguments);
 
-extern const struct command command_run, command_worker, command_check, command_explain,
-    command_exec, command_send, command_serve_udp, command_status, command_tap, command_doctor,
-    command_reload, command_reopen, command_translate, command_inputs, command_outputs,
-    command_spool, command_keys, command_version, command_help;
+extern const struct command command_run, command_worker, command_source, command_check,
+    command_explain, command_exec, command_send, command_serve_udp, command_status, command_tap,
+    command_doctor, command_reload, command_reopen, command_translate, command_inputs,
+    command_outputs, command_spool, command_keys, command_version, command_help;
 
 /* A row for commands that speak to a daemon: `type` has a member `char *run_dir`. */
 #define CLI_RUN_DIR(type)                                                                          \

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "cli/own_place.h"
+#include "control/spawn.h"
 #include "control/supervisor.h"
 
 struct run_options {
@@ -124,4 +126,29 @@ const struct command command_worker = {
     .options = no_options,
     .hidden = true,
     .run = run_worker,
+};
+
+static int run_source(struct cli *cli)
+{
+    uint64_t input = 0;
+    int r = cli_parse(cli, NULL);
+    if (r != CLI_GO_ON) {
+        return r;
+    }
+    if (cli->words_count != 1 || text_to_u64(text_of(cli->words[0]), &input) < 0 ||
+        input >= YARDER_INPUTS_MAX || fcntl(SPAWN_SETTLED_FD, F_GETFD) < 0) {
+        return cli_refuse(cli, "is started by yarder run alone");
+    }
+    return supervisor_source((uint32_t)input);
+}
+
+const struct command command_source = {
+    .name = "source",
+    .usage = "",
+    .summary = "what yarder run starts to take what an input with a module gives; not for people",
+    .about = "",
+    .examples = "  yarder run\n  yarder inputs\n",
+    .options = no_options,
+    .hidden = true,
+    .run = run_source,
 };

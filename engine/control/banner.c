@@ -6,7 +6,7 @@
 
 static void show_input(const struct input_config *input, const char *run_dir)
 {
-    const char *kind = input_kind_names[input->kind];
+    const char *kind = input_kind_name(input);
     if (input->kind == INPUT_RING) {
         (void)fprintf(
             stderr, "  takes    ring: programs with libyarder, by %s/ring.sock\n", run_dir);

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "os/memory.h"
+
 /* What a program writes while the worker naps finds room; what is staged is a worker's intake. */
-enum { SOURCE_BYTES = 1 << 20, STAGING_BYTES = 256 << 10 };
+enum { SOURCE_BYTES = 1 << 20, STAGING_BYTES = 256 << 10, SETTLED_BYTES = 4096 };
 
 static const struct pipe_ends no_pipe = {-1, -1};
 
@@ -57,6 +59,7 @@ void child_free(struct child *child)
         free(child->arguments[i]);
     }
     free(child->arguments);
+    yarder_fd_drop(&child->settled_fd);
     free(child->name);
     free(child->command);
     free(child);
@@ -92,7 +95,7 @@ static int open_pipes(struct child *child, const struct identity *identity)
 {
     for (uint32_t i = 0; i < pipes_of_kind(child->kind); i++) {
         int opened = pipe_open(&child->staging[i], STAGING_BYTES);
-        if (opened == 0 && child->kind == INPUT_EXEC) {
+        if (opened == 0 && child->kind != INPUT_STDIN) {
             opened = pipe_open(&child->source[i], SOURCE_BYTES);
         }
         if (opened < 0) {
@@ -115,6 +118,7 @@ int child_new(struct child **out, const struct input_config *input, const struct
     child->kind = input->kind;
     child->inherits = input->program_stdin == INPUT_STDIN_INHERIT;
     child->exit_status = -1;
+    child->settled_fd = -1;
     child->state = CHILD_WAITING;
     for (int i = 0; i < 2; i++) {
         child->source[i] = no_pipe;
@@ -132,6 +136,9 @@ int child_new(struct child **out, const struct input_config *input, const struct
     }
     if (result == 0) {
         result = open_pipes(child, identity);
+    }
+    if (result == 0 && child->kind == INPUT_SOURCE) {
+        result = os_memfd_create(&child->settled_fd, "yarder-settled", SETTLED_BYTES);
     }
     if (result == 0) {
         *out = child;
@@ -152,9 +159,15 @@ static bool same_arguments(char *const *a, char *const *b)
     return a[i] == NULL && b[i] == NULL;
 }
 
-/* stdin is one and the same, whatever it is called. */
+/*
+ * stdin is one and the same, whatever it is called. A source goes by its name: what lies in its
+ * pipe is of the same form wherever it came from.
+ */
 bool child_is(const struct child *child, const struct input_config *input)
 {
+    if (child->kind == INPUT_SOURCE && input->kind == INPUT_SOURCE) {
+        return strcmp(child->name, input->name) == 0;
+    }
     return child->kind == input->kind &&
            (child->kind == INPUT_STDIN ||
                (child->inherits == (input->program_stdin == INPUT_STDIN_INHERIT) &&

@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 
 #include "control/children_private.h"
-#include "control/spawn.h"
 
 enum { EVENTS_MAX = 1024, FAILURES_MAX = 16 };
 
@@ -25,6 +24,7 @@ struct child_set {
     struct child *child[YARDER_INPUTS_MAX]; /* NULL: an input without pipes */
     enum input_restart restart[YARDER_INPUTS_MAX];
     uint64_t restart_delay_ns[YARDER_INPUTS_MAX];
+    uint64_t digest[YARDER_INPUTS_MAX];
     uint32_t inputs_count;
     struct pipe_place places[YARDER_PIPES_MAX];
     uint32_t pipes_count;
@@ -32,6 +32,7 @@ struct child_set {
 
 struct children {
     struct children_options options;
+    struct children_sources sources;
     struct child *all;
     struct child_set current;
     struct child_set next;
@@ -106,6 +107,7 @@ static int prepare_input(struct children *children, const struct input_config *i
     struct child_set *set = &children->next;
     set->restart[at] = (enum input_restart)input->restart;
     set->restart_delay_ns[at] = input->restart_delay_ns;
+    set->digest[at] = input->digest;
     if (pipes_of_kind(input->kind) == 0) {
         return 0;
     }
@@ -199,6 +201,22 @@ static void leave(struct children *children, struct child *child, uint64_t now_n
     send(child, SIGTERM);
 }
 
+void children_set_sources(struct children *children, const struct children_sources *sources)
+{
+    children->sources = *sources;
+}
+
+/* A source's process that is made of something else now: another one takes its place. */
+static void renew(struct child *child, uint64_t digest, uint64_t now_ns)
+{
+    if (child->kind == INPUT_SOURCE && child->state == CHILD_RUNNING && child->digest != digest) {
+        child->renewed = true;
+        child->due_ns = now_ns + LEAVE_NS_MAX;
+        send(child, SIGTERM);
+    }
+    child->digest = digest;
+}
+
 void children_adopt(struct children *children, uint64_t now_ns)
 {
     YARDER_ASSERT(children->next_there);
@@ -219,6 +237,7 @@ void children_adopt(struct children *children, uint64_t now_ns)
         child->input = i;
         child->restart = children->current.restart[i];
         child->restart_delay_ns = children->current.restart_delay_ns[i];
+        renew(child, children->current.digest[i] ^ children->sources.program, now_ns);
         if (!child->current) {
             child->due_ns = now_ns;
         } else if (child->state == CHILD_ENDED && other_policy && policy_says_again(child)) {
@@ -250,12 +269,13 @@ struct children_pipe children_pipe(const struct children *children, bool next, u
             child->kind == INPUT_STDIN ? children->options.stdin_fd : child->source[stream].read,
         .staging_read = child->staging[stream].read,
         .staging_write = child->staging[stream].write,
+        .settled = child->settled_fd,
     };
 }
 
 static bool startable(const struct children *children, const struct child *child)
 {
-    return child->kind == INPUT_EXEC && child->current && child->state == CHILD_WAITING &&
+    return child->kind != INPUT_STDIN && child->current && child->state == CHILD_WAITING &&
            !children->stop_starting;
 }
 
@@ -263,7 +283,7 @@ uint64_t children_deadline_ns(const struct children *children)
 {
     uint64_t deadline_ns = UINT64_MAX;
     for (const struct child *child = children->all; child != NULL; child = child->next) {
-        if (child->state == CHILD_LEAVING || startable(children, child)) {
+        if (child->state == CHILD_LEAVING || child->renewed || startable(children, child)) {
             deadline_ns = yarder_min(deadline_ns, child->due_ns);
         }
     }
@@ -295,34 +315,31 @@ static void decide(
         child->state = CHILD_ENDED;
         return;
     }
-    event->restart_ns = pause_ns(child, child->exit_status != 0, now_ns);
+    event->restart_ns = child->renewed ? 0 : pause_ns(child, child->exit_status != 0, now_ns);
+    event->renewed = child->renewed;
+    child->renewed = false;
     child->state = CHILD_WAITING;
     if (__builtin_add_overflow(now_ns, event->restart_ns, &child->due_ns)) {
         child->due_ns = UINT64_MAX;
     }
 }
 
+/*
+ * A new process's frames begin where the worker has taken all that the one before wrote, the torn
+ * end of a killed one too.
+ */
+static bool is_drained(struct child *child, uint64_t now_ns)
+{
+    bool drained = child->kind != INPUT_SOURCE || child_unread_bytes(child) == 0;
+    child->due_ns = drained ? child->due_ns : now_ns + DELAY_NS_MIN;
+    return drained;
+}
+
 static void start(struct children *children, struct child *child, uint64_t now_ns)
 {
-    YARDER_OWN_HEAP char **preloaded = NULL;
     struct children_event event = {.input = child->input};
-    if (children->options.preload != NULL && child->inherits) {
-        event.error = preload_environment(&preloaded, children->options.environment,
-            children->options.preload, child->source[0].write, child->source[1].write);
-    }
-    const struct spawn_request request = {
-        .command = child->command,
-        .arguments = child->arguments,
-        .environment = preloaded != NULL ? preloaded : children->options.environment,
-        .identity = &children->options.identity,
-        .files = children->options.files,
-        .in_our_place = child->inherits,
-        .stdin_fd = child->inherits ? children->options.stdin_fd : -1,
-        .stdout_fd = child->source[0].write,
-        .stderr_fd = child->source[1].write,
-    };
     child->started_ns = now_ns;
-    event.error = event.error < 0 ? event.error : spawn(&child->pid, &request);
+    event.error = child_spawn(child, &children->options, &children->sources);
     event.pid = event.error < 0 ? 0 : child->pid;
     if (event.error < 0) {
         event.kind = CHILDREN_FAILED;
@@ -355,10 +372,12 @@ void children_serve(struct children *children, uint64_t now_ns)
     for (struct child *child = children->all; child != NULL; child = next) {
         next = child->next;
         if (startable(children, child) && child->due_ns <= now_ns) {
-            start(children, child, now_ns);
+            if (is_drained(child, now_ns)) {
+                start(children, child, now_ns);
+            }
         } else if (child->leaderless && (!group_lives(child) || child->due_ns == UINT64_MAX)) {
             ended(children, child, now_ns); /* or killed: a zombie that nobody reaps is no life */
-        } else if (child->state == CHILD_LEAVING && child->due_ns <= now_ns) {
+        } else if ((child->state == CHILD_LEAVING || child->renewed) && child->due_ns <= now_ns) {
             child->due_ns = UINT64_MAX;
             send(child, SIGKILL);
         }
@@ -402,7 +421,7 @@ void children_stop_starting(struct children *children)
 {
     children->stop_starting = true;
     for (struct child *child = children->all; child != NULL; child = child->next) {
-        if (child->kind == INPUT_EXEC && child->state == CHILD_WAITING) {
+        if (child->kind != INPUT_STDIN && child->state == CHILD_WAITING) {
             child->state = CHILD_ENDED;
         }
     }
@@ -421,7 +440,7 @@ static const struct child *exec_child(const struct children *children, uint32_t 
 {
     YARDER_ASSERT(input < children->current.inputs_count);
     const struct child *child = children->current.child[input];
-    YARDER_ASSERT(child != NULL && child->kind == INPUT_EXEC);
+    YARDER_ASSERT(child != NULL && child->kind != INPUT_STDIN);
     return child;
 }
 

@@ -60,6 +60,16 @@ YARDER_MUST_USE int children_prepare(
     struct children *children, const struct input_config *inputs, uint32_t inputs_count);
 void children_cancel(struct children *children);
 
+/* What the processes of sources are made of, from the next adopt on. Borrowed until then replaced.
+ */
+struct children_sources {
+    int program_fd, settings_fd;                  /* settings as workers are given them */
+    uint64_t program;                             /* another number: another program */
+    int (*socket)(void *context, uint32_t input); /* -1: none */
+    void *context;
+};
+void children_set_sources(struct children *children, const struct children_sources *sources);
+
 /* The next set becomes the current one: what left gets TERM, what is new starts. */
 void children_adopt(struct children *children, uint64_t now_ns);
 
@@ -68,6 +78,7 @@ struct children_pipe {
     int source; /* all three stay ours, for as long as the set that the pipe is in */
     int staging_read;
     int staging_write;
+    int settled; /* a source's page; else -1 */
 };
 
 /*
@@ -98,6 +109,7 @@ struct children_event {
     int status;            /* ENDED, LEFT */
     int error;             /* FAILED: negative errno */
     bool final;            /* ENDED, FAILED: it will not be started again */
+    bool renewed;          /* ENDED: it was told to, for another one to take its place */
     uint64_t restart_ns;   /* ENDED, FAILED: pause until it is */
     uint64_t unread_bytes; /* LEFT */
 };

@@ -29,6 +29,11 @@ struct child {
     uint32_t failures; /* in a row, each within a second of its start */
     int exit_status;   /* -1: has not ended yet */
 
+    /* A source: its page, of what its process is made, and whether another one is to replace it. */
+    int settled_fd;
+    uint64_t digest;
+    bool renewed; /* told to end, so that another one starts at once; killed at due_ns */
+
     /* of the current set, and what the next one will make of them */
     uint32_t input;
     enum input_restart restart;
@@ -44,6 +49,10 @@ void child_free(struct child *child);
 
 /* Whether this configured input is that child: kind, name, command, standard input. */
 bool child_is(const struct child *child, const struct input_config *input);
+
+/* Starts its program; its pid is set. 0 or -errno, as spawn. */
+YARDER_MUST_USE int child_spawn(struct child *child, const struct children_options *options,
+    const struct children_sources *sources);
 
 /* What is in its pipes now. */
 uint64_t child_unread_bytes(const struct child *child);

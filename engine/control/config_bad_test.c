@@ -53,8 +53,8 @@ static const struct {
         "y.conf:1: unknown kind '/var/log/x' of an output; there are file, stdio, null, blackhole, "
         "crypto, fd, graylog, http, journal, mongodb, pipe, redis, smtp, socket, syslog, winevent "
         "and zeromq\n"},
-    {"input = redis:h\n", "y.conf:1: unknown kind 'redis' of an input; there are ring, stdin, "
-                          "exec, unix, udp and tcp\n"},
+    {"input = kafka:h\n", "y.conf:1: unknown kind 'kafka' of an input; there are ring, stdin, "
+                          "exec, unix, udp, tcp and zeromq\n"},
     {"output =\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
     {"output\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
     {"output = file:\n", "y.conf:1: output file: expected file:PATH, not ''\n"},

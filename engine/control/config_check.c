@@ -101,7 +101,7 @@ static const char *unique_target(struct config_builder *builder, const struct co
         return output->kind == OUTPUT_FILE ? plain_path(builder, output->target) : NULL;
     }
     const struct input_config *input = item->target;
-    if (input->kind == INPUT_EXEC) {
+    if (input->kind == INPUT_EXEC || input->kind == INPUT_SOURCE) {
         return NULL;
     }
     return input->kind == INPUT_UNIX ? plain_path(builder, input->target) : input->target;

@@ -6,7 +6,7 @@
 #include <sys/un.h>
 
 #include "codec/request.h"
-#include "control/config_private.h"
+#include "control/config_source.h"
 
 static const struct yarder_option *input_row(size_t index, uint32_t *kinds)
 {
@@ -19,7 +19,7 @@ const struct config_table config_input_table = {
     .noun = "input",
     .items_max = YARDER_INPUTS_MAX,
     .kind_names = input_kind_names,
-    .kinds_count = INPUT_KINDS,
+    .kinds_count = INPUT_SOURCE, /* sources go by their own names */
     .whole_kinds = 1u << INPUT_EXEC,
     .row = input_row,
 };
@@ -29,7 +29,7 @@ static void refuse(struct config_builder *builder, struct config_item *item, con
 {
     item->broken = true;
     report_error(builder->report, item->where, "input %s: expected %s, not '%.128s'",
-        input_kind_names[item->kind], expected, target);
+        config_item_kind(item), expected, target);
 }
 
 char *config_absolute(struct config_builder *builder, const char *path)
@@ -78,10 +78,8 @@ static bool host_is_good(struct yarder_text host)
 }
 
 /* HOST:PORT by numbers alone: a name would have to be asked for, and may answer late or never. */
-static void set_address(
-    struct config_builder *builder, struct config_item *item, const char *target)
+char *config_address(struct config_builder *builder, struct config_item *item, const char *target)
 {
-    struct input_config *input = item->target;
     const char *closing = target[0] == '[' ? strchr(target, ']') : NULL;
     const char *colon = closing != NULL ? closing + 1 : strchr(target, ':');
     bool open = target[0] == '[' && closing == NULL;
@@ -91,7 +89,6 @@ static void set_address(
         target = arena_format(builder->arena, "127.0.0.1%s", colon);
         colon = strchr(target, ':');
     }
-    input->target = arena_text(builder->arena, target, strlen(target));
     if (open || colon == NULL || *colon != ':' ||
         !host_is_good((struct yarder_text){target, (size_t)(colon - target)}) ||
         text_to_u64(text_of(colon + 1), &port) < 0 || port == 0 || port > UINT16_MAX) {
@@ -100,6 +97,7 @@ static void set_address(
             "every address, and a port to 65535",
             target);
     }
+    return arena_text(builder->arena, target, strlen(target));
 }
 
 void config_input_target(
@@ -125,8 +123,9 @@ void config_input_target(
         break;
     case INPUT_UDP:
     case INPUT_TCP:
-        set_address(builder, item, target);
+        input->target = config_address(builder, item, target);
         break;
+    case INPUT_SOURCE:
     case INPUT_KINDS:
         YARDER_ASSERT(false);
     }
@@ -219,6 +218,7 @@ void config_settle_inputs(struct config_builder *builder)
             input->framing = FRAME_LF; /* a program's first line may begin with a number */
         }
         settle_requests(builder, item, requests);
+        config_source_settle(builder, item);
         bool given = config_item_gave(item, "parse");
         if (!given && is_syslog_socket(builder, input)) {
             input->parse = INPUT_PARSE_SYSLOG;

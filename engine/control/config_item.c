@@ -4,6 +4,7 @@
 
 #include "control/config_offload.h"
 #include "control/config_private.h"
+#include "control/config_source.h"
 
 static const struct config_table *table_of(enum settings_section section)
 {
@@ -23,6 +24,9 @@ static bool is_offload(const struct config_item *item)
 const char *config_item_kind(const struct config_item *item)
 {
     const struct output_config *output = item->target;
+    if (config_item_is_source(item)) {
+        return input_kind_name(item->target);
+    }
     return is_offload(item) ? output->backend->name : item->table->kind_names[item->kind];
 }
 
@@ -32,10 +36,27 @@ struct config_rows config_output_rows(const struct output_config *output)
         &config_output_table, output->kind == OUTPUT_OFFLOAD ? output->backend->options : NULL};
 }
 
+struct config_rows config_input_rows(const struct input_config *input)
+{
+    return (struct config_rows){
+        &config_input_table, input->kind == INPUT_SOURCE ? input->source->options : NULL};
+}
+
+bool config_item_is_source(const struct config_item *item)
+{
+    return item->table == &config_input_table && item->kind == INPUT_SOURCE;
+}
+
+void *config_item_settings(const struct config_item *item)
+{
+    return item->table == &config_input_table ? ((struct input_config *)item->target)->settings
+                                              : ((struct output_config *)item->target)->settings;
+}
+
 struct config_rows config_item_rows(const struct config_item *item)
 {
     return item->table == &config_output_table ? config_output_rows(item->target)
-                                               : (struct config_rows){item->table, NULL};
+                                               : config_input_rows(item->target);
 }
 
 /* Where an option was given, or NULL. */
@@ -203,16 +224,20 @@ bool config_item_start_kind(
         }
     }
     char why[MODULE_WHY_BYTES] = "";
+    const struct yarder_source *source =
+        table == &config_input_table ? config_source(kind_name, why) : NULL;
     const struct yarder_backend *backend =
         table == &config_output_table ? config_backend(builder, kind_name, why) : NULL;
     if (backend != NULL) {
         config_offload_start(builder, item, backend);
+    } else if (source != NULL) {
+        config_source_start(builder, item, source);
     } else if (why[0] != '\0') {
         report_error(builder->report, item->where, "%s", why);
     } else {
         refuse_kind(builder, item, kind_name);
     }
-    item->broken |= backend == NULL;
+    item->broken |= backend == NULL && source == NULL;
     return !item->broken;
 }
 
@@ -222,6 +247,8 @@ static void start_target(
 {
     if (is_offload(item)) {
         config_offload_target(builder, item, target);
+    } else if (config_item_is_source(item)) {
+        config_source_target(builder, item, target);
     } else {
         config_item_start(builder, item, item->kind, target);
     }

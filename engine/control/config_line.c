@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "inputs/input.h"
 
 static bool is_blank(char byte)
 {
@@ -64,7 +65,7 @@ bool config_row_next(const struct config_rows *rows, struct config_row *row)
         }
         row->own = true;
         row->own_base = index;
-        row->kinds = 1u << OUTPUT_OFFLOAD;
+        row->kinds = rows->table == &config_input_table ? 1u << INPUT_SOURCE : 1u << OUTPUT_OFFLOAD;
     }
     row->option = rows->own != NULL ? &rows->own[index - row->own_base] : NULL;
     return row->option != NULL && row->option->kind != YARDER_OPTION_END;
@@ -392,7 +393,7 @@ const char *config_list_kinds(
 {
     const char *names[CONFIG_ROWS_MAX];
     size_t count = 0;
-    unsigned kinds_count = table->kinds_count + (table == &config_output_table ? 1 : 0);
+    unsigned kinds_count = table->kinds_count + 1; /* and those with a module */
     for (unsigned i = 0; i < kinds_count; i++) {
         if ((kinds >> i & 1) != 0) {
             names[count++] = table->kind_names[i];

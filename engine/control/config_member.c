@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "control/config_private.h"
+#include "control/config_source.h"
 
 /* Whether a setting speaks of this item's section, or of its name on the command line. */
 static bool is_member(const struct setting *setting, const struct setting *header)
@@ -271,7 +272,7 @@ void config_item_apply(struct config_builder *builder, struct config_item *item,
     if (strcmp(key, option->name) != 0 && value != NULL) { /* field.NAME=REGEX */
         value = arena_format(builder->arena, "%s=%s", key + strlen("field."), value);
     }
-    void *target = row.own ? ((struct output_config *)item->target)->settings : item->target;
+    void *target = row.own ? config_item_settings(item) : item->target;
     if (option->kind == YARDER_OPTION_PATH && value != NULL && value[0] != '\0') {
         value = config_absolute(builder, value);
     }

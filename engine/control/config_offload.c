@@ -16,6 +16,9 @@ size_t config_kind_names(const struct config_builder *builder, const struct conf
         names[count] = table->kind_names[count];
     }
     if (table != &config_output_table) {
+        for (const struct module_source *source = module_sources; source->name != NULL; source++) {
+            names[count++] = source->name;
+        }
         return count;
     }
     for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {

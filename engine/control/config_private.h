@@ -97,6 +97,10 @@ const char *config_item_noun(const struct config_item *item);
 const char *config_item_kind(const struct config_item *item);
 struct config_rows config_item_rows(const struct config_item *item);
 struct config_rows config_output_rows(const struct output_config *output);
+struct config_rows config_input_rows(const struct input_config *input);
+bool config_item_is_source(const struct config_item *item);
+/* What the own options of its module fill in. */
+void *config_item_settings(const struct config_item *item);
 /* Whether an option was given; where, else the item's own place. */
 bool config_item_gave(const struct config_item *item, const char *option);
 const char *config_item_where(const struct config_item *item, const char *option);

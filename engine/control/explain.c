@@ -17,7 +17,7 @@ static bool is_of_disk(const struct config_row *row)
 
 /* The options of an input or output that hold something, a few to a line. */
 static void print_options(const struct config_rows *rows, unsigned kind, const void *target,
-    const struct output_config *output, FILE *to)
+    const void *own, const struct output_config *output, FILE *to)
 {
     enum { COLUMNS = 96, INDENT = 4 };
     size_t column = 0;
@@ -25,7 +25,7 @@ static void print_options(const struct config_rows *rows, unsigned kind, const v
     while (config_row_next(rows, &row)) {
         char at[OPTION_WHY_BYTES];
         const struct yarder_backend *backend = output != NULL ? output->backend : NULL;
-        const void *holder = row.own ? output->settings : target;
+        const void *holder = row.own ? own : target;
         const char *value = option_show(row.option, holder, at);
         if (!config_row_applies(&row, kind, backend) || value[0] == '\0' ||
             (backend != NULL && is_of_disk(&row) && output->queue.disk_bytes == 0)) {
@@ -49,9 +49,9 @@ static void print_target(const char *kind, const char *target, const char *where
 
 static void explain_inputs(const struct daemon_config *config, FILE *to)
 {
-    const struct config_rows rows = {&config_input_table, NULL};
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         struct input_config input = config->inputs[i];
+        const struct config_rows rows = config_input_rows(&input);
         if (input.record_bytes_max == 0) { /* what holds is the daemon's */
             input.record_bytes_max = config->record_bytes_max;
         }
@@ -59,8 +59,8 @@ static void explain_inputs(const struct daemon_config *config, FILE *to)
             input.ring_bytes = config->ring_bytes;
         }
         (void)fprintf(to, "input %s is ", input.name);
-        print_target(input_kind_names[input.kind], input.target, input.where, to);
-        print_options(&rows, input.kind, &input, NULL, to);
+        print_target(input_kind_name(&input), input.target, input.where, to);
+        print_options(&rows, input.kind, &input, input.settings, NULL, to);
     }
 }
 
@@ -74,7 +74,7 @@ static void explain_outputs(
         print_target(output_kind_name(output), output->target, output->where, to);
         (void)fputs("    ", to);
         router_explain_output(router, i, to);
-        print_options(&rows, output->kind, output, output, to);
+        print_options(&rows, output->kind, output, output->settings, output, to);
     }
 }
 

@@ -73,30 +73,30 @@ static void put_option(
 }
 
 static void put_options(struct json *json, cJSON *object, const struct config_rows *rows,
-    unsigned kind, const void *target, const struct output_config *output)
+    unsigned kind, const void *target, const void *own, const struct output_config *output)
 {
     const struct yarder_backend *backend = output != NULL ? output->backend : NULL;
     struct config_row row = {0};
     cJSON *options = put_new(json, object, "options", cJSON_CreateObject());
     while (config_row_next(rows, &row)) {
         if (config_row_applies(&row, kind, backend)) {
-            put_option(json, options, row.option, row.own ? output->settings : target);
+            put_option(json, options, row.option, row.own ? own : target);
         }
     }
 }
 
 static void put_inputs(struct json *json, cJSON *root, const struct daemon_config *config)
 {
-    const struct config_rows rows = {&config_input_table, NULL};
     cJSON *array = put_new(json, root, "inputs", cJSON_CreateArray());
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         const struct input_config *input = &config->inputs[i];
+        const struct config_rows rows = config_input_rows(input);
         cJSON *object = put_new(json, array, NULL, cJSON_CreateObject());
         put_text(json, object, "name", input->name);
-        put_text(json, object, "type", input_kind_names[input->kind]);
+        put_text(json, object, "type", input_kind_name(input));
         put_text(json, object, "to", input->target);
         put_text(json, object, "where", input->where);
-        put_options(json, object, &rows, input->kind, input, NULL);
+        put_options(json, object, &rows, input->kind, input, input->settings, NULL);
     }
 }
 
@@ -113,7 +113,7 @@ static void put_outputs(struct json *json, cJSON *root, const struct daemon_conf
         put_text(json, object, "to", output->target);
         put_text(json, object, "where", output->where);
         put_text(json, object, "reach", reaches[output->reach]);
-        put_options(json, object, &rows, output->kind, output, output);
+        put_options(json, object, &rows, output->kind, output, output->settings, output);
     }
 }
 

@@ -67,13 +67,58 @@ static int refuse(const struct config_table *table, const char *name, const char
     return -ENOENT;
 }
 
+static void print_own(const struct yarder_option *row, FILE *to)
+{
+    for (; row->kind != YARDER_OPTION_END; row++) {
+        print_row("", row, '=', to);
+    }
+}
+
+/* A line of a kind with a module: what is missing is told, nothing is loaded. */
+static void print_module(
+    const char *name, const char *help, const struct module_kind *kind, FILE *to)
+{
+    bool missing = !module_is_there(kind);
+    bool needs = missing && kind->build != NULL;
+    (void)fprintf(to, "%s: %s%s%s%s", name, help, missing ? " (not built here" : "",
+        needs ? ": needs " : "", needs ? kind->build : "");
+    (void)fputs(missing ? ")\n" : "\n", to);
+}
+
+static void print_sources(FILE *to)
+{
+    for (const struct module_source *at = module_sources; at->name != NULL; at++) {
+        print_module(at->name, at->help, module_kind_find(at->module), to);
+    }
+}
+
 int help_inputs(const char *name, FILE *to, char why[HELP_WHY_BYTES])
 {
     const struct config_table *table = &config_input_table;
-    if (print_kinds(table, input_kind_helps, name, to) || name == NULL) {
+    if (print_kinds(table, input_kind_helps, name, to)) {
         return 0;
     }
-    return refuse(table, name, text_near(name, table->kind_names, table->kinds_count), why);
+    if (name == NULL) {
+        print_sources(to);
+        return 0;
+    }
+    const struct module_kind *kind = module_kind_of_source(name);
+    if (kind == NULL) {
+        const char *names[CONFIG_ROWS_MAX];
+        size_t count = config_kind_names(NULL, table, names);
+        return refuse(table, name, text_near(name, names, count), why);
+    }
+    char reason[MODULE_WHY_BYTES];
+    const struct yarder_source *source = NULL;
+    if (module_load_source(kind, &source, reason) < 0) {
+        (void)snprintf(why, HELP_WHY_BYTES, "%s", reason);
+        return -ENOEXEC;
+    }
+    (void)fprintf(to, "%s\n\noptions of %s:\n", source->help, name);
+    print_own(source->options, to);
+    (void)fputs("\noptions of all inputs with a module:\n", to);
+    print_common(table, INPUT_SOURCE, NULL, to);
+    return 0;
 }
 
 const char *help_means(enum yarder_means means)
@@ -100,23 +145,15 @@ static void print_backend(const struct yarder_backend *backend, FILE *to)
     if (backend->options[0].kind != YARDER_OPTION_END) {
         (void)fprintf(to, "\noptions of %s:\n", backend->name);
     }
-    for (const struct yarder_option *row = backend->options; row->kind != YARDER_OPTION_END;
-         row++) {
-        print_row("", row, '=', to);
-    }
+    print_own(backend->options, to);
     (void)fputs("\noptions of all outputs with a backend:\n", to);
     print_common(&config_output_table, OUTPUT_OFFLOAD, backend, to);
 }
 
-/* A line for each kind with a backend: what is missing is told, nothing is loaded. */
 static void print_modules(FILE *to)
 {
     for (const struct module_kind *kind = module_kinds; kind->name != NULL; kind++) {
-        bool missing = !module_is_there(kind);
-        bool needs = missing && kind->build != NULL;
-        (void)fprintf(to, "%s: %s%s%s%s", kind->name, kind->help, missing ? " (not built here" : "",
-            needs ? ": needs " : "", needs ? kind->build : "");
-        (void)fputs(missing ? ")\n" : "\n", to);
+        print_module(kind->name, kind->help, kind, to);
     }
 }
 

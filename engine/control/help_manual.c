@@ -104,6 +104,22 @@ static void put_own(const struct yarder_backend *backend, FILE *to)
     }
 }
 
+static void put_sources(FILE *to)
+{
+    for (const struct module_source *at = module_sources; at->name != NULL; at++) {
+        char why[MODULE_WHY_BYTES];
+        const struct yarder_source *source = NULL;
+        bool built = module_load_source(module_kind_find(at->module), &source, why) == 0;
+        (void)fprintf(to, ".SS %s\n", at->name);
+        put_escaped(built ? source->help : at->help, to);
+        (void)fputs(built ? ".\n" : "; not built here.\n", to);
+        for (const struct yarder_option *row = built ? source->options : NULL;
+             row != NULL && row->kind != YARDER_OPTION_END; row++) {
+            put_option(row, "=", to);
+        }
+    }
+}
+
 /* Of kinds that were not built the name and what they do. */
 static void put_backends(FILE *to)
 {
@@ -175,6 +191,10 @@ void help_manual(FILE *to)
     put_keys(false, to);
     (void)fputs(".SH INPUTS\n", to);
     put_table(&config_input_table, input_kind_helps, to);
+    (void)fputs(".SH INPUTS WITH A MODULE\n"
+                "Each is taken from by a process of its own, started when an input names it.\n",
+        to);
+    put_sources(to);
     (void)fputs(".SH OUTPUTS\n", to);
     put_table(&config_output_table, output_kind_helps, to);
     (void)fputs(".SH OUTPUTS WITH A BACKEND\n"

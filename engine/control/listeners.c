@@ -312,6 +312,13 @@ static int prepare_each_input(
                                  listeners->ring_path);
             ring = true; /* one socket serves them all */
             break;
+        case INPUT_SOURCE:
+            failed += input->listens == INPUT_SOURCE
+                          ? 0
+                          : prepare_input(listeners, input, i, input->listens,
+                                input->listens == INPUT_TCP ? SOCK_STREAM : SOCK_DGRAM,
+                                input->listen_address);
+            break;
         case INPUT_STDIN:
         case INPUT_EXEC:
         case INPUT_KINDS:

@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "control/installed.h"
+#include "inputs/input.h"
 #include "outputs/output.h"
 
 enum { FIND_BYTES = 16 << 10 };
@@ -173,8 +174,8 @@ static int load_uwsgi(void *library, const char *path, char *why)
                      why, -ENOEXEC, "%.256s: it must register one logger, and it does not", path);
 }
 
-int module_load_file(
-    const char *path, const struct yarder_backend **out, char why[MODULE_WHY_BYTES])
+/* The library in a file that may be loaded. 0; -ENOENT or -ENOEXEC with `why`. */
+static int open_library(const char *path, void **out, char *why)
 {
     if (access(path, R_OK) < 0) {
         return refuse(why, -ENOENT, "%.256s: %s", path, strerror(errno));
@@ -192,12 +193,23 @@ int module_load_file(
     if (r < 0) {
         return r;
     }
-    void *library = dlopen(real, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
+    *out = dlopen(real, RTLD_NOW | RTLD_LOCAL);
+    if (*out == NULL) {
         const char *error = dlerror();
         bool uwsgi = error != NULL && strstr(error, "undefined symbol: uwsgi") != NULL;
         return refuse(why, -ENOEXEC, "%.400s%s", error != NULL ? error : "no reason given",
             uwsgi ? " (a plugin for uWSGI: compile it with the uwsgi.h of yarder)" : "");
+    }
+    return 0;
+}
+
+int module_load_file(
+    const char *path, const struct yarder_backend **out, char why[MODULE_WHY_BYTES])
+{
+    void *library = NULL;
+    int r = open_library(path, &library, why);
+    if (r < 0) {
+        return r;
     }
     const struct yarder_backend *backend = dlsym(library, "yarder_backend");
     if (backend == NULL) {
@@ -230,6 +242,29 @@ bool module_is_there(const struct module_kind *kind)
     return found;
 }
 
+static bool has_option(const struct yarder_option *rows, const char *name)
+{
+    while (rows->kind != YARDER_OPTION_END && strcmp(rows->name, name) != 0) {
+        rows++;
+    }
+    return rows->kind != YARDER_OPTION_END;
+}
+
+static int refuse_missing(const struct module_kind *kind, char *why)
+{
+    return refuse(why, -ENOENT, "this yarder was built without %s%s%s%s", kind->name,
+        kind->build != NULL ? " (" : "", kind->build != NULL ? kind->build : "",
+        kind->build != NULL ? ")" : "");
+}
+
+static int refuse_load(
+    const char *noun, const struct module_kind *kind, int error, const char *reason, char *why)
+{
+    bool library = kind->runtime != NULL && strstr(reason, "cannot open shared object") != NULL;
+    return refuse(why, error, "%s kind %s: cannot be loaded: %.400s%s%s", noun, kind->name, reason,
+        library ? ": install " : "", library ? kind->runtime : "");
+}
+
 int module_load(
     const struct module_kind *kind, const struct yarder_backend **out, char why[MODULE_WHY_BYTES])
 {
@@ -241,18 +276,47 @@ int module_load(
     int r = path != NULL ? module_load_file(path, &backend, reason) : -ENOENT;
     arena_deinit(&arena);
     if (path == NULL) {
-        return refuse(why, r, "this yarder was built without %s%s%s%s", kind->name,
-            kind->build != NULL ? " (" : "", kind->build != NULL ? kind->build : "",
-            kind->build != NULL ? ")" : "");
+        return refuse_missing(kind, why);
     }
     if (r == 0 && strcmp(backend->name, kind->name) != 0) {
         r = refuse(reason, -ENOEXEC, "the module says that it is %.32s", backend->name);
     }
     if (r < 0) {
-        bool library = kind->runtime != NULL && strstr(reason, "cannot open shared object") != NULL;
-        return refuse(why, r, "output kind %s: cannot be loaded: %.400s%s%s", kind->name, reason,
-            library ? ": install " : "", library ? kind->runtime : "");
+        return refuse_load("output", kind, r, reason, why);
     }
     *out = backend;
+    return 0;
+}
+
+int module_load_source(
+    const struct module_kind *kind, const struct yarder_source **out, char why[MODULE_WHY_BYTES])
+{
+    struct arena arena;
+    char reason[MODULE_WHY_BYTES] = "";
+    void *library = NULL;
+    arena_init(&arena, FIND_BYTES);
+    const char *path = find(&arena, kind->name);
+    int r = path != NULL ? open_library(path, &library, reason) : -ENOENT;
+    arena_deinit(&arena);
+    if (path == NULL) {
+        return refuse_missing(kind, why);
+    }
+    const struct yarder_source *source = r == 0 ? dlsym(library, "yarder_source") : NULL;
+    bool fits = source != NULL && source->abi == YARDER_SOURCE_ABI &&
+                source->struct_bytes == sizeof(*source);
+    if (r == 0 && !fits) {
+        r = refuse(reason, -ENOEXEC, "it has no source of this version");
+    }
+    for (const struct input_option *row = input_options;
+         r == 0 && row->option.kind != YARDER_OPTION_END; row++) {
+        if (has_option(source->options, row->option.name)) {
+            r = refuse(
+                reason, -ENOEXEC, "its option %.32s is one that all inputs have", row->option.name);
+        }
+    }
+    if (r < 0) {
+        return refuse_load("input", kind, r, reason, why);
+    }
+    *out = source;
     return 0;
 }

@@ -10,6 +10,7 @@
 #define YARDER_CONTROL_MODULE_H
 
 #include "api/backend.h"
+#include "api/source.h"
 #include "base/base.h"
 
 enum { MODULE_WHY_BYTES = 512, MODULE_OPTIONS_MAX = 80, MODULE_PLUGINS_MAX = 32 };
@@ -24,6 +25,16 @@ struct module_kind {
 };
 extern const struct module_kind module_kinds[]; /* ends with a NULL name */
 
+/* Inputs with a source: kinds of their own, each with the module that it lies in. */
+struct module_source {
+    const char *name;
+    const char *module;
+    const char *help;
+};
+extern const struct module_source module_sources[]; /* ends with a NULL name */
+/* The module of an input's kind; NULL: none. */
+const struct module_kind *module_kind_of_source(const char *name);
+
 /* The kind of our own by its name, or by that of uWSGI's logger; NULL: none. */
 const struct module_kind *module_kind_find(const char *name);
 const struct module_kind *module_kind_of_uwsgi(const char *logger);
@@ -34,6 +45,10 @@ bool module_is_there(const struct module_kind *kind);
 /* The backend of a kind of our own. 0; -ENOENT: it was not built; -ENOEXEC; both with `why`. */
 YARDER_MUST_USE int module_load(
     const struct module_kind *kind, const struct yarder_backend **out, char why[MODULE_WHY_BYTES]);
+
+/* The source of one that has one, in the same way. */
+YARDER_MUST_USE int module_load_source(
+    const struct module_kind *kind, const struct yarder_source **out, char why[MODULE_WHY_BYTES]);
 
 /* The backend of somebody's file, checked. 0; -ENOENT or -ENOEXEC with `why`. */
 YARDER_MUST_USE int module_load_file(

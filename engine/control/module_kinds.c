@@ -35,7 +35,22 @@ const struct module_kind module_kinds[] = {
     {"zeromq", "messages of a ZeroMQ socket", "libzmq3-dev", "libzmq5", zeromq_names},
     {.name = NULL},
 };
+
+const struct module_source module_sources[] = {
+    {"zeromq", "zeromq", "messages of ZeroMQ peers"},
+    {.name = NULL},
+};
 /* clang-format on */
+
+const struct module_kind *module_kind_of_source(const char *name)
+{
+    for (const struct module_source *source = module_sources; source->name != NULL; source++) {
+        if (strcmp(source->name, name) == 0) {
+            return module_kind_find(source->module);
+        }
+    }
+    return NULL;
+}
 
 const struct module_kind *module_kind_find(const char *name)
 {

@@ -219,6 +219,7 @@ void reload_quieted(struct supervisor *supervisor, uint64_t busy)
     (void)!regions_listen(supervisor->regions, listeners_ring(supervisor->listeners, true));
     listeners_adopt(supervisor->listeners);
     supervisor_show_problems(supervisor);
+    supervisor_set_sources(supervisor, supervisor->next);
     children_adopt(supervisor->children, supervisor->now_ns);
     struct deployment *oldest = supervisor->before;
     supervisor->before = supervisor->current;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -43,9 +44,47 @@ static int give_up_own(const struct spawn_request *request)
     return request->files == NULL ? 0 : setrlimit(RLIMIT_NOFILE, request->files);
 }
 
-/* Between fork and exec: async-signal-safe calls only. Returns the errno that stopped it. */
-static int become(const struct spawn_request *request, int report_fd)
+static int close_others(unsigned report)
 {
+    return (report > 3 && close_range(3, report - 1, 0) < 0) || close_range(report + 1, ~0U, 0) < 0
+               ? -1
+               : 0;
+}
+
+enum { OWN_FIRST = SPAWN_SETTINGS_FD, OWN_END = OWN_FIRST + SPAWN_FDS };
+
+/*
+ * Everything out of the way, then each descriptor to its number; what is above closes on exec, and
+ * so does what is missing. *program_fd and *report_fd have other numbers from then on.
+ */
+static int take_own(const struct spawn_own *own, int *program_fd, int *report_fd)
+{
+    int moved[SPAWN_FDS];
+    *report_fd = fcntl(*report_fd, F_DUPFD_CLOEXEC, OWN_END);
+    *program_fd = fcntl(own->program_fd, F_DUPFD_CLOEXEC, OWN_END);
+    if (*report_fd < 0 || *program_fd < 0) {
+        return -1;
+    }
+    for (int i = 0; i < SPAWN_FDS; i++) {
+        moved[i] = own->fds[i] < 0 ? -1 : fcntl(own->fds[i], F_DUPFD_CLOEXEC, OWN_END);
+        if (moved[i] < 0 && own->fds[i] >= 0) {
+            return -1;
+        }
+    }
+    for (int i = 0; i < SPAWN_FDS; i++) {
+        if (moved[i] < 0) {
+            (void)close(OWN_FIRST + i);
+        } else if (dup2(moved[i], OWN_FIRST + i) < 0) {
+            return -1;
+        }
+    }
+    return close_range(OWN_END, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+/* Between fork and exec: async-signal-safe calls only. Returns the errno that stopped it. */
+static int become(const struct spawn_request *request, int *report_fd)
+{
+    int program_fd = -1;
     for (int number = 1; number < NSIG; number++) {
         (void)signal(number, SIG_DFL); /* refused for KILL and STOP: those are default anyway */
     }
@@ -53,8 +92,11 @@ static int become(const struct spawn_request *request, int report_fd)
         dup2(request->stderr_fd, STDERR_FILENO) < 0) {
         return errno;
     }
-    unsigned report = (unsigned)report_fd;
-    if ((report > 3 && close_range(3, report - 1, 0) < 0) || close_range(report + 1, ~0U, 0) < 0) {
+    if (request->own != NULL) {
+        if (take_own(request->own, &program_fd, report_fd) < 0) {
+            return errno;
+        }
+    } else if (close_others((unsigned)*report_fd) < 0) {
         return errno;
     }
     if (give_up_own(request) < 0) {
@@ -68,7 +110,9 @@ static int become(const struct spawn_request *request, int report_fd)
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    if (request->arguments != NULL) {
+    if (request->own != NULL) {
+        (void)execveat(program_fd, "", request->arguments, request->environment, AT_EMPTY_PATH);
+    } else if (request->arguments != NULL) {
         (void)execvpe(request->arguments[0], request->arguments, request->environment);
     } else {
         (void)execle("/bin/sh", "sh", "-c", request->command, (char *)NULL, request->environment);
@@ -104,8 +148,9 @@ int spawn(pid_t *out, const struct spawn_request *request)
     (void)sigprocmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
     if (pid == 0) {
-        int error = become(request, report_write);
-        (void)!write(report_write, &error, sizeof(error));
+        int report_fd = report_write;
+        int error = become(request, &report_fd);
+        (void)!write(report_fd, &error, sizeof(error));
         _exit(127);
     }
     int error = pid < 0 ? -errno : 0;

@@ -7,6 +7,13 @@
 
 #include "os/identity.h"
 
+/* Where a source finds its descriptors. */
+enum { SPAWN_SETTINGS_FD = 3, SPAWN_SETTLED_FD, SPAWN_SOCKET_FD, SPAWN_FDS = 3 };
+struct spawn_own {
+    int program_fd;
+    int fds[SPAWN_FDS];
+};
+
 struct spawn_request {
     const char *command;      /* for sh -c; not looked at when there are arguments */
     char *const *arguments;   /* an argv looked up in $PATH; NULL: none */
@@ -17,6 +24,11 @@ struct spawn_request {
     int stdin_fd;               /* -1: /dev/null */
     int stdout_fd;              /* both above 2 */
     int stderr_fd;
+    /*
+     * A program of our own: run from program_fd by these arguments, with descriptors from 3 on (one
+     * that is -1 is missing there). NULL: none.
+     */
+    const struct spawn_own *own;
 };
 
 /*

@@ -88,7 +88,8 @@ static bool is_of_use(const struct supervisor *supervisor)
     bool comes = false;
     for (uint32_t i = 0; i < config->inputs_count; i++) {
         enum input_kind kind = config->inputs[i].kind;
-        bool socket = kind == INPUT_UNIX || kind == INPUT_UDP || kind == INPUT_TCP;
+        bool source = kind == INPUT_SOURCE && config->inputs[i].listens != INPUT_SOURCE;
+        bool socket = kind == INPUT_UNIX || kind == INPUT_UDP || kind == INPUT_TCP || source;
         bool there = !socket || listeners_input(supervisor->listeners, false, i) >= 0;
         comes |= kind == INPUT_RING ? listeners_ring(supervisor->listeners, false) >= 0 : there;
     }
@@ -119,6 +120,24 @@ static int open_sockets(struct supervisor *supervisor)
     return r < 0
                ? r
                : regions_listen(supervisor->regions, listeners_ring(supervisor->listeners, false));
+}
+
+static int socket_of(void *context, uint32_t input)
+{
+    const struct supervisor *supervisor = context;
+    return listeners_input(supervisor->listeners, false, input);
+}
+
+void supervisor_set_sources(struct supervisor *supervisor, const struct deployment *deployment)
+{
+    struct os_file_id program = {0};
+    (void)!os_file_id(deployment->program_fd, &program);
+    const struct children_sources sources = {.program_fd = deployment->program_fd,
+        .settings_fd = deployment->settings_fd,
+        .program = program.inode,
+        .socket = socket_of,
+        .context = supervisor};
+    children_set_sources(supervisor->children, &sources);
 }
 
 static int open_children(struct supervisor *supervisor)
@@ -178,6 +197,7 @@ int supervisor_open(struct supervisor *supervisor)
     }
     if (r == 0) {
         (void)!notify_open(&supervisor->notify);
+        supervisor_set_sources(supervisor, supervisor->current);
         children_adopt(
             supervisor->children, supervisor->now_ns); /* their pipes wait for the worker */
         r = worker_start(supervisor, &supervisor->worker, supervisor->current, false);

@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "control/spawn.h"
 #include "control/supervisor_private.h"
+#include "offload/source.h"
 #include "os/memory.h"
 
 void supervisor_say(const char *format, ...)
@@ -144,14 +146,14 @@ static void serve_signals(struct supervisor *supervisor)
 static void child_ended(struct supervisor *supervisor, const struct children_event *event)
 {
     const struct daemon_config *config = supervisor->current->config;
-    for (int i = 0; i < 2; i++) {
-        enum yarder_stream stream = i == 0 ? YARDER_STREAM_STDOUT : YARDER_STREAM_STDERR;
-        uint32_t pipe = pipe_of(config->inputs, event->input, stream);
-        (void)!worker_tell(&supervisor->worker, CHANNEL_CHILD_ENDED, pipe, event->final);
+    const struct input_config *input = &config->inputs[event->input];
+    uint32_t pipe = pipe_of(config->inputs, event->input, YARDER_STREAM_STDOUT);
+    for (uint32_t i = 0; i < pipes_of_kind(input->kind); i++) {
+        (void)!worker_tell(&supervisor->worker, CHANNEL_CHILD_ENDED, pipe + i, event->final);
     }
-    if (supervisor->options->leave_with_child && event->final) {
+    if (supervisor->options->leave_with_child && event->final && input->kind == INPUT_EXEC) {
         supervisor->exit_status = children_exit_status(supervisor->children, event->input);
-        bool is_the_one = config->inputs[event->input].program_stdin == INPUT_STDIN_INHERIT;
+        bool is_the_one = input->program_stdin == INPUT_STDIN_INHERIT;
         if (is_the_one && !config->until_end && supervisor->stop_ns == 0) {
             begin_stop(supervisor); /* a ring has no end of its own */
         }
@@ -172,8 +174,8 @@ static void serve_children(struct supervisor *supervisor)
             child_ended(supervisor, &event);
             break;
         case CHILDREN_ENDED:
-            if (!supervisor->options->leave_with_child) {
-                supervisor_say("input %s: its command has ended (pid %d, status 0x%x)%s",
+            if (!supervisor->options->leave_with_child && !event.renewed) {
+                supervisor_say("input %s: its process has ended (pid %d, status 0x%x)%s",
                     event.name, (int)event.pid, (unsigned)event.status,
                     event.final ? "" : "; it is started again");
             }
@@ -426,4 +428,28 @@ int supervisor_worker(int channel_fd)
     (void)fcntl(channel_fd, F_SETFD, FD_CLOEXEC);
     const struct worker_options options = {.channel_fd = channel_fd, .config_of = config_of};
     return worker_run(&options);
+}
+
+int supervisor_source(uint32_t number)
+{
+    char why[512] = "";
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    (void)prctl(PR_SET_NAME, "yarder-source");
+    const struct daemon_config *config = config_of(SPAWN_SETTINGS_FD, why, sizeof(why));
+    if (config == NULL || number >= config->inputs_count ||
+        config->inputs[number].kind != INPUT_SOURCE) {
+        supervisor_say("source %u: %s", number, why);
+        return 2;
+    }
+    const struct input_config *input = &config->inputs[number];
+    const struct source_options options = {.source = input->source,
+        .self = input->settings,
+        .input_name = input->name,
+        .hostname = config->host,
+        .record_bytes_max =
+            input->record_bytes_max != 0 ? input->record_bytes_max : config->record_bytes_max,
+        .pipe_fd = STDOUT_FILENO,
+        .settled_fd = SPAWN_SETTLED_FD,
+        .socket_fd = fcntl(SPAWN_SOCKET_FD, F_GETFD) < 0 ? -1 : SPAWN_SOCKET_FD};
+    return source_run(&options);
 }

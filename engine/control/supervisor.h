@@ -38,4 +38,7 @@ int supervisor_run(const struct supervisor_options *options);
 /* `yarder worker`: what supervisor_run executes. channel_fd is open. */
 int supervisor_worker(int channel_fd);
 
+/* `yarder source`: the process of an input with a source, from what spawn_source gave it. */
+int supervisor_source(uint32_t input);
+
 #endif

@@ -98,6 +98,9 @@ struct supervisor {
 /* The ids of what it takes are later than any before: see epoch.h. */
 void supervisor_settle_epoch(const struct deployment *deployment);
 
+/* startup.c: what the processes of sources are made of, of this deployment. */
+void supervisor_set_sources(struct supervisor *supervisor, const struct deployment *deployment);
+
 /* deployment.c: reads the sources and lays a hold out for them. 0; -EINVAL with the report. */
 YARDER_MUST_USE int deployment_open(struct deployment **out,
     const struct supervisor_options *options, const char *program, struct config_report *report);

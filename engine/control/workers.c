@@ -126,6 +126,9 @@ static int tell_pipes(struct supervisor *supervisor, struct worker_process *proc
         const struct children_pipe pipe = children_pipe(supervisor->children, next_set, i);
         r = tell_fds(process, CHANNEL_PIPE, i, pipe.place.stream, pipe.source, pipe.staging_read,
             pipe.staging_write);
+        if (r == 0 && pipe.settled >= 0) {
+            r = tell_fds(process, CHANNEL_SETTLED, i, 0, pipe.settled, -1, -1);
+        }
     }
     return r;
 }
@@ -136,7 +139,7 @@ static int tell_sockets(
     int r = 0;
     for (uint32_t i = 0; i < process->deployment->config->inputs_count && r == 0; i++) {
         int fd = listeners_input(supervisor->listeners, next_set, i);
-        if (fd >= 0) {
+        if (fd >= 0 && process->deployment->config->inputs[i].kind != INPUT_SOURCE) {
             r = tell_fds(process, CHANNEL_LISTENER, i, 0, fd, -1, -1);
         }
     }
@@ -229,7 +232,7 @@ static int tell_ended_children(struct supervisor *supervisor, struct worker_proc
     const struct daemon_config *config = process->deployment->config;
     int r = 0;
     for (uint32_t i = 0; i < config->inputs_count && r == 0; i++) {
-        if (config->inputs[i].kind != INPUT_EXEC) {
+        if (config->inputs[i].kind != INPUT_EXEC && config->inputs[i].kind != INPUT_SOURCE) {
             continue;
         }
         enum child_state state = children_state(supervisor->children, i);
@@ -238,9 +241,8 @@ static int tell_ended_children(struct supervisor *supervisor, struct worker_proc
             continue;
         }
         uint32_t pipe = pipe_of(config->inputs, i, YARDER_STREAM_STDOUT);
-        r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe, final);
-        if (r == 0) {
-            r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe + 1, final);
+        for (uint32_t k = 0; k < pipes_of_kind(config->inputs[i].kind) && r == 0; k++) {
+            r = worker_tell(process, CHANNEL_CHILD_ENDED, pipe + k, final);
         }
     }
     return r;

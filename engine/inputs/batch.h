@@ -71,6 +71,17 @@ void batch_add(struct batch *batch, struct input *input, const struct frame_span
  */
 void batch_recognise(struct batch *batch, struct input *input, struct yarder_record *record);
 
+/*
+ * The kernel's counter is 32 bits of the socket, which outlives workers: its growth counts. One
+ * that went back is another socket's (a reload bound anew), which began at 0.
+ */
+static inline void input_count_drops(struct hold_input *counts, uint32_t drops)
+{
+    uint32_t growth = drops - counts->kernel_drops_seen;
+    counts->lost_kernel += growth <= INT32_MAX ? growth : drops;
+    counts->kernel_drops_seen = drops;
+}
+
 /* Books a record that was placed (or filtered) by the router: the input's side of the ledger. */
 static inline void input_count(struct input *input, const struct yarder_record *record)
 {

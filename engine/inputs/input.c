@@ -2,7 +2,8 @@
 #include "inputs/input.h"
 
 /* clang-format off: a table */
-const char *const input_kind_names[INPUT_KINDS] = {"ring", "stdin", "exec", "unix", "udp", "tcp"};
+const char *const input_kind_names[INPUT_KINDS] = {
+    "ring", "stdin", "exec", "unix", "udp", "tcp", "kinds with a module"};
 
 const char *const input_kind_helps[INPUT_KINDS] = {
     [INPUT_RING] = "ring: programs that use libyarder; records come through shared memory",
@@ -12,6 +13,7 @@ const char *const input_kind_helps[INPUT_KINDS] = {
         "unix:PATH: a unix socket, datagram or (socket=stream) stream; @NAME is abstract",
     [INPUT_UDP] = "udp:HOST:PORT: datagrams, IPv4 or [IPv6]; an empty host is every address",
     [INPUT_TCP] = "tcp:HOST:PORT: connections, IPv4 or [IPv6]; an empty host is every address",
+    [INPUT_SOURCE] = "KIND:TARGET: of a module",
 };
 
 static const char *const parse_choices[] = {"raw", "syslog", NULL};
@@ -28,9 +30,10 @@ enum {
     UNIX = 1 << INPUT_UNIX,
     UDP = 1 << INPUT_UDP,
     TCP = 1 << INPUT_TCP,
+    SOURCE = 1 << INPUT_SOURCE,
     STREAMS = STDIN | EXEC | UNIX | TCP,
     SOCKETS = UNIX | UDP | TCP,
-    EVERY = RING | STDIN | EXEC | SOCKETS,
+    EVERY = RING | STDIN | EXEC | SOCKETS | SOURCE,
 };
 
 #define FIELD(member) offsetof(struct input_config, member)
@@ -39,7 +42,7 @@ const struct input_option input_options[] = {
     {{"parse", YARDER_OPTION_CHOICE, FIELD(parse), "raw", 0, 0, parse_choices, NULL, "raw|syslog",
          "raw: a line or datagram is a record; syslog: RFC 3164 and RFC 5424 headers are read, the "
          "default of RUN_DIR/log.sock and /dev/log alone"},
-        STREAMS | UDP},
+        STREAMS | UDP | SOURCE},
     {{"framing", YARDER_OPTION_CHOICE, FIELD(framing), "auto", 0, 0, framing_choices, NULL,
          "auto|lf|nul|octets|length4",
          "where a record ends in a stream; auto decides for each connection (lf for stdin and "
@@ -47,7 +50,7 @@ const struct input_option input_options[] = {
         STREAMS},
     {{"kind", YARDER_OPTION_CHOICE, FIELD(record_kind), "log", 0, 0, record_kind_choices, NULL,
          "log|request", "what the records are, for the selector kind="},
-        STREAMS | UDP},
+        STREAMS | UDP | SOURCE},
     {{"requests", YARDER_OPTION_TEXT, FIELD(requests), NULL, 0, 0, NULL, NULL,
          "uwsgi|format:TEMPLATE|none",
          "lines that are requests, by uWSGI's own form or its log-format, get kind=request and "
@@ -58,7 +61,7 @@ const struct input_option input_options[] = {
         EVERY},
     {{"record-max", YARDER_OPTION_BYTES, FIELD(record_bytes_max), NULL, 64, YARDER_RECORD_BYTES_MAX,
          NULL, NULL, "SIZE", "longer records are cut and flagged; else the daemon's record-max"},
-        STREAMS | UDP},
+        STREAMS | UDP | SOURCE},
     {{"socket", YARDER_OPTION_CHOICE, FIELD(socket_type), "dgram", 0, 0, socket_type_choices, NULL,
          "dgram|stream", "type of the unix socket"},
         UNIX},
@@ -73,7 +76,7 @@ const struct input_option input_options[] = {
         UNIX | RING},
     {{"rcvbuf", YARDER_OPTION_BYTES, FIELD(receive_bytes), "8M", 4096, 1 << 30, NULL, NULL, "SIZE",
          "the kernel's receive buffer; a default one loses bursts"},
-        UDP},
+        UDP | SOURCE},
     {{"connections-max", YARDER_OPTION_COUNT, FIELD(connections_max), "2000", 1, 60000, NULL, NULL,
          "N", "connections at a time; more are closed and counted"},
         UNIX | TCP},
@@ -86,7 +89,7 @@ const struct input_option input_options[] = {
     {{"restart-delay", YARDER_OPTION_DURATION, FIELD(restart_delay_ns), "1s", 0, UINT64_MAX, NULL,
          NULL, "TIME",
          "pause before it is started again; doubles up to a minute while it fails at once"},
-        EXEC},
+        EXEC | SOURCE},
     {{"stdin", YARDER_OPTION_CHOICE, FIELD(program_stdin), "null", 0, 0, stdin_choices, NULL,
          "null|inherit",
          "standard input of the command: none, or the daemon's own and its process group"},
@@ -97,3 +100,8 @@ const struct input_option input_options[] = {
     {{.kind = YARDER_OPTION_END}, 0},
 };
 /* clang-format on */
+
+const char *input_kind_name(const struct input_config *input)
+{
+    return input->kind == INPUT_SOURCE ? input->source->name : input_kind_names[input->kind];
+}

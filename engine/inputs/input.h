@@ -8,6 +8,7 @@
 
 #include "api/option.h"
 #include "api/record.h"
+#include "api/source.h"
 #include "base/base.h"
 #include "base/limits.h"
 #include "codec/frame.h"
@@ -19,6 +20,7 @@ enum input_kind {
     INPUT_UNIX,
     INPUT_UDP,
     INPUT_TCP,
+    INPUT_SOURCE, /* of a module: its name is the source's */
     INPUT_KINDS
 };
 
@@ -58,6 +60,12 @@ struct input_config {
     uint64_t restart_delay_ns;
     int program_stdin; /* enum input_stdin; exec */
 
+    const struct yarder_source *source; /* its own options are in `settings` */
+    void *settings;
+    enum input_kind listens; /* source: INPUT_UDP, INPUT_TCP; INPUT_SOURCE: needs no socket */
+    char *listen_address;
+    uint64_t digest; /* source: of all that a process of it is made of */
+
     uint64_t ring_bytes; /* ring: memory of each producer process; 0: the daemon's ring-memory */
 
     char *
@@ -69,7 +77,9 @@ struct input_option {
     struct yarder_option option;
     uint32_t kinds; /* bit per enum input_kind */
 };
-extern const struct input_option input_options[];       /* ends with YARDER_OPTION_END */
+extern const struct input_option input_options[]; /* ends with YARDER_OPTION_END */
+/* The kind as a user writes it. */
+const char *input_kind_name(const struct input_config *input);
 extern const char *const input_kind_names[INPUT_KINDS]; /* "ring", "stdin", "exec", ... */
 extern const char
     *const input_kind_helps[INPUT_KINDS]; /* a sentence each, with the target's form */

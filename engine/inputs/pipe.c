@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "os/crash.h"
@@ -107,6 +108,7 @@ static bool is_socket(int fd)
 void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, uint32_t index,
     enum yarder_stream stream, const int fds[3])
 {
+    bool packed = input->config->kind == INPUT_SOURCE;
     *pipe = (struct pipe_input){.input = input,
         .hold = hold,
         .index = index,
@@ -114,16 +116,28 @@ void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, 
         .staging_read = fds[1],
         .staging_write = fds[2],
         .stream = stream,
-        .half_bytes = pipe_half_bytes(input->record_bytes_max),
+        .half_bytes = pipe_half_bytes(packed ? PACKED_BYTES_MAX : input->record_bytes_max),
+        .packed = packed,
         .hungry = true,
         .unframed = true,
         .direct = is_socket(fds[0]),
         .source = {.fd = fds[0], .kind = IO_READY}};
     enum frame_kind kind = (enum frame_kind)input->config->framing;
-    framer_init(&pipe->framer, kind == FRAME_AUTO ? FRAME_LF : kind, input->record_bytes_max);
+    if (packed) {
+        framer_init(&pipe->framer, FRAME_LENGTH4, PACKED_BYTES_MAX);
+    } else {
+        framer_init(&pipe->framer, kind == FRAME_AUTO ? FRAME_LF : kind, input->record_bytes_max);
+    }
     pipe->framer.skip_bytes = pipe->place->skip_bytes;
     pipe->framer.skip_to_end = pipe->place->skip_to_end != 0;
     recover(pipe);
+}
+
+void pipe_settle_in(struct pipe_input *pipe, int page_fd)
+{
+    void *page = mmap(NULL, sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
+    pipe->settled = page == MAP_FAILED ? NULL : page;
+    pipe_settle(pipe); /* the worker before may have died between its commit and this */
 }
 
 static uint32_t half_room(const struct pipe_input *pipe)
@@ -211,10 +225,15 @@ static uint32_t frame_up_to(struct pipe_input *pipe, struct frame_span *spans, u
 {
     struct hold_pipe *place = pipe->place;
     const char *half = hold_pipe_half(pipe->hold, pipe->index, place->half);
-    size_t used = 0;
-    uint32_t count = framer_scan(
-        &pipe->framer, half + place->start, place->end - place->start, spans, spans_max, &used);
-    place->start += (uint32_t)used;
+    uint32_t count = 0;
+    uint32_t scanned = 0;
+    do {
+        size_t used = 0;
+        scanned = framer_scan(
+            &pipe->framer, half + place->start, place->end - place->start, spans, spans_max, &used);
+        place->start += (uint32_t)used;
+        count = pipe->packed ? packed_tallies(pipe->input, place, spans, scanned) : scanned;
+    } while (count == 0 && scanned > 0); /* tallies alone */
     place_keep_framer(pipe);
     return count;
 }
@@ -226,15 +245,20 @@ uint32_t pipe_frame(struct pipe_input *pipe, struct batch *batch)
     const struct batch_origin origin = {.stream = pipe->stream};
     pipe->framer_saved = pipe->framer;
     pipe->start_saved = pipe->place->start;
+    pipe->reached_saved = pipe->place->reached;
     uint32_t added = 0;
     while (batch_room(batch) > 0) {
         uint32_t most = (uint32_t)yarder_min(batch_room(batch), SPANS_AT_ONCE);
         uint32_t count = frame_up_to(pipe, spans, most);
         for (uint32_t i = 0; i < count; i++) {
-            batch_add(batch, pipe->input, &spans[i], &origin);
+            if (pipe->packed) {
+                packed_add(batch, pipe->input, &spans[i]);
+            } else {
+                batch_add(batch, pipe->input, &spans[i], &origin);
+            }
         }
         added += count;
-        if (count < most) {
+        if (count == 0 || (count < most && !pipe->packed)) {
             break;
         }
     }
@@ -247,6 +271,7 @@ void pipe_rewind(struct pipe_input *pipe, uint32_t placed)
     struct frame_span spans[SPANS_AT_ONCE];
     pipe->framer = pipe->framer_saved;
     pipe->place->start = pipe->start_saved;
+    pipe->place->reached = pipe->reached_saved;
     pipe->unframed = true;
     while (placed > 0) {
         uint32_t count = frame_up_to(pipe, spans, (uint32_t)yarder_min(placed, SPANS_AT_ONCE));
@@ -268,6 +293,7 @@ uint32_t pipe_finish(struct pipe_input *pipe, struct batch *batch)
     struct hold_pipe *place = pipe->place;
     pipe->framer_saved = pipe->framer;
     pipe->start_saved = place->start;
+    pipe->reached_saved = place->reached;
     uint32_t rest = place->end - place->start;
     const char *half = hold_pipe_half(pipe->hold, pipe->index, place->half);
     bool skipped = pipe->framer.skip_to_end || pipe->framer.skip_bytes > 0;
@@ -276,6 +302,11 @@ uint32_t pipe_finish(struct pipe_input *pipe, struct batch *batch)
     place->start = place->end;
     place_keep_framer(pipe);
     if (rest == 0 || skipped) {
+        return 0;
+    }
+    if (pipe->packed) { /* its process was killed in the middle of a write: nothing to deliver */
+        pipe->input->counts->received++;
+        pipe->input->counts->refused[HOLD_REFUSED_CORRUPT]++;
         return 0;
     }
     /* A last line without its newline is how programs end; it is whole. A counted frame is not. */

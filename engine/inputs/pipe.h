@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pipes: standard input and the two streams of an exec child. A pipe gives its bytes away when it
- * is read, so a worker that is killed right after the read would lose them. Hence this way:
+ * Pipes: standard input, the two streams of an exec child, and what a source writes (packed.h). A
+ * pipe gives its bytes away when it is read, so a worker that is killed right after the read would
+ * lose them. Hence this way:
  *
  *   source ==splice==> staging pipe --read--> half of the hold --frame--> records
  *
@@ -23,7 +24,7 @@
 #ifndef YARDER_INPUTS_PIPE_H
 #define YARDER_INPUTS_PIPE_H
 
-#include "inputs/batch.h"
+#include "inputs/packed.h"
 #include "io/io.h"
 
 enum {
@@ -44,8 +45,11 @@ struct pipe_input {
     struct framer framer;       /* used without its carry */
     struct framer framer_saved; /* as it was before the batch */
     uint32_t start_saved;
+    uint64_t reached_saved;
     uint32_t half_bytes; /* how far a half is filled */
     uint64_t little_ns;  /* for the owner's use: when it last gave little */
+    uint64_t *settled;   /* a source's page: how far the last commit goes; NULL: nobody asks */
+    bool packed;         /* of a source */
     bool direct;         /* cannot be spliced */
     bool hungry;         /* the source may have something that was not taken yet */
     bool unframed;       /* bytes of the half were not looked at yet */
@@ -70,6 +74,16 @@ void pipe_live_reset(struct hold *hold, uint32_t index, uint32_t end);
 /* Takes the place up from the loaded commit, with what the live word says beyond it. */
 void pipe_open(struct pipe_input *pipe, struct input *input, struct hold *hold, uint32_t index,
     enum yarder_stream stream, const int fds[3]);
+/* The page in which a source reads how far the last commit goes. Mapped for good. */
+void pipe_settle_in(struct pipe_input *pipe, int page_fd);
+/* Right after a commit. */
+static inline void pipe_settle(struct pipe_input *pipe)
+{
+    if (pipe->settled != NULL) {
+        /* release: pairs with the acquire in offload/source.c */
+        __atomic_store_n(pipe->settled, pipe->place->reached, __ATOMIC_RELEASE);
+    }
+}
 
 /*
  * Right after a commit, before anything is taken: makes room in the halves. True when it did: then

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rule that numbers pipes: counted over the inputs in the order of the configuration, stdin has
- * one pipe, exec two, stdout before stderr, every other kind none. Supervisor and worker derive the
- * same numbers from the same configuration, so a number is all that passes between them.
+ * The rule that numbers pipes: counted over the inputs in the order of the configuration, stdin and
+ * sources have one pipe, exec two, stdout before stderr, every other kind none. Supervisor and
+ * worker derive the same numbers from the same configuration, so a number is all that passes
+ * between them.
  *
  *   inputs:  ring   stdin   udp   exec            exec
  *   pipes:          0             1 out, 2 err    3 out, 4 err
@@ -16,13 +17,13 @@ enum { YARDER_PIPES_MAX = 2 * YARDER_INPUTS_MAX };
 
 struct pipe_place {
     uint32_t input;
-    enum yarder_stream stream; /* NONE for stdin, else STDOUT or STDERR */
+    enum yarder_stream stream; /* STDOUT or STDERR of exec, else NONE */
 };
 
 /* Pipes that one input has. */
 static inline uint32_t pipes_of_kind(enum input_kind kind)
 {
-    return kind == INPUT_EXEC ? 2 : kind == INPUT_STDIN ? 1 : 0;
+    return kind == INPUT_EXEC ? 2 : kind == INPUT_STDIN || kind == INPUT_SOURCE ? 1 : 0;
 }
 
 static inline uint32_t pipes_count(const struct input_config *inputs, uint32_t inputs_count)

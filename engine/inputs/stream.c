@@ -97,19 +97,6 @@ void stream_finish(struct stream_input *stream, bool in_order, struct batch *bat
     }
 }
 
-static void count_drops(struct datagram_input *datagram, const struct io_chunk *chunk)
-{
-    if (!chunk->kernel_drops_known) {
-        return;
-    }
-    /* The kernel's counter is 32 bits of the socket, which outlives workers: its growth counts. One
-     * that went back is another socket's (a reload bound anew), which began at 0. */
-    struct hold_input *counts = datagram->input->counts;
-    uint32_t growth = chunk->kernel_drops - counts->kernel_drops_seen;
-    counts->lost_kernel += growth <= INT32_MAX ? growth : chunk->kernel_drops;
-    counts->kernel_drops_seen = chunk->kernel_drops;
-}
-
 /* One newline, or NUL, at the end belongs to the sender's habit and not to the text. */
 static struct yarder_text trimmed(const char *at, uint32_t bytes)
 {
@@ -131,7 +118,9 @@ void datagram_frame(struct datagram_input *datagram, const struct io_chunk *chun
     bool network = datagram->input->config->kind == INPUT_UDP;
     struct batch_origin origin = {.network = network};
     if (*at == 0) {
-        count_drops(datagram, chunk);
+        if (chunk->kernel_drops_known) {
+            input_count_drops(datagram->input->counts, chunk->kernel_drops);
+        }
         if (network) {
             (void)socket_peer_text(&chunk->peer, chunk->peer_bytes, datagram->peer);
         }

@@ -99,6 +99,7 @@ struct hold_pipe {
     uint32_t half, start, end;
     uint32_t skip_to_end; /* the framer's, inside a record that was cut */
     uint64_t skip_bytes;
+    uint64_t reached, tallied; /* of a source: numbers of inputs/packed.h */
 };
 
 struct hold_join {

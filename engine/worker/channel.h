@@ -33,12 +33,13 @@ enum channel_kind {
     CHANNEL_OLD_HOLD,     /* fd: the hold of the worker before, for a reload; read when GO comes */
     CHANNEL_OLD_SETTINGS, /* fd: its packed settings, so that outputs are matched by name */
     CHANNEL_LISTENER,     /* index: input; fd: listening or datagram socket */
-    CHANNEL_PIPE,   /* index: pipe; number: enum yarder_stream; fds: source, staging read, staging
-                       write */
-    CHANNEL_FILE,   /* index: queue of the hold; fd: kept descriptor (both ways); text: struct
-                       channel_file. number 1: to a worker: of the old hold; from it: whatever else
-                       is kept for the queue may go */
-    CHANNEL_REGION, /* number: region id; pid, uid; fds: region, doorbell socket */
+    CHANNEL_PIPE,    /* index: pipe; number: enum yarder_stream; fds: source, staging read, staging
+                        write */
+    CHANNEL_SETTLED, /* index: pipe of a source; fd: the page that says how far commits go */
+    CHANNEL_FILE,    /* index: queue of the hold; fd: kept descriptor (both ways); text: struct
+                        channel_file. number 1: to a worker: of the old hold; from it: whatever else
+                        is kept for the queue may go */
+    CHANNEL_REGION,  /* number: region id; pid, uid; fds: region, doorbell socket */
     CHANNEL_REGION_GONE, /* number: region id: its process has ended, drain and forget */
     CHANNEL_CHILD_ENDED, /* index: pipe; number: 1 when it will not be started again */
     CHANNEL_CONTROL,     /* fd: the control socket, listening */

@@ -131,8 +131,9 @@ void handover_give(struct worker *worker, uint64_t busy)
 
 static bool is_same_source(const struct input_config *a, const struct input_config *b)
 {
-    return a->kind == b->kind && strcmp(a->target, b->target) == 0 &&
-           (a->kind != INPUT_EXEC || strcmp(a->name, b->name) == 0);
+    bool by_name = a->kind == INPUT_EXEC || a->kind == INPUT_SOURCE;
+    return a->kind == b->kind && (!by_name || strcmp(a->name, b->name) == 0) &&
+           (a->kind == INPUT_SOURCE || strcmp(a->target, b->target) == 0);
 }
 
 static uint32_t same_source(const struct daemon_config *config, const struct input_config *input)
@@ -331,8 +332,11 @@ static void take_pipe(
     uint32_t rest =
         (uint32_t)yarder_min(place->end - place->start, worker->hold->shape.pipe_half_bytes);
     memcpy(hold_pipe_half(worker->hold, to, 0), half + place->start, rest);
-    worker->hold->pipes[to] = (struct hold_pipe){
-        .end = rest, .skip_to_end = place->skip_to_end, .skip_bytes = place->skip_bytes};
+    worker->hold->pipes[to] = (struct hold_pipe){.end = rest,
+        .skip_to_end = place->skip_to_end,
+        .skip_bytes = place->skip_bytes,
+        .reached = place->reached,
+        .tallied = place->tallied};
     pipe_live_reset(worker->hold, to, rest);
 }
 

@@ -55,6 +55,9 @@ static void publish(struct worker *worker)
             ring_input_publish(ring);
         }
     }
+    for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
+        pipe_settle(&worker->pipes[i]);
+    }
 }
 
 /*

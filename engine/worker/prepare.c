@@ -19,6 +19,7 @@ void preparation_init(struct preparation *preparation)
     }
     for (uint32_t i = 0; i < YARDER_PIPES_MAX; i++) {
         preparation->pipes[i][0] = preparation->pipes[i][1] = preparation->pipes[i][2] = -1;
+        preparation->settled[i] = -1;
     }
 }
 
@@ -109,6 +110,12 @@ int preparation_put(struct worker *worker, struct preparation *preparation,
             preparation->pipes[index][i] = yarder_fd_take(&message->fds[i]);
         }
         return 0;
+    case CHANNEL_SETTLED:
+        if (index >= YARDER_PIPES_MAX) {
+            return -EPROTO;
+        }
+        preparation->settled[index] = yarder_fd_take(&message->fds[0]);
+        return 0;
     case CHANNEL_FILE:
         return put_file(preparation, message);
     case CHANNEL_REGION:
@@ -188,7 +195,7 @@ static int open_socket(struct worker *worker, uint32_t index, int fd)
     return io_add(worker->io, &own->source);
 }
 
-static int open_pipes(struct worker *worker, const struct preparation *preparation)
+static int open_pipes(struct worker *worker, struct preparation *preparation)
 {
     for (uint32_t i = 0; i < worker->hold->shape.pipes_count; i++) {
         struct pipe_place place;
@@ -199,6 +206,10 @@ static int open_pipes(struct worker *worker, const struct preparation *preparati
         struct pipe_input *pipe = &worker->pipes[i];
         pipe_open(pipe, &worker->inputs[place.input], worker->hold, i, place.stream,
             preparation->pipes[i]);
+        if (preparation->settled[i] >= 0) {
+            pipe_settle_in(pipe, preparation->settled[i]);
+            yarder_fd_drop(&preparation->settled[i]);
+        }
         pipe->source.owner = pipe;
         pipe->source.owner_kind = SOURCE_PIPE;
         int r = io_add(worker->io, &pipe->source);

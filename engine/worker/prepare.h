@@ -25,6 +25,7 @@ struct preparation {
     struct daemon_config *old_config;
     int sockets[YARDER_INPUTS_MAX];
     int pipes[YARDER_PIPES_MAX][3];
+    int settled[YARDER_PIPES_MAX]; /* of a source */
     struct preparation_file *files;
     uint32_t files_count, files_room;
     struct channel_message *regions; /* their messages, as they came */

@@ -41,7 +41,7 @@ static cJSON *input_report(const struct hold_input *counts, const struct hold_in
     static const struct hold_input nothing;
     cJSON *input = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(input, "name", config->name);
-    (void)cJSON_AddStringToObject(input, "kind", input_kind_names[config->kind]);
+    (void)cJSON_AddStringToObject(input, "kind", input_kind_name(config));
     number(input, "received", counts->received);
     number(input, "accepted", counts->accepted);
     input_losses(input, counts, &nothing);

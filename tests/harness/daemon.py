@@ -121,7 +121,11 @@ class Yarder:
 
     def worker_pids(self):
         """The supervisor's children that run yarder itself: not those of exec: and pipe:."""
-        return [pid for pid in processes.children(self.pid) if _runs_yarder(pid)]
+        return [pid for pid in processes.children(self.pid) if _runs_yarder(pid, False)]
+
+    def source_pids(self):
+        """Its processes that take what inputs with a module give."""
+        return [pid for pid in processes.children(self.pid) if _runs_yarder(pid, True)]
 
     def kill_worker(self):
         """SIGKILL to the worker; returns once another one answers."""
@@ -194,8 +198,10 @@ class Yarder:
         self.notify.close()
 
 
-def _runs_yarder(pid):
+def _runs_yarder(pid, source):
     try:
-        return os.path.samefile(f"/proc/{pid}/exe", program())
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        ours = os.path.samefile(f"/proc/{pid}/exe", program())
+        return ours and (words[1:2] == [b"source"]) == source
     except OSError:
         return False  # it has ended
