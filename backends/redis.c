@@ -10,8 +10,6 @@
 
 #include "redis_private.h"
 
-enum { DATABASE_MAX = 1000000, WORD_BYTES_MAX = 64 };
-
 static const char *const cluster_choices[] = {"auto", "no", NULL};
 
 static const struct yarder_option options[] = {
@@ -21,93 +19,12 @@ static const struct yarder_option options[] = {
         "publish CHANNEL; words may hold ${id} ${host} ${level} ${logger} ${tag} ..."},
     {"prefix", YARDER_OPTION_TEXT, offsetof(struct redis, prefix), NULL, 0, 0, NULL, NULL, "TEXT",
         "stands before each text in the last argument"},
-    {"user", YARDER_OPTION_TEXT, offsetof(struct redis, user), NULL, 0, 0, NULL, NULL, "NAME",
-        "ACL user to be, with the password"},
-    {"password", YARDER_OPTION_SECRET, offsetof(struct redis, password), NULL, 0, 0, NULL, NULL,
-        "TEXT|file:PATH|env:NAME", "sent on each connection"},
-    {"db", YARDER_OPTION_COUNT, offsetof(struct redis, database), "0", 0, DATABASE_MAX, NULL, NULL,
-        "NUMBER", "database to select"},
+    REDIS_LOGIN_OPTIONS(struct redis, user, password, database),
     {"cluster", YARDER_OPTION_CHOICE, offsetof(struct redis, cluster), "auto", 0, 0,
         cluster_choices, NULL, "auto|no", "whether to go where a cluster's node sends us"},
     LINK_TLS_OPTIONS(struct redis, tls),
     {NULL, YARDER_OPTION_END, 0, NULL, 0, 0, NULL, NULL, NULL, NULL},
 };
-
-static int read_database(struct redis *self, const char *text, char *why, size_t why_bytes)
-{
-    size_t digits = strspn(text, "0123456789");
-    uint64_t number = digits > 0 && digits < 8 && text[digits] == '\0' ? strtoull(text, NULL, 10)
-                                                                       : DATABASE_MAX + 1;
-    if (number > DATABASE_MAX) {
-        (void)snprintf(why, why_bytes, "expected HOST:PORT/DB with a number for DB");
-        return -EINVAL;
-    }
-    self->target_database = number;
-    return 0;
-}
-
-/*
- * "[SCHEME://][PASSWORD@]ADDRESS" becomes PASSWORD, a NUL, SCHEME and ADDRESS, in place: the two
- * pieces at the front change places. Returns where the scheme begins.
- */
-static char *take_password(struct redis *self, char *text)
-{
-    char *colon = strstr(text, "://");
-    char *rest = colon == NULL ? text : colon + 3;
-    char *at = strstr(rest, "@/");
-    if (at == NULL) {
-        at = strrchr(rest, '@');
-    }
-    if (*rest == '/' || *rest == '@' || at == NULL || strncmp(text, "unix:", 5) == 0) {
-        return text;
-    }
-    char scheme[WORD_BYTES_MAX];
-    size_t scheme_bytes = (size_t)(rest - text);
-    if (scheme_bytes > sizeof(scheme)) {
-        return text;
-    }
-    size_t password_bytes = (size_t)(at - rest);
-    memcpy(scheme, text, scheme_bytes);
-    memmove(text, rest, password_bytes);
-    text[password_bytes] = '\0';
-    memcpy(text + password_bytes + 1, scheme, scheme_bytes);
-    self->target_password = text;
-    return text + password_bytes + 1;
-}
-
-static int take_target(void *self_, char *text, char *why, size_t why_bytes)
-{
-    struct redis *self = self_;
-    text = take_password(self, text);
-    char *colon = strstr(text, "://");
-    char *rest = colon == NULL ? text : colon + 3;
-    bool is_path = *rest == '/' || *rest == '@' || strncmp(text, "unix:", 5) == 0;
-    char *slash = is_path ? NULL : strchr(rest, '/');
-    if (slash != NULL) {
-        *slash = '\0';
-        if (read_database(self, slash + 1, why, why_bytes) < 0) {
-            return -EINVAL;
-        }
-    }
-    const struct link_form form = {LINK_TCP, LINK_UNIX_STREAM,
-        LINK_BIT(LINK_TCP) | LINK_BIT(LINK_TLS) | LINK_BIT(LINK_UNIX_STREAM), "6379"};
-    return link_parse(text, &form, &self->address, why, why_bytes);
-}
-
-static void show(const void *self_, char *at, size_t room)
-{
-    const struct redis *self = self_;
-    (void)link_show(&self->address, at, room);
-    size_t used = strlen(at);
-    if (self->database != 0 && self->address.host != NULL) {
-        (void)snprintf(at + used, room - used, "/%llu", (unsigned long long)self->database);
-    }
-}
-
-static bool fits(const char *text)
-{
-    return text == NULL || strlen(text) <= REDIS_SECRET_BYTES_MAX;
-}
 
 static int check(void *self_, char *why, size_t why_bytes)
 {
@@ -117,28 +34,7 @@ static int check(void *self_, char *why, size_t why_bytes)
         self->literal = self->uwsgi_command != NULL;
         self->command = self->literal ? self->uwsgi_command : push;
     }
-    if (self->target_password != NULL && self->password != NULL &&
-        self->target_password != self->password) {
-        (void)snprintf(why, why_bytes, "a password in the target and in password=: give one");
-        return -EINVAL;
-    }
-    self->password = self->target_password != NULL ? self->target_password : self->password;
-    if (self->target_database != 0 && self->database != 0 &&
-        self->target_database != self->database) {
-        (void)snprintf(why, why_bytes, "a database in the target and another in db=: give one");
-        return -EINVAL;
-    }
-    self->database = self->target_database != 0 ? self->target_database : self->database;
-    if (self->user != NULL && self->password == NULL) {
-        (void)snprintf(why, why_bytes, "user= goes with password=");
-        return -EINVAL;
-    }
-    if (!fits(self->user) || !fits(self->password)) {
-        (void)snprintf(
-            why, why_bytes, "user and password: at most %d bytes each", REDIS_SECRET_BYTES_MAX);
-        return -EINVAL;
-    }
-    if (link_check_tls(&self->address, &self->tls, why, why_bytes) < 0) {
+    if (redis_check_login(self, why, why_bytes) < 0) {
         return -EINVAL;
     }
     struct redis_command *command = malloc(sizeof(*command));
@@ -171,7 +67,7 @@ static int take_uwsgi(void *self_, const char *name, char *argument, char *why, 
         self->address = (struct link_address){.kind = LINK_TCP, .host = host, .port = port};
         return 0;
     }
-    return take_target(self, argument, why, why_bytes);
+    return redis_take_target(self, argument, why, why_bytes);
 }
 
 static int open_redis(void *self_, struct yarder_host *host)
@@ -204,8 +100,8 @@ const struct yarder_backend yarder_backend = {
     .flags = YARDER_BACKEND_TEXT | YARDER_BACKEND_FRAMED,
     .self_bytes = sizeof(struct redis),
     .options = options,
-    .target = take_target,
-    .shown = show,
+    .target = redis_take_target,
+    .shown = redis_show,
     .check = check,
     .uwsgi_names = uwsgi_names,
     .uwsgi = take_uwsgi,

@@ -24,6 +24,7 @@ enum {
     REDIS_NODES_MAX = 1024,    /* of a cluster that we speak to */
     REDIS_REDIRECTS_MAX = 8,   /* of one record in one try */
     REDIS_SECRET_BYTES_MAX = 1024,
+    REDIS_DATABASE_MAX = 1000000,
 };
 
 struct redis {
@@ -40,6 +41,21 @@ struct redis {
 
     struct redis_run *run;
 };
+/* The same names for both directions. */
+#define REDIS_LOGIN_OPTIONS(type, user_, password_, database_)                                     \
+    {"user", YARDER_OPTION_TEXT, offsetof(type, user_), NULL, 0, 0, NULL, NULL, "NAME",            \
+        "ACL user to be, with the password"},                                                      \
+        {"password", YARDER_OPTION_SECRET, offsetof(type, password_), NULL, 0, 0, NULL, NULL,      \
+            "TEXT|file:PATH|env:NAME", "sent on each connection"},                                 \
+    {                                                                                              \
+        "db", YARDER_OPTION_COUNT, offsetof(type, database_), "0", 0, REDIS_DATABASE_MAX, NULL,    \
+            NULL, "NUMBER", "database to select"                                                   \
+    }
+/* redis_login.c: target and shown of a self that begins with a struct redis; the login's check. */
+int redis_take_target(void *self_, char *text, char *why, size_t why_bytes);
+void redis_show(const void *self_, char *at, size_t room);
+int redis_check_login(struct redis *self, char *why, size_t why_bytes);
+
 enum redis_cluster { REDIS_CLUSTER_AUTO, REDIS_CLUSTER_NO };
 
 struct redis_node {

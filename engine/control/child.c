@@ -49,6 +49,15 @@ uint64_t child_unread_bytes(const struct child *child)
     return sum;
 }
 
+uint64_t child_settled(const struct child *child)
+{
+    uint64_t number = 0;
+    bool is_source = child->settled_fd >= 0;
+    return is_source && pread(child->settled_fd, &number, sizeof(number), 0) == sizeof(number)
+               ? number
+               : 0;
+}
+
 void child_free(struct child *child)
 {
     for (int i = 0; i < 2; i++) {

@@ -293,7 +293,8 @@ uint64_t children_deadline_ns(const struct children *children)
 /* The pause before the next start: the configured one, doubled for each further quick failure. */
 static uint64_t pause_ns(struct child *child, bool failed, uint64_t now_ns)
 {
-    bool quick = now_ns - child->started_ns < second_ns;
+    bool quick = now_ns - child->started_ns < second_ns &&
+                 child_settled(child) == child->settled_at_start; /* it got nothing done */
     child->failures = !failed || !quick                ? 0
                       : child->failures < FAILURES_MAX ? child->failures + 1
                                                        : FAILURES_MAX;
@@ -339,6 +340,7 @@ static void start(struct children *children, struct child *child, uint64_t now_n
 {
     struct children_event event = {.input = child->input};
     child->started_ns = now_ns;
+    child->settled_at_start = child_settled(child);
     event.error = child_spawn(child, &children->options, &children->sources);
     event.pid = event.error < 0 ? 0 : child->pid;
     if (event.error < 0) {

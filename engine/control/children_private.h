@@ -31,6 +31,7 @@ struct child {
 
     /* A source: its page, of what its process is made, and whether another one is to replace it. */
     int settled_fd;
+    uint64_t settled_at_start;
     uint64_t digest;
     bool renewed; /* told to end, so that another one starts at once; killed at due_ns */
 
@@ -49,6 +50,9 @@ void child_free(struct child *child);
 
 /* Whether this configured input is that child: kind, name, command, standard input. */
 bool child_is(const struct child *child, const struct input_config *input);
+
+/* How far a source's page says that commits go; of others 0. */
+uint64_t child_settled(const struct child *child);
 
 /* Starts its program; its pid is set. 0 or -errno, as spawn. */
 YARDER_MUST_USE int child_spawn(struct child *child, const struct children_options *options,

@@ -37,6 +37,7 @@ const struct module_kind module_kinds[] = {
 };
 
 const struct module_source module_sources[] = {
+    {"redis", "redis", "lists, channels and streams of a redis server"},
     {"zeromq", "zeromq", "messages of ZeroMQ peers"},
     {.name = NULL},
 };

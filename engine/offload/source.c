@@ -31,7 +31,7 @@ struct process {
     struct host host;
     const struct source_options *options;
     const uint64_t *settled;
-    uint64_t number; /* of the last frame */
+    uint64_t first, number; /* before the first frame, of the last one */
     uint64_t refused;
     uint32_t drops, drops_told;
     size_t pipe_bytes;
@@ -216,7 +216,8 @@ static uint64_t last(const struct yarder_source_host *face)
 static uint64_t settled(const struct yarder_source_host *face)
 {
     /* acquire: pairs with the release in inputs/pipe.h */
-    return __atomic_load_n(process_of(face)->settled, __ATOMIC_ACQUIRE);
+    uint64_t number = __atomic_load_n(process_of(face)->settled, __ATOMIC_ACQUIRE);
+    return yarder_max(number, process_of(face)->first); /* none of the lower ones is ours */
 }
 
 static bool settle(struct yarder_source_host *face, uint64_t deadline_ns)
@@ -301,7 +302,7 @@ static int prepare(struct process *process, const struct source_options *options
     process->settled = page;
     process->pipe_bytes = (size_t)pipe_bytes;
     /* Later than any number of a process before, which put less than one a nanosecond. */
-    process->number = (uint64_t)os_realtime_ns();
+    process->first = process->number = (uint64_t)os_realtime_ns();
     process->face = (struct yarder_source_host){.host = process->host.face,
         .socket_fd = options->socket_fd,
         .record_bytes_max = options->record_bytes_max,
