@@ -61,8 +61,8 @@ static enum ring_status judge_region(struct regions *regions, const struct ring_
  * writes otherwise; a new one whose answer could not be sent was never written to. Owns the view's
  * descriptors when it returns 0.
  */
-static int enter(
-    struct regions *regions, const struct region_view *view, uint64_t generation, bool back)
+static int enter(struct regions *regions, const struct region_view *view,
+    const struct ring_hello *hello, uint64_t generation, bool back)
 {
     struct os_file_id file;
     struct region *region = NULL;
@@ -75,6 +75,7 @@ static int enter(
         return result;
     }
     regions->next_id++;
+    region->image = hello->image;
     int answered =
         hello_answer(view->socket_fd, RING_STATUS_OK, generation, back ? -1 : view->region_fd);
     if (answered < 0 && !back) {
@@ -101,6 +102,7 @@ void regions_answer(
     }
     bool back = *handed_back >= 0;
     uint32_t pid = (uint32_t)peer.pid;
+    regions_new_image(regions, pid, hello->image);
     YARDER_OWN_FD int region_fd = yarder_fd_take(handed_back);
     struct region_shape shape = {0};
     enum ring_status status = back ? judge_region(regions, hello, pid, region_fd, &shape)
@@ -116,7 +118,7 @@ void regions_answer(
         .socket_fd = *socket_fd,
         .region_bytes = shape.region_bytes};
     memcpy(view.program, hello->program, sizeof(view.program));
-    int entered = enter(regions, &view, shape.generation, back);
+    int entered = enter(regions, &view, hello, shape.generation, back);
     if (entered < 0) {
         regions_failed(regions, entered);
         return;

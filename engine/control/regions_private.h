@@ -26,6 +26,7 @@ struct region {
     struct region *next;
     struct region *pending_next;
     struct os_file_id file;
+    uint32_t image; /* as the hello said */
     int watched_fd; /* pidfd, or the socket where there is none; -1: has ended */
     bool owns_watched;
     bool pending;
@@ -72,6 +73,9 @@ void regions_failed(struct regions *regions, int error);
 /* Whether a region of that size may be added for that process. */
 bool regions_have_room(const struct regions *regions, uint32_t pid, uint64_t region_bytes);
 bool regions_know(const struct regions *regions, const struct os_file_id *file);
+
+/* The process runs this now: what it had before an exec is nobody's any more. */
+void regions_new_image(struct regions *regions, uint32_t pid, uint32_t image);
 
 /*
  * Enters a region, without telling anybody yet; both descriptors are taken over. 0 or -errno (then

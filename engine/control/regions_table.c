@@ -155,6 +155,17 @@ void regions_gone(struct regions *regions, struct region *region)
     regions_tell(regions, region);
 }
 
+void regions_new_image(struct regions *regions, uint32_t pid, uint32_t image)
+{
+    struct region *region = regions->first;
+    for (; region != NULL && pid != 0 && image != 0; region = region->next) {
+        if (region->view.pid == pid && region->image != 0 && region->image != image &&
+            !region->view.gone) {
+            regions_gone(regions, region);
+        }
+    }
+}
+
 enum regions_event_kind regions_next_event(struct regions *regions, const struct region_view **out)
 {
     struct region *region = regions->pending_first;

@@ -237,6 +237,36 @@ static int socket_end_stands_in(void)
 }
 
 /* Its client hears of it by the socket's end, and takes the log socket for a while. */
+/* An exec leaves the process and takes its mappings: the next image's hello says so. */
+static void an_image_is_replaced(void **state)
+{
+    (void)state;
+    struct regions *regions = open_regions(&options);
+    struct ring_hello hello = hello_of("web");
+    const struct region_view *views[3];
+    static const uint32_t images[] = {0, 7, 7};
+    int fds[4], region_fds[4];
+    for (unsigned i = 0; i < 3; i++) {
+        hello.image = images[i];
+        assert_int_equal(attach(regions, &hello, &fds[i], &region_fds[i]), RING_STATUS_OK);
+        views[i] = event_of(regions, REGIONS_NEW);
+    }
+    hello.image = 8;
+    assert_int_equal(attach(regions, &hello, &fds[3], &region_fds[3]), RING_STATUS_OK);
+    assert_ptr_equal(event_of(regions, REGIONS_GONE), views[1]);
+    assert_ptr_equal(event_of(regions, REGIONS_GONE), views[2]);
+    const struct region_view *view = event_of(regions, REGIONS_NEW);
+    assert_false(view->gone);
+    assert_false(views[0]->gone); /* it does not tell: as long as its process lives */
+    assert_int_equal(regions_done(regions, views[1]->id), 0);
+    assert_int_equal(regions_done(regions, views[0]->id), -EBUSY);
+    for (unsigned i = 0; i < 4; i++) {
+        yarder_fd_drop(&fds[i]);
+        yarder_fd_drop(&region_fds[i]);
+    }
+    regions_close(regions);
+}
+
 static void what_no_worker_can_read(void **state)
 {
     (void)state;
@@ -293,6 +323,7 @@ int main(void)
         cmocka_unit_test(life_of_a_region),
         cmocka_unit_test(events_in_order),
         cmocka_unit_test(regions_come_back),
+        cmocka_unit_test(an_image_is_replaced),
         cmocka_unit_test(what_no_worker_can_read),
         cmocka_unit_test(without_pidfds),
     };

@@ -36,7 +36,7 @@ struct ring_hello {
     uint32_t rings; /* wanted; 0: as many as concurrency ids exist */
     uint32_t flags; /* enum ring_hello_flag */
     uint32_t pid;   /* in its own namespace */
-    uint32_t reserved;
+    uint32_t image; /* another after each exec of the process; 0: not told */
     uint64_t
         memory_bytes; /* wanted for all rings; 0: the daemon's ring-memory, which also limits it */
     uint64_t generation;              /* of the region handed back */
