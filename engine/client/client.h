@@ -155,13 +155,14 @@ struct client_line {
     uint16_t serial;
     uint16_t parts; /* so far; 0: none is under way */
 };
-enum { CLIENT_PIECE_BYTES_MAX = 32000, CLIENT_PIECE_FIELDS_BYTES_MAX = 240 };
+/* Few fields have 240 bytes together; more of them YARDER_FIELDS_BYTES_MAX, and take that stack. */
+enum { CLIENT_PIECE_BYTES_MAX = 32000, CLIENT_FEW_FIELDS = 4, CLIENT_FEW_FIELDS_BYTES_MAX = 240 };
 
 /*
  * For the room below: a whole record, a piece of a line (`more`: another will follow), or its last
  * one. What is not appended is not counted as lost: the caller has another road. At most
  * CLIENT_PIECE_BYTES_MAX. 0: in the ring, or a level that is not wanted; -ENOBUFS: no room (after
- * block_ms); -ENOTCONN: no daemon reads; -EMSGSIZE.
+ * block_ms); -ENOTCONN: no daemon reads; -EMSGSIZE: text and fields are over a limit.
  */
 YARDER_MUST_USE int client_piece_put(
     struct client_line *line, const struct yarder_message *message, bool more);

@@ -189,8 +189,8 @@ static bool is_read(struct client_page *page, struct client_attachment *attachme
 }
 
 /* Makes an entry of a message, and its kind: a part or whole. -EMSGSIZE. */
-static int piece_entry(struct ring_entry *entry, uint8_t *extra, const struct client_line *line,
-    const struct yarder_message *message, bool more)
+static int piece_entry(struct ring_entry *entry, uint8_t *extra, size_t extra_bytes_max,
+    const struct client_line *line, const struct yarder_message *message, bool more)
 {
     size_t used = 0;
     bool is_part = more || line->parts > 0;
@@ -200,8 +200,7 @@ static int piece_entry(struct ring_entry *entry, uint8_t *extra, const struct cl
         used = RING_PART_BYTES;
     }
     for (uint32_t i = 0; i < message->fields_count; i++) {
-        size_t room = CLIENT_PIECE_FIELDS_BYTES_MAX - used;
-        size_t bytes = ring_field_put(extra + used, room, &message->fields[i]);
+        size_t bytes = ring_field_put(extra + used, extra_bytes_max - used, &message->fields[i]);
         if (bytes == 0) {
             return -EMSGSIZE;
         }
@@ -215,7 +214,38 @@ static int piece_entry(struct ring_entry *entry, uint8_t *extra, const struct cl
     unsigned kind =
         message_kind(message) | (line->parts > 0 ? RING_CONTINUES : 0u) | (more ? RING_MORE : 0u);
     ring_entry_seal(entry, (uint8_t)kind, message->level, (uint16_t)message->logger);
+    return message->text_bytes + used <= RING_APPEND_BYTES_MAX ? 0 : -EMSGSIZE;
+}
+
+static int append_piece(struct client_page *page, struct client_attachment *attachment,
+    struct ring_entry *entry, struct client_line *line, bool more)
+{
+    enum ring_append_result result = client_append(page, attachment, entry);
+    if (result != RING_APPENDED) {
+        return result == RING_FULL ? -ENOBUFS : -ENOTCONN;
+    }
+    line->parts = more ? (uint16_t)(line->parts + 1) : 0;
     return 0;
+}
+
+/* Apart from the others, which strangers call on the small stacks of signal handlers. */
+static __attribute__((noinline)) int put_piece_wide(struct client_page *page,
+    struct client_attachment *attachment, struct client_line *line,
+    const struct yarder_message *message, bool more)
+{
+    uint8_t extra[RING_PART_BYTES + YARDER_FIELDS_BYTES_MAX];
+    struct ring_entry entry;
+    int result = piece_entry(&entry, extra, sizeof(extra), line, message, more);
+    return result < 0 ? result : append_piece(page, attachment, &entry, line, more);
+}
+
+static int put_piece(struct client_page *page, struct client_attachment *attachment,
+    struct client_line *line, const struct yarder_message *message, bool more)
+{
+    uint8_t extra[CLIENT_FEW_FIELDS_BYTES_MAX];
+    struct ring_entry entry;
+    int result = piece_entry(&entry, extra, sizeof(extra), line, message, more);
+    return result < 0 ? result : append_piece(page, attachment, &entry, line, more);
 }
 
 int client_piece_put(struct client_line *line, const struct yarder_message *message, bool more)
@@ -238,18 +268,12 @@ int client_piece_put(struct client_line *line, const struct yarder_message *mess
             return 0;
         }
     }
-    uint8_t extra[CLIENT_PIECE_FIELDS_BYTES_MAX];
-    struct ring_entry entry;
-    if (message->text_bytes > CLIENT_PIECE_BYTES_MAX ||
-        piece_entry(&entry, extra, line, message, more) < 0) {
+    if (message->text_bytes > CLIENT_PIECE_BYTES_MAX) {
         return -EMSGSIZE;
     }
-    enum ring_append_result result = client_append(page, attachment, &entry);
-    if (result != RING_APPENDED) {
-        return result == RING_FULL ? -ENOBUFS : -ENOTCONN;
-    }
-    line->parts = more ? (uint16_t)(line->parts + 1) : 0;
-    return 0;
+    return message->fields_count > CLIENT_FEW_FIELDS
+               ? put_piece_wide(page, attachment, line, message, more)
+               : put_piece(page, attachment, line, message, more);
 }
 
 int yarder_log(int level, const char *text)

@@ -81,7 +81,8 @@ ssize_t preload_write(int fd, const void *bytes, size_t bytes_count)
             return written;
         }
     }
-    done += lines_put(&road->line, stream, preload_level, from + done, bytes_count - done);
+    const struct yarder_message like = {.level = preload_level, .stream = (uint8_t)stream};
+    done += lines_put(&road->line, &like, from + done, bytes_count - done);
     if (done == bytes_count) {
         return (ssize_t)done;
     }

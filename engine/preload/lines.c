@@ -113,10 +113,16 @@ static bool end_line(struct line *line, struct yarder_message *message)
     return true;
 }
 
-size_t lines_put(struct line *line, enum yarder_stream stream, uint8_t level, const char *bytes,
-    size_t bytes_count)
+bool lines_put_record(const struct yarder_message *message)
 {
-    struct yarder_message message = {.level = level, .stream = (uint8_t)stream};
+    struct client_line none = {0};
+    return put(&none, message, false);
+}
+
+size_t lines_put(
+    struct line *line, const struct yarder_message *like, const char *bytes, size_t bytes_count)
+{
+    struct yarder_message message = *like;
     size_t done = 0;
     bool good = true;
     if (__atomic_load_n(&line->under_way, __ATOMIC_RELAXED) == 0) {

@@ -23,10 +23,14 @@ struct line {
 };
 
 /*
- * How many of the bytes lie in the ring, from the first on. The others are to take the other road:
- * there is no room or no daemon, or another thread is in the middle of the line.
+ * How many of the bytes lie in the ring, from the first on, as lines of this message's level,
+ * stream and logger. The others are to take the other road: there is no room or no daemon, or
+ * another thread is in the middle of the line.
  */
-size_t lines_put(struct line *line, enum yarder_stream stream, uint8_t level, const char *bytes,
-    size_t bytes_count);
+size_t lines_put(
+    struct line *line, const struct yarder_message *like, const char *bytes, size_t bytes_count);
+
+/* A record of at most CLIENT_PIECE_BYTES_MAX, newlines and all. False: nothing of it is there. */
+YARDER_MUST_USE bool lines_put_record(const struct yarder_message *message);
 
 #endif

@@ -14,6 +14,8 @@
 enum { SAID_BYTES = 1 << 20 };
 static const enum yarder_stream stream = YARDER_STREAM_STDOUT;
 
+static const struct yarder_message like = {.level = 30, .stream = YARDER_STREAM_STDOUT};
+
 static char said[SAID_BYTES]; /* "<piece" of a line with more to come, "<text>" of a whole one */
 static size_t said_bytes;
 static unsigned puts_left; /* then there is no room */
@@ -48,7 +50,7 @@ static int begin(void **state)
 
 static size_t put(struct line *line, const char *text)
 {
-    return lines_put(line, stream, 30, text, strlen(text));
+    return lines_put(line, &like, text, strlen(text));
 }
 
 static void assert_said(const char *wanted)
@@ -85,7 +87,7 @@ static void a_long_line_is_several_records(void **state)
     const size_t bytes = 3 * LINES_BYTES_MAX + 5;
     char *text = malloc(bytes);
     memset(text, 'x', bytes);
-    assert_int_equal(lines_put(&line, stream, 30, text, bytes), bytes);
+    assert_int_equal(lines_put(&line, &like, text, bytes), bytes);
     assert_int_equal(put(&line, "\ny\n"), 3);
     unsigned records = 0;
     size_t payload = 0;
