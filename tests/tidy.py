@@ -22,6 +22,7 @@ MAY_INCLUDE = {room: set(ROOMS[:at + 1]) for at, room in enumerate(ROOMS)}
 MAY_INCLUDE["client"] = {"api", "base", "os", "ring", "client"}
 MAY_INCLUDE["preload"] = MAY_INCLUDE["client"] | {"preload"}
 MAY_INCLUDE["backends"] = {"api", "backends"}
+MAY_INCLUDE["clients"] = MAY_INCLUDE["preload"] | {"clients"}
 
 FILE_LINES_MAX = {".c": 500, ".cc": 500, ".h": 200, ".py": 500, ".S": 500, ".sh": 200}
 FUNCTION_LINES_MAX = 70
@@ -221,7 +222,7 @@ def room_of(name):
     parts = name.split("/")
     if parts[0] == "engine" and len(parts) > 2:
         return parts[1]
-    return parts[0] if parts[0] == "backends" else None
+    return parts[0] if parts[0] in ("backends", "clients") else None
 
 
 def module_of(path):
@@ -244,7 +245,7 @@ def check_includes(sources):
             line = source.text.count("\n", 0, match.start()) + 1
             target = match[1]
             beside = target.removeprefix("../")
-            if room in ("api", "backends") and "/" not in beside:
+            if room in ("api", "backends", "clients") and "/" not in beside:
                 target = f"{room}/{beside}"  # side by side where they are installed, too
             if target.split("/")[0] not in MAY_INCLUDE or "/" not in target:
                 source.find(line, f'"{target}": the path begins with a room')
