@@ -73,12 +73,12 @@ static bool is_in(const struct uwsgi_logger *list, const struct uwsgi_logger *lo
     return false;
 }
 
-/* As uWSGI does with a logger that there is not. */
-static _Noreturn void refuse(const struct uwsgi_logger *logger)
+/* As uWSGI does with a logger that there is not, but where somebody may read it. */
+static _Noreturn void refuse(const char *what, const char *expected, unsigned bytes_max)
 {
-    uwsgi_log("yarder:%s: expected yarder:[NAME][,level=LEVEL], NAME of at most %d bytes\n",
-        logger->arg, YARDER_LOGGER_BYTES_MAX);
-    exit(1);
+    (void)dup2(uwsgi.original_log_fd, STDERR_FILENO);
+    uwsgi_log("yarder: %s: expected %s of at most %u bytes\n", what, expected, bytes_max);
+    exit(1); /* which writes what waits in the pipe, by way of log_message */
 }
 
 static struct target *target_of(struct uwsgi_logger *logger)
@@ -89,10 +89,10 @@ static struct target *target_of(struct uwsgi_logger *logger)
         target->message.level = YARDER_LEVEL_INFO;
         target->message.kind =
             is_in(uwsgi.choosen_req_logger, logger) ? YARDER_KIND_REQUEST : YARDER_KIND_LOG;
-        if (!parse(&target->message, logger->arg)) {
-            refuse(logger);
-        }
         logger->data = target;
+        if (!parse(&target->message, logger->arg)) {
+            refuse(logger->arg, "[NAME][,level=LEVEL], NAME", YARDER_LOGGER_BYTES_MAX);
+        }
     }
     return target;
 }
@@ -164,7 +164,7 @@ static void tell(const char *what, bool is_wanted, const char *watcher)
     }
 }
 
-static bool has_road, has_requests;
+static bool has_begun, has_road, has_requests;
 static void (*own_logit)(struct wsgi_request *);
 
 /* All loggers' arguments are looked at before the first line. */
@@ -186,9 +186,7 @@ static void open_road(void)
         .run_dir = run_dir,
         .program = tag};
     if (yarder_configure(&client) < 0) {
-        uwsgi_log("%s: %s: expected a path of at most %d bytes\n", option_run_dir, run_dir,
-            CLIENT_RUN_DIR_BYTES - 1);
-        exit(1);
+        refuse(run_dir, "a run directory's path", CLIENT_RUN_DIR_BYTES - 1);
     }
     read_targets(uwsgi.choosen_logger);
     read_targets(uwsgi.choosen_req_logger);
@@ -203,19 +201,19 @@ static void open_road(void)
                 ->message;
         road.request.kind = YARDER_KIND_REQUEST;
     }
-    bool is_open = (of_logs == NULL || of_requests == NULL) && road_open(&road);
+    has_road = (of_logs == NULL || of_requests == NULL) && road_open(&road);
     static const char closed[] = "no calls to take over";
-    has_requests = is_open && of_requests == NULL;
-    tell("logs", logs, is_open || of_logs != NULL ? of_logs : closed);
+    has_requests = has_road && of_requests == NULL;
+    tell("logs", logs, has_road || of_logs != NULL ? of_logs : closed);
     tell("requests", uwsgi.req_log_master != 0 ? requests : logs,
-        is_open || of_requests != NULL ? of_requests : closed);
+        has_road || of_requests != NULL ? of_requests : closed);
 }
 
 /* The pipe is there: with daemonize2 that is later than usual. */
 static void begin(void)
 {
-    if (!has_road && uwsgi.shared->worker_log_pipe[1] >= 0) {
-        has_road = true;
+    if (!has_begun && uwsgi.shared->worker_log_pipe[1] >= 0) {
+        has_begun = true;
         open_road();
     }
 }
@@ -236,7 +234,10 @@ static void log_request_instead(struct wsgi_request *request)
 static void after_fork(void)
 {
     begin();
-    road_look_again();
+    if (has_road) {
+        (void)yarder_attach(); /* before there are threads, of which one would, and others wait */
+        road_look_again();
+    }
     if (has_requests && uwsgi.logit != log_request_instead) {
         own_logit = uwsgi.logit;
         uwsgi.logit = log_request_instead;
