@@ -21,10 +21,11 @@ static char *run_dir;
 static char *tag = (char[]){"uwsgi"};
 static int by_pipe;
 
-/* Of a logger: what its records are. */
+/* Of a logger: what its records are. Lives as long as the process. */
 struct target {
     struct yarder_message message;
-    struct target *next; /* they live as long as the process */
+    struct line line; /* under way, where the pipe is a stream, which knows no messages */
+    bool is_stream;
 };
 
 static char option_run_dir[] = "yarder-run-dir", option_tag[] = "yarder-tag",
@@ -87,8 +88,10 @@ static struct target *target_of(struct uwsgi_logger *logger)
     if (target == NULL) {
         target = uwsgi_calloc(sizeof(*target));
         target->message.level = YARDER_LEVEL_INFO;
-        target->message.kind =
-            is_in(uwsgi.choosen_req_logger, logger) ? YARDER_KIND_REQUEST : YARDER_KIND_LOG;
+        bool of_requests = is_in(uwsgi.choosen_req_logger, logger);
+        target->message.kind = of_requests ? YARDER_KIND_REQUEST : YARDER_KIND_LOG;
+        target->is_stream =
+            (of_requests ? uwsgi.log_master_req_stream : uwsgi.log_master_stream) != 0;
         logger->data = target;
         if (!parse(&target->message, logger->arg)) {
             refuse(logger->arg, "[NAME][,level=LEVEL], NAME", YARDER_LOGGER_BYTES_MAX);
@@ -97,19 +100,26 @@ static struct target *target_of(struct uwsgi_logger *logger)
     return target;
 }
 
-/* In the master: what came by the pipe. Where the ring takes none, uWSGI's own last resort. */
-static ssize_t log_message(struct uwsgi_logger *logger, char *text, size_t bytes)
+/* How much of what came by the pipe the ring has. A message is a record, if it is not too long. */
+static size_t put(struct target *target, const char *text, size_t bytes)
 {
-    struct yarder_message message = target_of(logger)->message;
+    struct yarder_message message = target->message;
+    if (bytes > CLIENT_PIECE_BYTES_MAX || target->is_stream) {
+        size_t done = lines_put(&target->line, &message, text, bytes);
+        if (!target->is_stream && target->line.under_way != 0) {
+            (void)lines_put(&target->line, &message, "\n", 1);
+        }
+        return done;
+    }
     message.text = text;
     message.text_bytes = bytes > 0 && text[bytes - 1] == '\n' ? bytes - 1 : bytes;
-    size_t done = 0;
-    if (bytes > CLIENT_PIECE_BYTES_MAX) {
-        struct line line = {0};
-        done = lines_put(&line, &message, text, bytes);
-    } else if (lines_put_record(&message)) {
-        done = bytes;
-    }
+    return lines_put_record(&message) ? bytes : 0;
+}
+
+/* In the master. Where the ring takes none, uWSGI's own last resort. */
+static ssize_t log_message(struct uwsgi_logger *logger, char *text, size_t bytes)
+{
+    size_t done = put(target_of(logger), text, bytes);
     return done == bytes ? (ssize_t)bytes : write(uwsgi.original_log_fd, text + done, bytes - done);
 }
 
@@ -264,7 +274,8 @@ static bool is_same_host(void)
         }
         word += bytes + (word[bytes] == ' ');
     }
-    return sum == BUILT_FOR;
+    free(flags);
+    return sum == BUILT_FOR; /* the header may be a literal: it is left */
 }
 
 static void load(void)

@@ -276,6 +276,23 @@ def test_children_of_a_worker(folder, daemon):
         assert "stream" not in found["child by exec"]
 
 
+def test_a_pipe_that_is_a_stream(folder, daemon):
+    """It knows no messages, and what is read of it ends anywhere: lines are put together again."""
+    options = ["log-master-stream = true", "yarder-by-pipe = true", "log-master-bufsize = 100"]
+    with start(folder, daemon, *options, application=ODD) as server:
+        taken, _ = uwsgi.lines_of("piece", server.say("piece", 200, 0.001, 30), 200, 30)
+        wait_for_texts(folder, "piece ", taken)
+
+
+def test_long_messages_by_the_pipe(folder, daemon):
+    options = ["yarder-by-pipe = true", "log-master-bufsize = 100000"]
+    with start(folder, daemon, *options, application=ODD, workers=1) as server:
+        server.ask("/pieces")
+        wait_until(lambda: texts(folder, "ended"), SECONDS, "the last")
+        found = [one["message"] for one in records(folder)]
+        assert "y" * 40000 in found and "two\nlines" in found and "la" in found
+
+
 @pytest.mark.parametrize("line,watcher", [
     ("log-route = errors bad", "log-route"), ("log-drain = bad", "log-drain"),
     ("log-filter = .", "log-filter"), ("log-encoder = prefix !", "log-encoder"),
