@@ -5,14 +5,16 @@ Several workers log numbered lines, slowly and then as fast as they can. What uW
 slow for, the application is told (EAGAIN), and counts: all other lines stand in our file once.
 """
 import collections
+import contextlib
 import json
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
-from harness import ledger, peers, uwsgi
+from harness import ledger, peers, stores, uwsgi
 from harness.daemon import program
 from harness.wait import free_port, wait_until
 
@@ -29,17 +31,21 @@ mount --bind "$0" /dev && shift && exec "$@"
 
 
 class Row:
-    """A logger: uWSGI's line, our input, and what is known of its records beside their text."""
+    """A logger: uWSGI's line, our input, and what is known of its records beside their text.
 
-    def __init__(self, plugin, logger, receives=None, record=None, prefix="", lines=(), wrapper=()):
+    redis: the port of a server between the two.
+    """
+
+    def __init__(self, plugin, logger, receives=None, record=None, prefix="", lines=(), wrapper=(),
+                 redis=None):
         self.plugin, self.logger, self.receives = plugin, logger, receives
         self.record, self.prefix = record or {}, prefix
-        self.lines, self.wrapper = list(lines), list(wrapper)
+        self.lines, self.wrapper, self.redis = list(lines), list(wrapper), redis
 
 
 def rows(folder):
     """By name. Datagrams of rsyslog go by UDP: on a unix socket it drops what does not fit."""
-    udp, log = free_port(socket.SOCK_DGRAM), folder / "log"
+    udp, tcp, log = free_port(socket.SOCK_DGRAM), free_port(), folder / "log"
     yarder = f"{program()} run {folder}/daemon/yarder.conf --run-dir {folder}/daemon/run " \
              f"--state-dir {folder}/daemon/state"
     ours = {"logger": "web.app", "level": "notice", "tag": "shop"}
@@ -58,6 +64,12 @@ def rows(folder):
         "syslog": Row("syslog", "syslog:shop,local6", f"unix:{log},parse=syslog",
                       {"tag": "shop", "facility": "local6", "level": "info"},
                       wrapper=["unshare", "-m", "sh", "-c", OWN_DEV, f"{folder}/dev", str(log)]),
+        "zeromq": Row("logzmq", f"zeromq:tcp://127.0.0.1:{tcp}", f"zeromq:tcp://127.0.0.1:{tcp}"),
+        "redis-list": Row("redislog", f"redislog:127.0.0.1:{tcp},rpush lines,web:",
+                          f"redis:127.0.0.1:{tcp},list=lines", {"tag": "lines"}, prefix="web:",
+                          redis=tcp),
+        "redis-channel": Row("redislog", f"redislog:127.0.0.1:{tcp},publish lines",
+                             f"redis:127.0.0.1:{tcp},channel=lines", redis=tcp),
         "file": Row("logfile", f"file:{folder}/theirs"),
         "pipe": Row("logpipe", f"pipe:exec {yarder}", "stdin"),
         "plugin": Row(uwsgi.PLUGIN, "yarder:web.app,level=notice", "ring", direct,
@@ -116,6 +128,19 @@ class Meeting:
         return refused
 
 
+def need_input(kind):
+    """Skips the scene where this build has no such input."""
+    listed = subprocess.run([program(), "inputs"], capture_output=True, text=True, check=True)
+    if not any(line.startswith(kind) for line in listed.stdout.splitlines()):
+        pytest.skip(f"this build has no input {kind}")
+
+
+def listen_to(port):
+    """Returns once the channel has its listener."""
+    client = stores.redis_client(port)
+    wait_until(lambda: client.pubsub_numsub("lines")[0][1] == 1, SECONDS, "a subscription")
+
+
 def wait_for_end(folder):
     """A daemon behind a pipe of uWSGI's leaves at the end of its input."""
     wait_until(lambda: not (folder / "daemon/run/control.sock").exists(), SECONDS, "its end")
@@ -133,14 +158,22 @@ def test_every_line_once(yarder, folder, name):
     path = folder / ("theirs" if row.receives is None else "ours")
     config = f"input = {row.receives}\noutput = file:{path},format=json\n"
     daemon = None
-    if row.receives == "stdin":
-        (folder / "daemon").mkdir()
-        (folder / "daemon/yarder.conf").write_text(config)
-    elif row.receives is not None:
-        daemon = yarder(config, name="daemon")
-    with uwsgi.Uwsgi(folder / "uwsgi", [*row.lines, f"logger = {row.logger}"],
-                     [row.plugin], WORKERS, wrapper=row.wrapper,
-                     stop_signal=signal.SIGTERM if daemon is None else signal.SIGKILL) as server:
+    with contextlib.ExitStack() as there:
+        if row.redis is not None:
+            (folder / "redis").mkdir()
+            there.enter_context(stores.redis(folder / "redis", port=row.redis))
+        if row.receives == "stdin":
+            (folder / "daemon").mkdir()
+            (folder / "daemon/yarder.conf").write_text(config)
+        elif row.receives is not None:
+            need_input(row.receives.partition(":")[0])
+            daemon = yarder(config, name="daemon")
+        if name == "redis-channel":
+            listen_to(row.redis)
+        server = there.enter_context(uwsgi.Uwsgi(
+            folder / "uwsgi", [*row.lines, f"logger = {row.logger}"], [row.plugin], WORKERS,
+            wrapper=row.wrapper,
+            stop_signal=signal.SIGTERM if daemon is None else signal.SIGKILL))
         meeting = Meeting(server, path, row, daemon)
         meeting.say("slow", SLOW, PACE_SECONDS)
         refused = meeting.say("burst", BURST, 0)
