@@ -94,8 +94,8 @@ static bool set_limits(struct zeromq *self)
 {
     const int64_t heard_bytes = HEARD_BYTES_MAX;
     bool pushes = self->type != ZEROMQ_PUB;
-    return zmq_setsockopt(
-               self->peer.socket, ZMQ_MAXMSGSIZE, &heard_bytes, sizeof(heard_bytes)) == 0 &&
+    return zmq_setsockopt(self->peer.socket, ZMQ_MAXMSGSIZE, &heard_bytes, sizeof(heard_bytes)) ==
+               0 &&
            zeromq_set(&self->peer, ZMQ_SNDHWM, (int)self->hwm) &&
            (!pushes || zeromq_set(&self->peer, ZMQ_RCVHWM, 1));
 }

@@ -44,7 +44,7 @@ const char *zeromq_check(const struct zeromq_peer *peer)
         wrong = "tcp://*:PORT is to listen on: expected bind=yes beside it, or the peer's "
                 "tcp://HOST:PORT";
     } else if (!is_key_or_none(peer->server_key) || !is_key_or_none(peer->public_key) ||
-        !is_key_or_none(peer->secret_key)) {
+               !is_key_or_none(peer->secret_key)) {
         wrong = "server-key, public-key, secret-key: expected 40 characters of Z85, as "
                 "zmq_curve_keypair makes them";
     } else if (peer->bind && peer->server_key != NULL) {
