@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "codec/multiline.h"
 #include "codec/request.h"
 #include "control/config_source.h"
 
@@ -201,6 +202,26 @@ static void settle_requests(
     }
 }
 
+static void settle_multiline(struct config_builder *builder, const struct config_item *item)
+{
+    static const uint64_t wait_ns = 500ull * 1000 * 1000;
+    struct input_config *input = item->target;
+    enum multiline_kind kind = MULTILINE_NONE;
+    char why[256];
+    if (input->multiline == NULL) {
+        return;
+    }
+    if (input->multiline_wait_ns == 0) {
+        input->multiline_wait_ns = wait_ns;
+    }
+    const char *where = config_item_where(item, "multiline");
+    if (multiline_kind_of(input->multiline, &kind, why, sizeof(why)) < 0) {
+        report_error(builder->report, where, "multiline: %s", why);
+    } else if (kind == MULTILINE_REGEX) {
+        config_check_pattern(builder, where, "multiline", input->multiline, false);
+    }
+}
+
 void config_settle_inputs(struct config_builder *builder)
 {
     struct daemon_config *config = builder->config;
@@ -219,6 +240,7 @@ void config_settle_inputs(struct config_builder *builder)
         }
         settle_requests(builder, item, requests);
         config_source_settle(builder, item);
+        settle_multiline(builder, item);
         bool given = config_item_gave(item, "parse");
         if (!given && is_syslog_socket(builder, input)) {
             input->parse = INPUT_PARSE_SYSLOG;

@@ -126,11 +126,20 @@ static const char *show_special(const struct yarder_option *option, const void *
     return ""; /* a backend's own, which it alone can read */
 }
 
+static bool is_number(const struct yarder_option *option)
+{
+    return option->kind == YARDER_OPTION_COUNT || option->kind == YARDER_OPTION_BYTES ||
+           option->kind == YARDER_OPTION_DURATION;
+}
+
 const char *option_show(
     const struct yarder_option *option, const void *target, char at[OPTION_WHY_BYTES])
 {
     const void *field = (const char *)target + option->offset;
     const char *text = "";
+    if (is_number(option) && *(const uint64_t *)field == 0 && option->min > 0) {
+        return ""; /* nobody can have said so: nothing was said */
+    }
     switch (option->kind) {
     case YARDER_OPTION_BOOL:
         return *(const bool *)field ? "yes" : "no";

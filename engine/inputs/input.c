@@ -56,6 +56,18 @@ const struct input_option input_options[] = {
          "lines that are requests, by uWSGI's own form or its log-format, get kind=request and "
          "fields; else log-format of [uwsgi], or uwsgi where a req-logger or log-req-route is"},
         EVERY},
+    {{"multiline", YARDER_OPTION_TEXT, FIELD(multiline), NULL, 0, 0, NULL, NULL,
+         "python|java|go|indent|REGEX",
+         "lines of one source that are one record: tracebacks of a language, a line and what is "
+         "indented behind it, or what follows a first line that matches REGEX"},
+        STREAMS | UDP},
+    {{"multiline-time", YARDER_OPTION_DURATION, FIELD(multiline_wait_ns), NULL, 1000000, UINT64_MAX,
+         NULL, NULL, "TIME", "so long after its last line it is delivered as it stands [500ms]"},
+        STREAMS | UDP},
+    {{"multiline-size", YARDER_OPTION_BYTES, FIELD(multiline_bytes_max), NULL, 64,
+         YARDER_RECORD_BYTES_MAX, NULL, NULL, "SIZE",
+         "what would be longer is ended there and goes on as another record; else record-max"},
+        STREAMS | UDP},
     {{"tag", YARDER_OPTION_TEXT, FIELD(tag), NULL, 0, 0, NULL, NULL, "NAME",
          "tag of records that state none"},
         EVERY},

@@ -41,12 +41,15 @@ struct input_config {
     char *target; /* the part after "kind:": path, host:port, command; "" where the kind has none */
     const char *where; /* "file:line" */
 
-    int parse;                 /* enum input_parse */
-    int framing;               /* enum frame_kind; streams and pipes */
-    int record_kind;           /* enum yarder_record_kind of what comes in */
-    char *requests;            /* lines that are requests: see codec/request.h; NULL: none */
-    char *tag;                 /* default for records that state none; NULL: none */
-    uint64_t record_bytes_max; /* 0: the daemon's record-max */
+    int parse;       /* enum input_parse */
+    int framing;     /* enum frame_kind; streams and pipes */
+    int record_kind; /* enum yarder_record_kind of what comes in */
+    char *requests;  /* lines that are requests: see codec/request.h; NULL: none */
+    char *multiline; /* rule or REGEX by which lines are joined; NULL: none are */
+    uint64_t multiline_wait_ns;
+    uint64_t multiline_bytes_max; /* 0: as long as a record may be */
+    char *tag;                    /* default for records that state none; NULL: none */
+    uint64_t record_bytes_max;    /* 0: the daemon's record-max */
 
     int socket_type; /* enum input_socket_type; unix only (socket=dgram|stream) */
     uint32_t mode;   /* unix socket's; ring's socket too */

@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* Free in the private state; the stored commit may still need its memory. */
-#define REGION_FREED UINT64_MAX
-
 /* A field in a join's memory: this head, the key, the value. */
 struct field_head {
     uint32_t key_bytes, value_bytes, type;
@@ -15,10 +12,15 @@ struct field_head {
 
 static_assert(JOIN_BYTES % 4096 == 0, "pages");
 
+static uint32_t joins_end(const struct hold *hold)
+{
+    return (uint32_t)yarder_min(hold->shape.joins_count, JOINS_COUNT);
+}
+
 static struct hold_join *join_find(
     const struct hold *hold, uint64_t region, const struct yarder_record *record, uint32_t *index)
 {
-    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+    for (uint32_t i = 0; i < joins_end(hold); i++) {
         struct hold_join *join = &hold->joins[i];
         if (join->region == region && join->tid == record->tid && join->stream == record->stream) {
             *index = i;
@@ -30,7 +32,7 @@ static struct hold_join *join_find(
 
 static struct hold_join *join_unused(const struct hold *hold, uint32_t *index)
 {
-    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+    for (uint32_t i = 0; i < joins_end(hold); i++) {
         if (hold->joins[i].region == 0) {
             *index = i;
             return &hold->joins[i];
@@ -109,7 +111,7 @@ static void join_begin(
 static uint32_t touch_of(const struct hold *hold, const struct hold_join *join)
 {
     uint32_t latest = join->touched;
-    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+    for (uint32_t i = 0; i < joins_end(hold); i++) {
         bool later = hold->joins[i].region != 0 && (int32_t)(hold->joins[i].touched - latest) > 0;
         latest = later ? hold->joins[i].touched : latest;
     }
@@ -179,14 +181,14 @@ void join_free(struct hold *hold, uint64_t region, const struct yarder_record *r
     uint32_t index = 0;
     struct hold_join *join = join_find(hold, region, record, &index);
     if (join != NULL) {
-        join->region = REGION_FREED;
+        join->region = JOIN_REGION_FREED;
     }
 }
 
 void join_settle(struct hold *hold)
 {
     for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
-        if (hold->joins[i].region == REGION_FREED) {
+        if (hold->joins[i].region == JOIN_REGION_FREED) {
             hold->joins[i] = (struct hold_join){0};
         }
     }
@@ -195,7 +197,7 @@ void join_settle(struct hold *hold)
 static uint32_t joins_of(const struct hold *hold, uint64_t region)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+    for (uint32_t i = 0; i < joins_end(hold); i++) {
         count += hold->joins[i].region == region;
     }
     return count;
@@ -215,9 +217,9 @@ int join_oldest(struct hold *hold, uint64_t region, uint64_t *owner, struct yard
 {
     uint32_t best = HOLD_NONE;
     unsigned best_may = 0;
-    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+    for (uint32_t i = 0; i < joins_end(hold); i++) {
         const struct hold_join *join = &hold->joins[i];
-        if (join->region == 0 || join->region == REGION_FREED) {
+        if (join->region == 0 || join->region == JOIN_REGION_FREED) {
             return -EAGAIN;
         }
         unsigned may = may_go(hold, join, region);
@@ -239,7 +241,7 @@ int join_oldest(struct hold *hold, uint64_t region, uint64_t *owner, struct yard
 int join_orphan(
     struct hold *hold, uint64_t region, struct yarder_field *fields, struct yarder_record *out)
 {
-    for (uint32_t i = 0; i < hold->shape.joins_count; i++) {
+    for (uint32_t i = 0; i < joins_end(hold); i++) {
         if (region != 0 && hold->joins[i].region == region) {
             record_of(&hold->joins[i], hold_join_bytes(hold, i), fields, out);
             out->flags |= YARDER_FLAG_PARTIAL;

@@ -9,8 +9,11 @@
 #include "inputs/batch.h"
 #include "ring/reader.h"
 
+/* Free in the private state; the stored commit may still need its memory. */
+#define JOIN_REGION_FREED UINT64_MAX
+
 enum {
-    JOINS_COUNT = 16,
+    JOINS_COUNT = 16,             /* of the hold's: more behind them are inputs/gather.h's */
     JOINS_OF_REGION = 4,          /* one that has more gives up its own first when all are taken */
     JOIN_FIELDS_BYTES = 34 << 10, /* first in a join's memory; the text follows */
     /* For the longest record there can be: what is not used is never touched, and a join fits the

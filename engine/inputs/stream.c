@@ -44,7 +44,9 @@ struct stream_input *stream_open(struct input *input, int fd)
     if (stream == NULL) {
         return NULL;
     }
+    static uint32_t count;
     stream->input = input;
+    stream->number = STREAM_NUMBER_BIT | ++count;
     stream->heard_ns = (uint64_t)os_monotonic_ns();
     stream->source = (struct io_source){.fd = fd, .kind = IO_STREAM, .owner = stream};
     stream->origin.network = input->config->kind == INPUT_TCP;

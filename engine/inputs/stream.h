@@ -11,12 +11,15 @@
 #include "io/io.h"
 #include "os/socket.h"
 
+#define STREAM_NUMBER_BIT (UINT32_C(1) << 31)
+
 struct stream_input {
     struct io_source source;
     struct input *input;
     struct framer framer;
     struct batch_origin origin;
     char peer[SOCKET_PEER_BYTES_MAX];
+    uint32_t number;            /* no other of this worker has it; STREAM_NUMBER_BIT is in it */
     uint64_t heard_ns;          /* monotonic: when it was accepted, or bytes came last */
     struct stream_input *next;  /* in the worker's list */
     struct stream_input **link; /* what points here */

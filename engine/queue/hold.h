@@ -12,7 +12,7 @@
  *   +---------------------------+
  *   | names: a path each queue  |  written while the queue is free in the stored commit
  *   | pipes: live word, 2 halves|  bytes taken from stdin and from exec pipes (pipe.c)
- *   | joins                     |  long records that arrive in parts
+ *   | joins                     |  records that arrive in parts, or lines
  *   | buffers                   |  what the queues hold: rendered bytes and their record ends
  *   +---------------------------+
  *

@@ -102,6 +102,8 @@ struct hold_pipe {
     uint64_t reached, tallied; /* of a source: numbers of inputs/packed.h */
 };
 
+/* A ring record in parts (inputs/join.h), or behind these a record of several lines, which uses
+ * some of the members otherwise (inputs/gather.h). */
 struct hold_join {
     uint64_t region; /* region id; 0: free */
     uint32_t tid, next_part;

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "worker/worker_private.h"
+#include "worker/lines.h"
 
 /* A pass is short, so that lanes get their work and no kind of inputs keeps the others waiting. */
 enum { TURN_BYTES = 1 << 20, TAKES_EACH = 4, PIPE_LITTLE_BYTES = PIPE_INTAKE_BYTES / 4 };
@@ -329,7 +329,8 @@ static bool place_pipe(struct worker *worker, struct pipe_input *pipe)
             worker->dirty = true;
             return true;
         }
-        uint32_t placed = sink_place(&worker->sink, worker->batch->records, count, worker->now_ns);
+        uint32_t placed =
+            lines_place(worker, LINES_OF_PIPE + pipe->index, worker->batch->records, count);
         worker->dirty |= placed > 0;
         if (placed < count) {
             pipe_rewind(pipe, placed);
@@ -348,10 +349,12 @@ static bool finish_pipe(struct worker *worker, struct pipe_input *pipe)
     batch_clear(worker->batch);
     worker->batch->limit = YARDER_BATCH_RECORDS;
     uint32_t count = pipe_finish(pipe, worker->batch);
-    if (sink_place(&worker->sink, worker->batch->records, count, worker->now_ns) < count) {
+    uint32_t number = LINES_OF_PIPE + pipe->index;
+    if (lines_place(worker, number, worker->batch->records, count) < count) {
         pipe_rewind(pipe, 0);
         return false;
     }
+    lines_ended(worker, number);
     pipe_finish_placed(pipe);
     worker->dirty = true;
     return true;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "worker/accept.h"
+#include "worker/lines.h"
 
 enum { SOURCES_EACH_PASS = 256, CHUNKS_EACH_PASS = 64 };
 static const uint64_t idle_look_every_ns = 1000ull * 1000 * 1000;
@@ -39,6 +40,14 @@ static bool feed_is_framed(const struct feed *feed)
     return feed->at == feed->chunk.bytes_count && (feed->chunk.flags & IO_CHUNK_END) == 0;
 }
 
+/* Tells connections of an input apart. */
+static uint32_t number_of(const struct io_source *source)
+{
+    return source->owner_kind == SOURCE_STREAM
+               ? ((const struct stream_input *)source->owner)->number
+               : 0;
+}
+
 /* The chunk is through: its buffer goes back, a connection that ended is closed. */
 static void feed_done(struct worker *worker)
 {
@@ -49,6 +58,7 @@ static void feed_done(struct worker *worker)
     *feed = (struct feed){0};
     worker->batch->count = 0;
     if (ended) {
+        lines_ended(worker, number_of(source));
         worker_drop_stream(worker, source->owner);
     }
 }
@@ -58,8 +68,8 @@ bool feed_flush(struct worker *worker)
     struct feed *feed = &worker->feed;
     while (feed->source != NULL) {
         uint32_t waiting = worker->batch->count - feed->placed;
-        uint32_t placed = sink_place(
-            &worker->sink, worker->batch->records + feed->placed, waiting, worker->now_ns);
+        uint32_t placed = lines_place(
+            worker, number_of(feed->source), worker->batch->records + feed->placed, waiting);
         feed->placed += placed;
         worker->dirty |= placed > 0;
         if (placed < waiting) {

@@ -13,6 +13,7 @@
 
 #include "os/crash.h"
 #include "queue/spool.h"
+#include "worker/lines.h"
 #include "worker/queue_move.h"
 #include "worker/status.h"
 
@@ -370,7 +371,8 @@ static void take_regions(struct worker *worker, const struct hold *old)
         memcpy(hold_region_cursors(to), hold_region_cursors(from), rings * sizeof(uint64_t));
     }
     *hold->regions_used = (uint32_t)yarder_min(*old->regions_used, hold->shape.regions_max);
-    for (uint32_t i = 0; i < old->shape.joins_count && i < hold->shape.joins_count; i++) {
+    uint32_t joins = (uint32_t)yarder_min(old->shape.joins_count, hold->shape.joins_count);
+    for (uint32_t i = 0; i < joins && i < JOINS_COUNT; i++) {
         if (old->joins[i].region != 0) {
             hold->joins[i] = old->joins[i];
             memcpy(hold_join_bytes(hold, i), hold_join_bytes(old, i),
@@ -439,6 +441,7 @@ int handover_take(struct worker *worker, struct preparation *preparation)
     }
     if (worker->hold->shape.regions_max > 0) {
         take_regions(worker, old);
+        lines_take(worker, old, preparation->old_config);
     }
     for (uint32_t i = 0; i < old_config->outputs_count && r == 0; i++) {
         uint32_t to = output_continued(worker->config, old_config, i);

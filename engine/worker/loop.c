@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "os/memory.h"
-#include "worker/worker_private.h"
+#include "worker/lines.h"
 
 static const uint64_t nap_ns = 500ull * 1000;
 static const uint64_t unfenced_ns = 5ull * 1000 * 1000;
@@ -29,7 +29,7 @@ static const uint64_t sleep_most_ns = 1000ull * 1000 * 1000;
 
 static uint64_t deadline_ns(const struct worker *worker)
 {
-    uint64_t deadline = UINT64_MAX;
+    uint64_t deadline = lines_due_ns(worker);
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
         deadline = yarder_min(deadline, output_deadline_ns(&worker->outputs[i]));
     }
@@ -260,8 +260,9 @@ static bool may_leave(struct worker *worker)
     case WORKER_PREPARING:
         return false;
     case WORKER_RUNNING:
-        if (worker->last_call && ((last_call_over(worker) && collect_unfinished(worker)) ||
-                                     worker->now_ns >= worker->stop_ns)) {
+        if (worker->last_call &&
+            ((last_call_over(worker) && collect_unfinished(worker) && lines_flush(worker)) ||
+                worker->now_ns >= worker->stop_ns)) {
             worker_stop_reading(worker, false);
             worker->phase = WORKER_STOPPING;
             worker->more = true; /* a pass at once, which may be the last */

@@ -6,7 +6,7 @@
  */
 #include "os/crash.h"
 #include "os/memory.h"
-#include "worker/worker_private.h"
+#include "worker/lines.h"
 
 static void reap(struct worker *worker)
 {
@@ -96,6 +96,7 @@ void worker_commit(struct worker *worker)
     for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
         output_settle(&worker->outputs[i]);
     }
+    lines_settle(worker);
     join_settle(worker->hold);
     give_regions_back(worker);
 }
@@ -112,13 +113,14 @@ void worker_pass(struct worker *worker)
     }
     if (worker->phase == WORKER_RUNNING) {
         turn_pipes(worker);
+        lines_flush_due(worker);
         collect(worker);
         crash_point("collected");
     } else {
         worker->more = false;
         worker->blocked = false;
         if (worker->phase == WORKER_QUIETING) {
-            worker->blocked = !feed_leftovers(worker) || worker->more;
+            worker->blocked = !feed_leftovers(worker) || worker->more || !lines_flush(worker);
             worker->quiet_passes++;
             want_lanes(worker, !worker->blocked);
         }

@@ -12,9 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inputs/gather.h"
 #include "os/crash.h"
 #include "os/memory.h"
 #include "worker/alarm.h"
+#include "worker/lines.h"
 #include "worker/prepare.h"
 
 static int next_message(struct worker *worker, struct channel_message *message)
@@ -126,7 +128,7 @@ static bool hold_suits(const struct hold *hold, const struct daemon_config *conf
     const struct hold_shape wants = hold_shape_of(config);
     bool suits =
         has->inputs_count == wants.inputs_count && has->outputs_count == wants.outputs_count &&
-        has->pipes_count == wants.pipes_count && has->joins_count <= JOINS_COUNT &&
+        has->pipes_count == wants.pipes_count && has->joins_count <= JOINS_COUNT + GATHERS_COUNT &&
         has->pipe_half_bytes >= wants.pipe_half_bytes && has->join_bytes >= wants.join_bytes;
     for (uint32_t i = 0; i < config->outputs_count && suits; i++) {
         suits = (has->outputs[i].queues_count == 0) == (wants.outputs[i].queues_count == 0) &&
@@ -171,6 +173,10 @@ static int prepare(struct worker *worker, struct preparation *preparation)
     }
     worker->hold_fd = preparation->hold_fd;
     r = open_router(worker);
+    char why[512] = "no memory";
+    if (r == 0 && lines_open(worker, why, sizeof(why)) < 0) {
+        r = fail(why, -EINVAL);
+    }
     if (r == 0) {
         r = open_inputs(worker);
     }
@@ -251,6 +257,7 @@ static int take_over(struct worker *worker, struct preparation *preparation, uin
     if (r < 0) {
         return fail(why, r);
     }
+    lines_resume(worker);
     resume_outputs(worker, preparation);
     crash_point("taken-over");
     bool heir = how == 3;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/encode.h"
+#include "inputs/gather.h"
 #include "ring/region.h"
 #include "worker/worker_private.h"
 
@@ -48,11 +49,12 @@ struct hold_shape hold_shape_of(const struct daemon_config *config)
         .pipe_half_bytes = PIPE_HALF_BYTES,
         .rings_max = region_rings_default()};
     for (uint32_t i = 0; i < config->inputs_count; i++) {
-        if (config->inputs[i].kind == INPUT_RING) {
-            shape.regions_max = YARDER_REGIONS_MAX;
-            shape.joins_count = JOINS_COUNT;
-            shape.join_bytes = JOIN_BYTES;
-        }
+        bool ring = config->inputs[i].kind == INPUT_RING;
+        bool lines = config->inputs[i].multiline != NULL;
+        uint32_t joins = lines ? JOINS_COUNT + GATHERS_COUNT : ring ? JOINS_COUNT : 0;
+        shape.joins_count = (uint32_t)yarder_max(shape.joins_count, joins);
+        shape.join_bytes = shape.joins_count > 0 ? JOIN_BYTES : 0;
+        shape.regions_max = ring ? YARDER_REGIONS_MAX : shape.regions_max;
     }
     for (uint32_t i = 0; i < config->outputs_count; i++) {
         struct hold_shape_output *output = &shape.outputs[i];

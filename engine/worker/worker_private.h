@@ -8,9 +8,8 @@
  *   pass.c     reap, collect, seal, commit, publish, submit
  *   collect.c  rings and pipes      feed.c  connections and datagrams      accept.c  new ones
  *   sink.c     route and put           alarm.c    what is done besides when a record matches
- *   say.c      words for the operator, by a thread of their own
- *   talk.c     messages of the supervisor while at work
- *   handover.c the old and the new worker at a reload
+ *   lines.c    several as one record   say.c      words for the operator, by a thread
+ *   talk.c     messages of the supervisor while at work    handover.c old and new at a reload
  *   status.c   the control thread; tap.c records for whoever looks
  */
 #ifndef YARDER_WORKER_WORKER_PRIVATE_H
@@ -124,6 +123,7 @@ struct worker {
     const struct board *board;
     struct status *status; /* the control thread */
     struct taps taps;
+    struct lines *lines; /* of several lines; NULL: no input has such records */
     struct say *say;
 
     enum worker_phase phase;
