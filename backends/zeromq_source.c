@@ -205,9 +205,10 @@ static struct yarder_text text_of_message(zmq_msg_t *message)
 
 static void put(struct zeromq_source *self, zmq_msg_t *frames, int count)
 {
-    const char *peer = zmq_msg_gets(&frames[0], "Peer-Address");
+    bool local = strncmp(self->peer.target, "ipc:", 4) == 0;
+    const char *peer = local ? NULL : zmq_msg_gets(&frames[0], "Peer-Address");
     struct yarder_record record = {.text = text_of_message(&frames[count - 1]),
-        .flags = strncmp(self->peer.target, "ipc:", 4) == 0 ? 0 : YARDER_FLAG_NETWORK,
+        .flags = local ? 0 : YARDER_FLAG_NETWORK,
         .facility = YARDER_FACILITY_NONE};
     if (count > 1) {
         record.tag = text_of_message(&frames[0]);

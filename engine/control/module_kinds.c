@@ -37,6 +37,8 @@ const struct module_kind module_kinds[] = {
 };
 
 const struct module_source module_sources[] = {
+    {"gelf", "graylog", "GELF, by UDP or TCP"},
+    {"graylog", "graylog", "the same"},
     {"redis", "redis", "lists, channels and streams of a redis server"},
     {"zeromq", "zeromq", "messages of ZeroMQ peers"},
     {.name = NULL},
