@@ -4,46 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/opener.h"
 #include "bytes.h"
-#include "plain_cipher.h"
-#include "sealed.h"
+#include "crypto_opener.h"
 
-enum { MICROSECONDS_DIGITS_MAX = 20 };
+enum { MICROSECONDS_DIGITS_MAX = 20, NS_IN_MICROSECOND = 1000 };
 _Static_assert(
     (int)YARDER_OPENER_SLACK_BYTES >= EVP_MAX_BLOCK_LENGTH, "a block more than the text");
 
-struct opener {
-    char *algorithm;
-    char *key;
-    uint64_t key_id;
-    uint64_t max_age_ns;
-    char *secret;
-    char *iv;
-
-    struct unsealer unsealer;
-    struct plain_cipher cipher;
-};
-
-#define FIELD(member) offsetof(struct opener, member)
+#define FIELD(member) offsetof(struct crypto_opener, member)
 
 static const struct yarder_option opener_options[] = {
-    {"key", YARDER_OPTION_SECRET, FIELD(key), NULL, 0, 0, NULL, NULL, "file:PATH|env:NAME|KEY",
-        "the sender's key"},
-    {"key-id", YARDER_OPTION_COUNT, FIELD(key_id), "0", 0, UINT32_MAX, NULL, NULL, "N",
-        "the sender's key-id"},
-    {"max-age", YARDER_OPTION_DURATION, FIELD(max_age_ns), "5m", 0, UINT64_MAX / 2, NULL, NULL,
-        "TIME", "with key: packets may be so old, or the sender's clock so wrong; 0: any"},
-    {"algo", YARDER_OPTION_TEXT, FIELD(algorithm), NULL, 0, 0, NULL, NULL, "NAME",
-        "with secret: the sender's algo"},
-    {"secret", YARDER_OPTION_SECRET, FIELD(secret), NULL, 0, 0, NULL, NULL,
-        "file:PATH|env:NAME|TEXT", "the sender's secret"},
-    {"iv", YARDER_OPTION_TEXT, FIELD(iv), NULL, 0, 0, NULL, NULL, "TEXT",
-        "with secret: the sender's iv"},
+    CRYPTO_OPENER_OPTIONS(FIELD),
     {.kind = YARDER_OPTION_END},
 };
 
-static int open_sealed(struct opener *opener, char *why, size_t why_bytes)
+static int open_sealed(struct crypto_opener *opener, char *why, size_t why_bytes)
 {
     uint8_t key[SEALED_KEY_BYTES];
     if (opener->iv != NULL ||
@@ -64,9 +39,8 @@ static int open_sealed(struct opener *opener, char *why, size_t why_bytes)
     return r < 0 ? -EINVAL : 0;
 }
 
-static int open_opener(void *self, char *why, size_t why_bytes)
+int crypto_opener_open(struct crypto_opener *opener, char *why, size_t why_bytes)
 {
-    struct opener *opener = self;
     if ((opener->key != NULL) == (opener->secret != NULL)) {
         (void)snprintf(why, why_bytes, "expected key= or secret=, one of them");
         return -EINVAL;
@@ -109,10 +83,9 @@ static int take_plain(struct plain_cipher *cipher, struct yarder_text packet, ch
     return length;
 }
 
-static enum yarder_opened take(
-    void *self, struct yarder_text packet, int64_t now_ns, char *at, struct yarder_text *text)
+enum yarder_opened crypto_opener_take(struct crypto_opener *opener, struct yarder_text packet,
+    int64_t now_ns, char *at, struct yarder_text *text)
 {
-    struct opener *opener = self;
     if (opener->key != NULL) {
         return unsealer_take(&opener->unsealer, packet, now_ns, at, text);
     }
@@ -124,18 +97,54 @@ static enum yarder_opened take(
     return YARDER_OPENED_GOOD;
 }
 
-static void close_opener(void *self)
+void crypto_opener_close(struct crypto_opener *opener)
 {
-    struct opener *opener = self;
     unsealer_close(&opener->unsealer);
     plain_cipher_close(&opener->cipher);
+}
+
+int64_t crypto_opener_time(const struct crypto_opener *opener, struct yarder_text *text)
+{
+    int64_t micros = 0;
+    size_t digits = 0;
+    for (; opener->key == NULL && digits < text->length && text->at[digits] >= '0' &&
+           text->at[digits] <= '9';
+         digits++) {
+        if (__builtin_mul_overflow(micros, 10, &micros) ||
+            __builtin_add_overflow(micros, text->at[digits] - '0', &micros)) {
+            return 0;
+        }
+    }
+    bool good = digits > 0 && digits < text->length && text->at[digits] == ' ' &&
+                micros < INT64_MAX / NS_IN_MICROSECOND;
+    if (good) {
+        text->at += digits + 1;
+        text->length -= digits + 1;
+    }
+    return good ? micros * NS_IN_MICROSECOND : 0;
+}
+
+static int open_opener(void *self, char *why, size_t why_bytes)
+{
+    return crypto_opener_open(self, why, why_bytes);
+}
+
+static enum yarder_opened take(
+    void *self, struct yarder_text packet, int64_t now_ns, char *at, struct yarder_text *text)
+{
+    return crypto_opener_take(self, packet, now_ns, at, text);
+}
+
+static void close_opener(void *self)
+{
+    crypto_opener_close(self);
 }
 
 YARDER_EXPORT extern const struct yarder_opener yarder_opener;
 const struct yarder_opener yarder_opener = {
     .abi = YARDER_OPENER_ABI,
     .struct_bytes = sizeof(struct yarder_opener),
-    .self_bytes = sizeof(struct opener),
+    .self_bytes = sizeof(struct crypto_opener),
     .options = opener_options,
     .open = open_opener,
     .take = take,

@@ -54,7 +54,7 @@ static const struct {
         "crypto, fd, graylog, http, journal, mongodb, pipe, redis, smtp, socket, syslog, winevent "
         "and zeromq\n"},
     {"input = kafka:h\n", "y.conf:1: unknown kind 'kafka' of an input; there are ring, stdin, "
-                          "exec, unix, udp, tcp, gelf, graylog, redis and zeromq\n"},
+                          "exec, unix, udp, tcp, crypto, gelf, graylog, redis and zeromq\n"},
     {"output =\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
     {"output\n", "y.conf:1: output: expected [NAME ]KIND:TARGET[,OPTION=VALUE...]\n"},
     {"output = file:\n", "y.conf:1: output file: expected file:PATH, not ''\n"},

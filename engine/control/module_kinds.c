@@ -37,6 +37,7 @@ const struct module_kind module_kinds[] = {
 };
 
 const struct module_source module_sources[] = {
+    {"crypto", "crypto", "encrypted datagrams"},
     {"gelf", "graylog", "GELF, by UDP or TCP"},
     {"graylog", "graylog", "the same"},
     {"redis", "redis", "lists, channels and streams of a redis server"},

@@ -63,8 +63,10 @@ void packed_add(struct batch *batch, struct input *input, const struct frame_spa
         text = (struct frame_span){.text = packed.text, .flags = packed.flags};
         origin.peer = packed.peer;
         batch_add(batch, input, &text, &origin);
-        if (packed.tag.length > 0 && batch->records[batch->count - 1].tag.at == input->tag.at) {
-            batch->records[batch->count - 1].tag = packed.tag;
+        struct yarder_record *parsed = &batch->records[batch->count - 1];
+        parsed->time_ns = parsed->time_ns == batch->now_ns ? packed.time_ns : parsed->time_ns;
+        if (packed.tag.length > 0 && parsed->tag.at == input->tag.at) {
+            parsed->tag = packed.tag;
         }
         return;
     }

@@ -32,6 +32,8 @@ WAYS = {
                    "redis:127.0.0.1:{redis},list=logs", "logs notset"),
     "redis-channel": ("redislog", "redislog:127.0.0.1:{redis},publish uwsgi",
                       "redis:127.0.0.1:{redis},channel=uwsgi", "uwsgi notset"),
+    "crypto": ("logcrypto", f"crypto:addr=127.0.0.1:{UDP},algo=aes-128-cbc,secret=ciaociao",
+               f"crypto:127.0.0.1:{UDP},algo=aes-128-cbc,secret=ciaociao", "- notset"),
     "connected-udp": (None, None, f"udp:127.0.0.1:{UDP}", "- notset"),
 }
 
