@@ -187,6 +187,16 @@ static void read_targets(struct uwsgi_logger *list)
     }
 }
 
+/* A process that begins has time for a daemon that is there and busy: 0.2 s. */
+static void attach(void)
+{
+    enum { TRIES = 10 };
+    int result = -ETIMEDOUT;
+    for (unsigned i = 0; i < TRIES && result == -ETIMEDOUT; i++) {
+        result = yarder_attach();
+    }
+}
+
 static void open_road(void)
 {
     const char *of_logs = log_watcher(), *of_requests = request_watcher();
@@ -225,6 +235,9 @@ static void begin(void)
     if (!has_begun && uwsgi.shared->worker_log_pipe[1] >= 0) {
         has_begun = true;
         open_road();
+        if (is_ours(uwsgi.choosen_logger) || is_ours(uwsgi.choosen_req_logger)) {
+            attach();
+        }
     }
 }
 
@@ -245,7 +258,7 @@ static void after_fork(void)
 {
     begin();
     if (has_road) {
-        (void)yarder_attach(); /* before there are threads, of which one would, and others wait */
+        attach(); /* before there are threads, of which one would attach and the others not wait */
         road_look_again();
     }
     if (has_requests && uwsgi.logit != log_request_instead) {

@@ -262,8 +262,9 @@ bool road_open(const struct road_options *wanted)
 void road_look_again(void)
 {
     uint64_t loaded = slots_epoch();
-    if (loaded != epoch) {
-        epoch = loaded;
+    if (loaded != __atomic_load_n(&epoch, __ATOMIC_RELAXED)) {
+        __atomic_store_n(
+            &epoch, loaded, __ATOMIC_RELAXED); /* two threads may turn: it is no harm */
         (void)slots_turn(calls, CALLS);
     }
 }

@@ -12,7 +12,7 @@ enum { SLOT_LAZY = R_X86_64_JUMP_SLOT, SLOT_FILLED = R_X86_64_GLOB_DAT };
 #elif defined(__aarch64__)
 enum { SLOT_LAZY = R_AARCH64_JUMP_SLOT, SLOT_FILLED = R_AARCH64_GLOB_DAT };
 #else
-enum { SLOT_LAZY = UINT32_MAX, SLOT_FILLED = UINT32_MAX }; /* none is known: nothing is turned */
+#error "clients/uwsgi/meson.build says where this is known"
 #endif
 
 /* Of one object. All addresses are in this process. */
@@ -45,6 +45,11 @@ bool slots_find(struct slots_call *calls, size_t calls_count)
     return true;
 }
 
+static uintptr_t page_of(uintptr_t at)
+{
+    return at & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+}
+
 static struct object object_of(const struct dl_phdr_info *info)
 {
     struct object object = {.base = info->dlpi_addr, .from = UINTPTR_MAX};
@@ -56,7 +61,7 @@ static struct object object_of(const struct dl_phdr_info *info)
             object.to = at + part->p_memsz > object.to ? at + part->p_memsz : object.to;
         } else if (part->p_type == PT_GNU_RELRO) {
             object.sealed = at;
-            object.sealed_end = at + part->p_memsz;
+            object.sealed_end = page_of(at + part->p_memsz); /* as the loader seals: whole pages */
         } else if (part->p_type == PT_DYNAMIC) {
             memcpy(&object.dynamic, &at, sizeof(at));
         }
@@ -114,7 +119,7 @@ static bool store(const struct object *object, void (**slot)(void), void (*funct
 {
     uintptr_t at = (uintptr_t)slot;
     bool is_sealed = at >= object->sealed && at < object->sealed_end;
-    uintptr_t page = at & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+    uintptr_t page = page_of(at);
     void *from;
     memcpy(&from, &page, sizeof(from));
     size_t bytes = at + sizeof(*slot) - page;

@@ -28,7 +28,7 @@ YARDER_MUST_USE bool slots_find(struct slots_call *calls, size_t calls_count);
 /*
  * Turns the slots of all objects that are loaded now, save our own and those that have one of the
  * functions. One that somebody else has turned already is left as it is. How many were turned.
- * Takes the loader's lock: not for signal handlers.
+ * Under the loader's lock, so one thread after the other: not for signal handlers.
  */
 size_t slots_turn(const struct slots_call *calls, size_t calls_count);
 

@@ -112,6 +112,41 @@ static void parts(void **state)
     assert_int_equal(daemon_state.joined_bytes, 49999);
 }
 
+/* For callers with another road: what does not fit is their matter, and counted nowhere. */
+static void pieces_with_fields(void **state)
+{
+    (void)state;
+    static char value[YARDER_FIELDS_BYTES_MAX], text[CLIENT_PIECE_BYTES_MAX + 1];
+    static const struct {
+        size_t text_bytes, value_bytes;
+        uint32_t fields;
+        int result;
+    } cases[] = {{100, 80, YARDER_FIELDS_MAX, 0}, {100, 80, 2, 0}, {100, 80, 4, -EMSGSIZE},
+        {CLIENT_PIECE_BYTES_MAX, 80, 8, 0}, {CLIENT_PIECE_BYTES_MAX, 80, 9, -EMSGSIZE},
+        {CLIENT_PIECE_BYTES_MAX + 1, 80, 0, -EMSGSIZE}, {0, 100, YARDER_FIELDS_MAX, -EMSGSIZE}};
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_message message = {.text = text, .fields = fields};
+    struct client_line none = {0};
+    uint64_t put = 0;
+    attached();
+    for (unsigned i = 0; i < YARDER_COUNT_OF(cases); i++) {
+        message.text_bytes = cases[i].text_bytes;
+        message.fields_count = cases[i].fields;
+        for (unsigned field = 0; field < YARDER_FIELDS_MAX; field++) {
+            fields[field] = (struct yarder_field){
+                .key = {"k", 1}, .value = {value, cases[i].value_bytes}, .type = YARDER_FIELD_TEXT};
+        }
+        assert_int_equal(client_piece_put(&none, &message, false), cases[i].result);
+        put += cases[i].result == 0;
+        flushed();
+        assert_int_equal(daemon_state.records_count, put);
+        if (cases[i].result == 0) {
+            assert_int_equal(daemon_state.last_record.fields_count, cases[i].fields);
+        }
+    }
+    assert_int_equal(counters().lost, 0);
+}
+
 static void levels(void **state)
 {
     (void)state;
@@ -317,6 +352,7 @@ int main(void)
         SCENE(ways_to_log),
         SCENE(wrong_calls),
         SCENE(parts),
+        SCENE(pieces_with_fields),
         SCENE(levels),
         SCENE(full_ring),
         SCENE(doorbell),

@@ -117,6 +117,20 @@ static void what_finds_no_room_is_not_taken(void **state)
     assert_said("<a><c+><e>");
 }
 
+static void a_record_keeps_its_newlines(void **state)
+{
+    (void)state;
+    struct yarder_message message = like;
+    message.text = "two\nlines";
+    message.text_bytes = strlen(message.text);
+    assert_true(lines_put_record(&message));
+    assert_said("<two\nlines>");
+    puts_left = 0;
+    refusal = -ENOBUFS;
+    assert_false(lines_put_record(&message));
+    assert_int_equal(client_settings.block_ms, 0);
+}
+
 static void a_full_ring_is_waited_for_once(void **state)
 {
     (void)state;
@@ -148,6 +162,7 @@ int main(void)
         cmocka_unit_test_setup(a_line_in_pieces, begin),
         cmocka_unit_test_setup(a_long_line_is_several_records, begin),
         cmocka_unit_test_setup(what_finds_no_room_is_not_taken, begin),
+        cmocka_unit_test_setup(a_record_keeps_its_newlines, begin),
         cmocka_unit_test_setup(a_full_ring_is_waited_for_once, begin),
         cmocka_unit_test_setup(a_line_in_other_hands_is_left_alone, begin),
     };

@@ -4,6 +4,7 @@
 A write to its log's pipe fails with EAGAIN when its master is behind: the application counts that,
 as nothing else does.
 """
+import collections
 import http.client
 import json
 import os
@@ -14,11 +15,12 @@ import pytest
 
 from harness import peers
 from harness.daemon import program
-from harness.wait import free_port
+from harness.wait import free_port, wait_until
 
 PLUGINS = "/usr/lib/uwsgi/plugins"
 PLUGIN = program().parent / "clients/uwsgi/yarder_plugin.so"
 END_SECONDS = 30
+SECONDS = 20
 
 # say: waits until all workers are at it, then writes its lines: `pace` seconds between two.
 APPLICATION = '''
@@ -80,12 +82,12 @@ def plugin():
 
 
 class Uwsgi(peers.Server):
-    """A uWSGI on lines of its ini; what it says without a logger is in said(). Its own end, by
-    SIGTERM, takes it a second and more.
+    """A uWSGI on lines of its ini; what it says without a logger is in said(). Killed at the
+    end: its own takes it a second and more.
     """
 
-    def __init__(self, folder, lines, plugins=(), workers=4, application="", wrapper=(),
-                 stop_signal=signal.SIGKILL):
+    def __init__(self, folder, lines, plugins=(), workers=4, application="",
+                 wrapper=()):
         self.workers = workers
         folder.mkdir(exist_ok=True)
         need("python3", *[one for one in plugins if not os.path.isabs(one)])
@@ -97,7 +99,7 @@ class Uwsgi(peers.Server):
             f"http-socket = 127.0.0.1:{port}", f"processes = {workers}", f"chdir = {folder}",
             "module = app", "die-on-term = true", "listen = 64", *lines, ""]))
         super().__init__([*wrapper, peers.need("uwsgi"), "--ini", str(ini)], folder, port,
-                         stop_signal, (0, -stop_signal))
+                         signal.SIGKILL, (-signal.SIGKILL,))
 
     def ask(self, path, status=200, headers=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=END_SECONDS)
@@ -124,3 +126,47 @@ def lines_of(name, said, count, padding=0):
     taken = [f"{name} {wid} {number} {'.' * padding}" for wid in said for number in range(count)
              if (wid, number) not in refused]
     return taken, len(refused)
+
+
+def config(folder):
+    """Of a daemon behind our plugin; what follows looks at folder/ours."""
+    return f"input = ring\noutput = file:{folder}/ours,format=json\n"
+
+
+def settings(daemon, *more):
+    """uWSGI's lines for our plugin."""
+    return [f"yarder-run-dir = {daemon.run_dir}", "logger = yarder:", *more]
+
+
+def records(folder):
+    path = folder / "ours"
+    content = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in content[:content.rfind("\n") + 1].splitlines()]
+
+
+def texts(folder, begin=""):
+    return [one["message"].rstrip() for one in records(folder) if one["message"].startswith(begin)]
+
+
+def wait_for_texts(folder, begin, wanted, elsewhere=lambda: []):
+    wanted = collections.Counter(line.rstrip() for line in wanted)
+    found = []
+
+    def all_there():
+        found[:] = texts(folder, begin) + elsewhere()
+        return len(found) >= sum(wanted.values())
+
+    wait_until(all_there, SECONDS, lambda: f"{len(found)} of {sum(wanted.values())}")
+    assert collections.Counter(found) == wanted
+
+
+def fill(server, folder, name, count=500):
+    """All of the lines said now come, by the ring."""
+    taken, refused = lines_of(name, server.say(name, count), count)
+    assert refused == 0
+    wait_for_texts(folder, f"{name} ", taken)
+
+
+def start(folder, daemon, *more, application="", workers=2, plugins=(), wrapper=()):
+    return Uwsgi(folder / "uwsgi", settings(daemon, *more), [plugin(), *plugins], workers,
+                 application, wrapper)

@@ -8,7 +8,6 @@ import collections
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 
@@ -141,11 +140,6 @@ def listen_to(port):
     wait_until(lambda: client.pubsub_numsub("lines")[0][1] == 1, SECONDS, "a subscription")
 
 
-def wait_for_end(folder):
-    """A daemon behind a pipe of uWSGI's leaves at the end of its input."""
-    wait_until(lambda: not (folder / "daemon/run/control.sock").exists(), SECONDS, "its end")
-
-
 @pytest.mark.parametrize("name", sorted(rows(uwsgi.PLUGIN.parent)))
 def test_every_line_once(yarder, folder, name):
     row = rows(folder)[name]
@@ -172,14 +166,11 @@ def test_every_line_once(yarder, folder, name):
             listen_to(row.redis)
         server = there.enter_context(uwsgi.Uwsgi(
             folder / "uwsgi", [*row.lines, f"logger = {row.logger}"], [row.plugin], WORKERS,
-            wrapper=row.wrapper,
-            stop_signal=signal.SIGTERM if daemon is None else signal.SIGKILL))
+            wrapper=row.wrapper))
         meeting = Meeting(server, path, row, daemon)
         meeting.say("slow", SLOW, PACE_SECONDS)
         refused = meeting.say("burst", BURST, 0)
         assert refused == 0 or name != "plugin"
-    if row.receives == "stdin":
-        wait_for_end(folder)
 
 
 def test_requests_have_fields(yarder, folder):

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plugin for uWSGI where things change: daemons, workers, images, descriptors, other options.
-
-Where a line may go two ways, to the ring or to uWSGI's own last resort (the terminal), it stands in
-exactly one of the two places.
+"""The plugin for uWSGI: ways to run, descriptors that change, what is written, who else looks at
+lines, requests, and what it refuses. Over its and others' ends: test_uwsgi_lifetime.py.
 """
 import collections
-import json
 import os
 import re
 import shutil
@@ -15,142 +12,14 @@ import subprocess
 import pytest
 
 from harness import ledger, peers, uwsgi
-from harness.daemon import Yarder
 from harness.wait import wait_until
 
 SECONDS = 20
-RELOADS = 9  # a process has 8 regions at most
-CONFIG = "input = ring\noutput = file:{folder}/ours,format=json\n"
-
-
-def lines(daemon, *more):
-    return [f"yarder-run-dir = {daemon.run_dir}", "logger = yarder:", *more]
-
-
-def records(folder):
-    path = folder / "ours"
-    content = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in content[:content.rfind("\n") + 1].splitlines()]
-
-
-def texts(folder, begin=""):
-    return [one["message"].rstrip() for one in records(folder) if one["message"].startswith(begin)]
-
-
-def wait_for_texts(folder, begin, wanted, elsewhere=lambda: []):
-    wanted = collections.Counter(line.rstrip() for line in wanted)
-    found = []
-
-    def all_there():
-        found[:] = texts(folder, begin) + elsewhere()
-        return len(found) >= sum(wanted.values())
-
-    wait_until(all_there, SECONDS, lambda: f"{len(found)} of {sum(wanted.values())}")
-    assert collections.Counter(found) == wanted
-
-
-def fill(server, folder, name, count=500):
-    """All of the lines said now come, by the ring."""
-    taken, refused = uwsgi.lines_of(name, server.say(name, count), count)
-    assert refused == 0
-    wait_for_texts(folder, f"{name} ", taken)
-
-
-def start(folder, daemon, *more, application="", workers=2, plugins=(), wrapper=()):
-    return uwsgi.Uwsgi(folder / "uwsgi", lines(daemon, *more), [uwsgi.plugin(), *plugins], workers,
-                       application, wrapper)
 
 
 @pytest.fixture
 def daemon(yarder, folder):
-    return yarder(CONFIG.replace("{folder}", str(folder)), name="daemon")
-
-
-def test_without_a_daemon(folder):
-    """Its own way, until there is one; and again when it has gone."""
-    daemon = Yarder(folder / "daemon", CONFIG.replace("{folder}", str(folder)))
-    with start(folder, daemon) as server:
-        def on_terminal(begin):
-            return [line.rstrip() for line in server.said().splitlines() if line.startswith(begin)]
-
-        taken, _ = uwsgi.lines_of("before", server.say("before", 50, 0.002), 50)
-        wait_for_texts(folder, "before ", taken, lambda: on_terminal("before "))
-        assert texts(folder) == []
-        with daemon:
-            rounds = []
-
-            def comes_by_the_ring():
-                rounds.append(f"meanwhile{len(rounds)}")
-                said, _ = uwsgi.lines_of(rounds[-1], server.say(rounds[-1], 20, 0.002), 20)
-                wait_for_texts(folder, f"{rounds[-1]} ", said,
-                               lambda: on_terminal(f"{rounds[-1]} "))
-                return len(texts(folder, f"{rounds[-1]} ")) == len(said)
-
-            wait_until(comes_by_the_ring, SECONDS, "the ring is taken up")
-            fill(server, folder, "during")
-        taken, _ = uwsgi.lines_of("after", server.say("after", 50, 0.002), 50)
-        wait_for_texts(folder, "after ", taken, lambda: on_terminal("after "))
-        assert len(on_terminal("after ")) == len(taken)
-
-
-def test_daemons_are_killed(folder):
-    """The worker at any time, and the supervisor, after which producers bring their regions."""
-    daemon = Yarder(folder / "daemon", CONFIG.replace("{folder}", str(folder)))
-    with start(folder, daemon.start()) as server:
-        fill(server, folder, "first")
-        for victim in ("worker", "supervisor"):
-            said = server.say(f"{victim}-there", 200)
-            if victim == "worker":
-                daemon.kill_worker()
-            else:
-                daemon.kill()
-                between = server.say("between", 200)
-                daemon.start()
-                # Who has nothing to say learns of no daemon.
-                server.say("again", 200, 0.01)
-            taken, refused = uwsgi.lines_of(f"{victim}-there", said, 200)
-            assert refused == 0
-            if victim == "worker":
-                wait_for_texts(folder, f"{victim}-there ", taken)
-            else:
-                found = collections.Counter(texts(folder, f"{victim}-there "))
-                assert found <= collections.Counter(line.rstrip() for line in taken)
-        taken, _ = uwsgi.lines_of("between", between, 200)
-        wait_for_texts(folder, "between ", taken, lambda: [
-            line.rstrip() for line in server.said().splitlines() if line.startswith("between ")])
-        fill(server, folder, "last")
-    daemon.stop()
-
-
-def test_reloads_by_exec(folder, daemon):
-    """More often than a process may have regions: those of an image that is gone are let go."""
-    with start(folder, daemon, workers=1) as server:
-        for number in range(RELOADS):
-            fill(server, folder, f"round{number}", 50)
-            before = server.ask("/pid")
-            server.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: server.ask("/pid") != before, SECONDS, "another worker")
-        status = daemon.status()
-        assert status["ring_refused"] == 0 and status["ring_clients"] <= 3, status
-        assert len(texts(folder, "binary reloading")) == RELOADS
-
-
-STUCK = """
-def call_hang(name):
-    for number in range(100):
-        os.write(2, f"{name} {number}\\n".encode())
-    time.sleep(60)
-"""
-
-
-def test_harakiri(folder, daemon):
-    """A SIGKILL right behind its lines: they are there, and so is the next worker."""
-    with start(folder, daemon, "harakiri = 1", application=STUCK, workers=1) as server:
-        with pytest.raises(OSError):
-            server.ask("/hang/stuck")
-        wait_for_texts(folder, "stuck ", [f"stuck {number}" for number in range(100)])
-        wait_until(lambda: texts(folder, "Respawned uWSGI worker 1"), SECONDS, "another worker")
-        fill(server, folder, "alive")
+    return yarder(uwsgi.config(folder), name="daemon")
 
 
 THREADS = """
@@ -171,26 +40,26 @@ def call_threads(count):
     ["log-master-stream = true"], ["threaded-logger = true"],
     ["plugin = ugreen", "async = 4", "ugreen = true"], ["cheaper = 1", "processes = 3"]])
 def test_ways_to_run(folder, daemon, options):
-    with start(folder, daemon, *options, application=THREADS) as server:
+    with uwsgi.start(folder, daemon, *options, application=THREADS) as server:
         server.ask("/threads/3")
         wanted = [f"thread {number} {line}" for number in range(3) for line in range(200)]
-        wait_for_texts(folder, "thread ", wanted)
-        streams = collections.Counter(one.get("stream") for one in records(folder)
+        uwsgi.wait_for_texts(folder, "thread ", wanted)
+        streams = collections.Counter(one.get("stream") for one in uwsgi.records(folder)
                                       if one["message"].startswith("thread "))
         assert streams == {"stdout": 300, "stderr": 300}
         if not any("threads =" in one or "cheaper" in one for one in options):
-            fill(server, folder, "more")
+            uwsgi.fill(server, folder, "more")
 
 
 def test_in_the_background(folder, daemon):
     """daemonize2: the log's pipe is made after the plugin was asked for the first time."""
-    server = start(folder, daemon, f"daemonize2 = {folder}/terminal")
+    server = uwsgi.start(folder, daemon, f"daemonize2 = {folder}/terminal")
     subprocess.run(server.command, cwd=server.folder, check=True, timeout=SECONDS,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: peers.answers(server.port), SECONDS, "the server")
     pid = server.ask("/pid")["master"]
     try:
-        fill(server, folder, "behind", 2000)
+        uwsgi.fill(server, folder, "behind", 2000)
     finally:
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), SECONDS, "its end")
@@ -207,9 +76,9 @@ time.sleep(60)
 def test_a_mule(folder, daemon):
     """It is no worker, and forked from the master all the same."""
     (folder / "mule.py").write_text(MULE)
-    with start(folder, daemon, f"mule = {folder}/mule.py") as server:
-        wait_for_texts(folder, "mule ", [f"mule {number}" for number in range(100)])
-        mule = {one["pid"] for one in records(folder) if one["message"].startswith("mule ")}
+    with uwsgi.start(folder, daemon, f"mule = {folder}/mule.py") as server:
+        uwsgi.wait_for_texts(folder, "mule ", [f"mule {number}" for number in range(100)])
+        mule = {one["pid"] for one in uwsgi.records(folder) if one["message"].startswith("mule ")}
         assert len(mule) == 1 and server.process.pid not in mule
 
 
@@ -248,29 +117,29 @@ def call_children():
 
 def test_what_is_written(folder, daemon):
     """As by the pipe, a write that ends its line is a message; one that does not is not lost."""
-    with start(folder, daemon, application=ODD, workers=1) as server:
+    with uwsgi.start(folder, daemon, application=ODD, workers=1) as server:
         server.ask("/pieces")
-        wait_until(lambda: texts(folder, "not ended"), SECONDS, "the last")
-        found = [one["message"] for one in records(folder) if one.get("stream") == "stdout"]
+        wait_until(lambda: uwsgi.texts(folder, "not ended"), SECONDS, "the last")
+        found = [one["message"] for one in uwsgi.records(folder) if one.get("stream") == "stdout"]
         assert found[:4] == ["begun here", "two\nlines", "", "a\0b"], found[:5]
         assert found[4] in ("\ufffd", "\udcff", "\\xff", "ÿ"), found[4]
         assert found[5:] == ["x" * 20000, "y" * 40000, "last", "not ended"]
 
 
 def test_descriptors_that_change(folder, daemon):
-    with start(folder, daemon, application=ODD, workers=1) as server:
+    with uwsgi.start(folder, daemon, application=ODD, workers=1) as server:
         server.ask("/turned")
-        wait_for_texts(folder, "turned away", ["turned away 1", "turned away 3"])
+        uwsgi.wait_for_texts(folder, "turned away", ["turned away 1", "turned away 3"])
         file = folder / "uwsgi/elsewhere"
         assert file.read_text() == "turned away 2\nturned away 4\n"
 
 
 def test_children_of_a_worker(folder, daemon):
     """One that was forked goes by a region of its own, one that runs a program by the pipe."""
-    with start(folder, daemon, application=ODD, workers=1) as server:
+    with uwsgi.start(folder, daemon, application=ODD, workers=1) as server:
         pid = server.ask("/children")["pid"]
-        wait_for_texts(folder, "child by", [f"child by fork {pid}", "child by exec"])
-        found = {one["message"]: one for one in records(folder)}
+        uwsgi.wait_for_texts(folder, "child by", [f"child by fork {pid}", "child by exec"])
+        found = {one["message"]: one for one in uwsgi.records(folder)}
         assert found[f"child by fork {pid}"]["pid"] == pid
         assert found["child by exec"]["pid"] == server.process.pid
         assert "stream" not in found["child by exec"]
@@ -279,17 +148,17 @@ def test_children_of_a_worker(folder, daemon):
 def test_a_pipe_that_is_a_stream(folder, daemon):
     """It knows no messages, and what is read of it ends anywhere: lines are put together again."""
     options = ["log-master-stream = true", "yarder-by-pipe = true", "log-master-bufsize = 100"]
-    with start(folder, daemon, *options, application=ODD) as server:
+    with uwsgi.start(folder, daemon, *options, application=ODD) as server:
         taken, _ = uwsgi.lines_of("piece", server.say("piece", 200, 0.001, 30), 200, 30)
-        wait_for_texts(folder, "piece ", taken)
+        uwsgi.wait_for_texts(folder, "piece ", taken)
 
 
 def test_long_messages_by_the_pipe(folder, daemon):
     options = ["yarder-by-pipe = true", "log-master-bufsize = 100000"]
-    with start(folder, daemon, *options, application=ODD, workers=1) as server:
+    with uwsgi.start(folder, daemon, *options, application=ODD, workers=1) as server:
         server.ask("/pieces")
-        wait_until(lambda: texts(folder, "ended"), SECONDS, "the last")
-        found = [one["message"] for one in records(folder)]
+        wait_until(lambda: uwsgi.texts(folder, "ended"), SECONDS, "the last")
+        found = [one["message"] for one in uwsgi.records(folder)]
         assert "y" * 40000 in found and "two\nlines" in found and "la" in found
 
 
@@ -303,18 +172,19 @@ def test_whoever_looks_at_lines(folder, daemon, line, watcher):
     more = [line.replace("{folder}", str(folder))]
     if watcher == "log-route":
         more.append("logger = errors yarder:bad.ones,level=error")
-    with start(folder, daemon, *more, application=ODD, workers=1, plugins=["logfile"]) as server:
+    with uwsgi.start(folder, daemon, *more, application=ODD, workers=1,
+                     plugins=["logfile"]) as server:
         server.say("one", 1)
         server.say("bad", 1)
         said = "go by the master's pipe, which loses lines under load: " + watcher
         begin = "!" if watcher == "log-encoder" else ""
-        wait_until(lambda: texts(folder, f"{begin}one "), SECONDS, "the line")
-        master = {one["message"].removeprefix("!"): one for one in records(folder)}
+        wait_until(lambda: uwsgi.texts(folder, f"{begin}one "), SECONDS, "the line")
+        master = {one["message"].removeprefix("!"): one for one in uwsgi.records(folder)}
         assert f"yarder: logs {said}" in master and f"yarder: requests {said}" in master
         assert all(one["pid"] == server.process.pid for one in master.values())
         if watcher == "log-route":
-            wait_until(lambda: texts(folder, "bad 1 0"), SECONDS, "the routed line")
-            bad = next(one for one in records(folder) if one["message"].startswith("bad 1 0"))
+            wait_until(lambda: uwsgi.texts(folder, "bad 1 0"), SECONDS, "the routed line")
+            bad = next(one for one in uwsgi.records(folder) if one["message"].startswith("bad 1 0"))
             assert (bad["logger"], bad["level"]) == ("bad.ones", "error")
         if watcher == "logger":
             theirs = folder / "theirs"
@@ -334,12 +204,12 @@ def call_trace(value):
     for number in range(40):
         uwsgi.set_logvar(f"many{number}", "m" * 100)
 """
-    settings = [line for line in lines(daemon) if "logger" not in line]
+    settings = [f"yarder-run-dir = {daemon.run_dir}"]
     with uwsgi.Uwsgi(folder / "uwsgi", [*settings, *options], [uwsgi.plugin(), "logfile"], 2,
                      application) as server:
         server.ask("/trace/t-1", headers={"User-Agent": "agent", "X-A": "x"})
-        wait_until(lambda: records(folder), SECONDS, "the request")
-        one = records(folder)[0]
+        wait_until(lambda: uwsgi.records(folder), SECONDS, "the request")
+        one = uwsgi.records(folder)[0]
         assert one["message"] == 'GET /trace/t-1 "agent" 200 x t-1'
         assert one["kind"] == "request" and one["logger"] == "requests"
         fields = one["fields"]
@@ -347,7 +217,7 @@ def call_trace(value):
         assert fields["many0"] == "m" * 100 and "many39" not in fields
         server.say("log", 3)
         wait_until(lambda: (folder / "theirs").read_text().count("log ") >= 6, SECONDS, "the logs")
-        wait_until(lambda: len(records(folder)) == 3, SECONDS, "three requests")
+        wait_until(lambda: len(uwsgi.records(folder)) == 3, SECONDS, "three requests")
         assert ledger.lost(daemon.status()) == 0
 
 
@@ -365,8 +235,8 @@ def test_without_a_colon(folder, daemon):
     """uWSGI leaves the argument of such a logger to chance."""
     settings = [f"yarder-run-dir = {daemon.run_dir}", "logger = yarder"]
     with uwsgi.Uwsgi(folder / "uwsgi", settings, [uwsgi.plugin()], 2) as server:
-        fill(server, folder, "plain")
-        assert all("logger" not in one for one in records(folder))
+        uwsgi.fill(server, folder, "plain")
+        assert all("logger" not in one for one in uwsgi.records(folder))
 
 
 def test_another_uwsgi(folder):
