@@ -69,6 +69,8 @@ def rows(folder):
                           redis=tcp),
         "redis-channel": Row("redislog", f"redislog:127.0.0.1:{tcp},publish lines",
                              f"redis:127.0.0.1:{tcp},channel=lines", redis=tcp),
+        "gelf": Row("graylog2", f"graylog2:127.0.0.1:{udp},far", f"gelf:127.0.0.1:{udp}",
+                    {"host": "far", "level": "notice"}),
         "file": Row("logfile", f"file:{folder}/theirs"),
         "pipe": Row("logpipe", f"pipe:exec {yarder}", "stdin"),
         "plugin": Row(uwsgi.PLUGIN, "yarder:web.app,level=notice", "ring", direct,

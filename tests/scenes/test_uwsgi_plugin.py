@@ -239,6 +239,20 @@ def test_without_a_colon(folder, daemon):
         assert all("logger" not in one for one in uwsgi.records(folder))
 
 
+def test_where_it_is_installed(folder):
+    """Where Debian's uWSGI looks, below the prefix; found there by its name."""
+    build = uwsgi.plugin().parent.parent.parent
+    there = folder / "there"
+    subprocess.run([peers.need("meson"), "install", "-C", build, "--no-rebuild"], check=True,
+                   capture_output=True, timeout=SECONDS, env={**os.environ, "DESTDIR": str(there)})
+    [plugin] = there.rglob("lib/uwsgi/plugins/yarder_plugin.so")
+    listed = subprocess.run(
+        [peers.need("uwsgi"), "--plugins-dir", plugin.parent, "--plugins", "yarder",
+         "--loggers-list", "--no-server"], capture_output=True, text=True, timeout=SECONDS,
+        check=False)
+    assert "\nyarder\n" in listed.stdout + listed.stderr, listed
+
+
 def test_another_uwsgi(folder):
     """Its structures may be others: the plugin is not used there."""
     there = folder / "there"
