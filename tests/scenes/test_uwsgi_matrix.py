@@ -47,6 +47,7 @@ def rows(folder):
     udp, tcp, log = free_port(socket.SOCK_DGRAM), free_port(), folder / "log"
     yarder = f"{program()} run {folder}/daemon/yarder.conf --run-dir {folder}/daemon/run " \
              f"--state-dir {folder}/daemon/state"
+    cipher = "algo=aes-128-cbc,secret=ciaociao"
     ours = {"logger": "web.app", "level": "notice", "tag": "shop"}
     direct = {**ours, "stream": "stderr"}
     run_dir, tag = f"yarder-run-dir = {folder}/daemon/run", "yarder-tag = shop"
@@ -69,6 +70,8 @@ def rows(folder):
                           redis=tcp),
         "redis-channel": Row("redislog", f"redislog:127.0.0.1:{tcp},publish lines",
                              f"redis:127.0.0.1:{tcp},channel=lines", redis=tcp),
+        "crypto": Row("logcrypto", f"crypto:addr=127.0.0.1:{udp},{cipher},prefix=web",
+                      f"crypto:127.0.0.1:{udp},{cipher}", prefix="web "),
         "gelf": Row("graylog2", f"graylog2:127.0.0.1:{udp},far", f"gelf:127.0.0.1:{udp}",
                     {"host": "far", "level": "notice"}),
         "file": Row("logfile", f"file:{folder}/theirs"),
