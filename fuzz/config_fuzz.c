@@ -2,12 +2,13 @@
 /*
  * Any text as a configuration file. It never crashes; and what reads, reads the same after packing:
  * the same settings, the same verdict, the same messages, the same configuration as JSON. What
- * loads, routes. No other files are opened: a text with an include or a plugin is left alone.
+ * loads, routes. No other files are opened: a text that names one is left alone.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "control/explain.h"
+#include "names_files.h"
 
 static char *tell(struct daemon_config *config, const struct config_report *report)
 {
@@ -72,8 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t bytes_count)
     static struct config_report report;
     void *packed = NULL;
     size_t packed_count = 0;
-    if (memmem(bytes, bytes_count, "include", strlen("include")) != NULL ||
-        memmem(bytes, bytes_count, "plugin", strlen("plugin")) != NULL) {
+    if (names_files_anyhow(bytes, bytes_count) ||
+        names_files_by_line((const char *)bytes, bytes_count)) {
         return 0;
     }
     YARDER_ASSERT(settings_open(&settings) == 0);

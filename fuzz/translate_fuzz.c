@@ -6,6 +6,7 @@
  * Nothing opens files: a text that could name one is left alone.
  */
 #include "control/translate_scene.h"
+#include "names_files.h"
 
 enum { ARGUMENTS_MAX = 64 };
 
@@ -26,28 +27,21 @@ static int read_arguments(
     return r;
 }
 
-static bool names_files(const void *bytes, size_t count)
-{
-    static const char *const keys[] = {"ini", "inherit", "include", "json", "js", "yaml", "yml",
-        "config", "plugin", "for-glob", "@(", "if-"};
-    for (size_t i = 0; i < YARDER_COUNT_OF(keys); i++) {
-        if (memmem(bytes, count, keys[i], strlen(keys[i])) != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t bytes_count)
 {
     static const char *const names[] = {"fuzz.ini", "fuzz.yaml", "fuzz.json"};
     static struct config_report report;
     struct settings *settings = NULL;
     struct daemon_config *config = NULL;
-    if (bytes_count == 0 || names_files(bytes, bytes_count)) {
+    if (bytes_count == 0 || names_files_anyhow(bytes, bytes_count)) {
         return 0;
     }
     const char *text = (const char *)bytes + 1;
+    bool lines = bytes[0] % 4 == 0;
+    if (lines ? names_files_by_line(text, bytes_count - 1)
+              : names_files_by_word(text, bytes_count - 1)) {
+        return 0;
+    }
     YARDER_ASSERT(settings_open(&settings) == 0);
     settings->place =
         (struct settings_place){"/work", "/run/yarder", "/state", "box", false, 1u << 30};

@@ -214,7 +214,14 @@ void help_manual(FILE *to)
                 "is written as it is.\n",
         to);
     put_names(chain_encoders, "", "", to);
-    (void)fputs(".SH UWSGI\nThese lines follow uWSGI\\(aqs grammar and its routing.\n", to);
+    (void)fputs(
+        ".SH UWSGI\nThese lines follow uWSGI\\(aqs grammar and its routing. Files whose names "
+        "end with\n\\&.yaml, .yml or .json are uWSGI\\(aqs, and so is FILE:SECTION of an ini "
+        "file. In [uwsgi] its magic\nletters, placeholders, blocks and files of files mean "
+        "what they mean to uWSGI; other\nkeys are left to it. An output of type "
+        "\\fBuwsgi\\fR is the place of one of its loggers\n(to = KIND:ARGUMENT) with the "
+        "selectors of any output; \\fByarder translate\\fR makes such.\n",
+        to);
     put_keys(true, to);
     (void)fputs(examples, to);
 }
