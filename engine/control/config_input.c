@@ -171,11 +171,22 @@ static bool is_request_format(struct config_builder *builder, const char *what, 
     return r != -EINVAL;
 }
 
-/* How uWSGI's lines say that requests look; NULL: they say nothing, or nothing of use. */
-static char *uwsgi_requests(struct config_builder *builder)
+/* How the top, or uWSGI's lines, say that requests look; NULL: they say nothing, or nothing of use.
+ */
+static char *usual_requests(struct config_builder *builder)
 {
     const struct setting *line = builder->log_format;
+    char *given = builder->config->requests;
     char why[256];
+    if (given != NULL && strcmp(given, "none") == 0) {
+        return NULL;
+    }
+    if (given != NULL) {
+        if (!is_request_format(builder, given, why)) {
+            report_error(builder->report, "", "requests: %s", why);
+        }
+        return given;
+    }
     if (line == NULL || line->value == NULL) {
         return builder->request_pipe ? arena_format(builder->arena, "uwsgi") : NULL;
     }
@@ -225,7 +236,7 @@ static void settle_multiline(struct config_builder *builder, const struct config
 void config_settle_inputs(struct config_builder *builder)
 {
     struct daemon_config *config = builder->config;
-    char *requests = uwsgi_requests(builder);
+    char *requests = builder->config->requests = usual_requests(builder);
     config->until_end = config->inputs_count > 0;
     for (uint32_t i = 0; i < builder->items_count; i++) {
         struct config_item *item = &builder->items[i];

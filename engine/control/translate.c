@@ -117,14 +117,18 @@ static void put_left(struct translation *translation)
         const struct setting *setting = &translation->settings->list[i];
         const struct config_key *key = key_of(setting);
         const char *value = setting->value != NULL ? setting->value : "";
-        if (key == NULL || (key->line != CONFIG_LEFT && key->line != CONFIG_ACCEPTED)) {
+        bool unknown =
+            key != NULL && key->line == CONFIG_LOG_FORMAT && translation->config->requests == NULL;
+        if (key == NULL || (!unknown && key->line != CONFIG_LEFT && key->line != CONFIG_ACCEPTED)) {
             continue;
         }
         (void)snprintf(text, sizeof(text), "%s%s%.600s: %s", setting->key,
             value[0] != '\0' ? " = " : "", value,
-            key->line == CONFIG_LEFT ? "stays in uWSGI's own file, which does it before its lines "
-                                       "come here"
-                                     : "no line; it is always so");
+            unknown ? "no line; requests are not known by it"
+            : key->line == CONFIG_LEFT
+                ? "stays in uWSGI's own file, which does it before its lines "
+                  "come here"
+                : "no line; it is always so");
         put_comment(translation, setting->where, text);
     }
 }
@@ -477,6 +481,9 @@ int config_translate(const struct settings *settings, const struct daemon_config
         return -EINVAL;
     }
     put_left(&translation);
+    if (config->requests != NULL) {
+        put(&translation, "", "requests", config->requests);
+    }
     put_inputs(&translation, with_inputs);
     if (!has_lines(settings)) {
         put_comment(&translation, "", "nothing here says where logs go");

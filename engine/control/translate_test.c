@@ -61,8 +61,12 @@ static void test_same(void **state)
         {"alarm = a log:x\nlog-alarm = a boom\nlogger = file:/x\nreq-logger = file:/y\n",
             "; alarms look at logs alone"},
         {"udp = :1717\nlogger = file:/x\n", "input = ring\n"},
-        {"daemonize = /d\nlog-format = %(uri)\nthreaded-logger = true\n",
-            "; y.conf:2: log-format = %(uri): stays in uWSGI's own file"},
+        {"daemonize = /d\nlog-format = %(method) %(uri) %(status)\nthreaded-logger = true\n",
+            "requests = format:%(method) %(uri) %(status)\n"},
+        {"daemonize = /d\nlog-format = %(method)%(uri)\n",
+            "; y.conf:2: log-format = %(method)%(uri): no line; requests are not known by it\n"},
+        {"logger = file:/x\nreq-logger = file:/y\n", "requests = uwsgi\n"},
+        {"daemonize = /d\nlog-date = x\n", "; y.conf:2: log-date = x: stays in uWSGI's own file"},
         {"[uwsgi]\nsocket = :3031\n", "; nothing here says where logs go\n"},
     };
     for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {

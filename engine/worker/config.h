@@ -38,6 +38,7 @@ struct daemon_config {
     bool uwsgi_filters_logs_only;
     struct alarms_config alarms;
 
+    char *requests;  /* how requests look on inputs that do not say it; NULL: none is looked for */
     char *run_dir;   /* sockets, lock, pid */
     char *state_dir; /* quarantine, later spools */
     char *host;      /* this machine's name for records that state none */
