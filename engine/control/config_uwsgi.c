@@ -272,11 +272,19 @@ static void take_udp(struct config_builder *builder, const struct setting *setti
     }
 }
 
-/* A key that means one thing: twice in one source is an error, the command line wins. */
+/*
+ * A key that means one thing: twice in one source is an error, but in uWSGI's own, where the last
+ * one holds; the command line wins.
+ */
 static void take_single(
     struct config_builder *builder, const struct setting *setting, const struct setting **to)
 {
-    if (*to != NULL && ((*to)->file[0] == '\0') == (setting->file[0] == '\0')) {
+    bool both =
+        *to != NULL && (*to)->section == SETTINGS_UWSGI && setting->section == SETTINGS_UWSGI;
+    if (both) { /* a file may name another one to begin with */
+        report_note(builder->report, (*to)->where, "%s at %s holds, as in uWSGI", setting->key,
+            setting->where);
+    } else if (*to != NULL && ((*to)->file[0] == '\0') == (setting->file[0] == '\0')) {
         report_error(builder->report, setting->where, "%s is given twice, first at %s",
             setting->key, (*to)->where);
         return;

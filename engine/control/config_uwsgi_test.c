@@ -112,6 +112,17 @@ static void test_bad_lines(void **state)
     }
 }
 
+static void test_the_last_of_uwsgis_own_holds(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_run(&scene, "[uwsgi]\nlogto = /x\nlogto = /y\n[yarder]\n");
+    assert_int_equal(scene.result, 0);
+    assert_string_equal(scene.said, "y.conf:2: note: logto at y.conf:3 holds, as in uWSGI\n");
+    assert_string_equal(scene.config->outputs[0].target, "/y");
+    scene_close(&scene);
+}
+
 static void test_sections(void **state)
 {
     (void)state;
@@ -233,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logger_lines),
         cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_the_last_of_uwsgis_own_holds),
         cmocka_unit_test(test_sections),
         cmocka_unit_test(test_routing_facts),
         cmocka_unit_test(test_truncate),

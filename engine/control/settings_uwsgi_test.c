@@ -4,7 +4,27 @@
  * of 2.0.21 says of the same.
  */
 #include "control/config_scene.h"
+#include "control/settings_private.h"
 #include "control/uwsgi_names.h"
+
+static void take_nothing(
+    void *context, uint32_t line, struct yarder_text key, struct yarder_text value)
+{
+    (void)context;
+    (void)line;
+    (void)key;
+    (void)value;
+}
+
+/* Whether a row can be read by this build: YAML takes its library. */
+static bool is_readable(const char *name)
+{
+    char why[SETTINGS_WHY_BYTES];
+    uint32_t line = 0;
+    const struct settings_pairs pairs = {.take = take_nothing, .section = "uwsgi"};
+    return strstr(name, ".yaml") == NULL ||
+           settings_read_yaml(&pairs, "uwsgi: {}\n", 10, &line, why) == 0;
+}
 
 /* All values of uWSGI's section, "KEY=VALUE" behind each other. */
 static void list_settings(const struct scene *scene, char *at, size_t room)
@@ -65,6 +85,9 @@ static void test_texts(void **state)
             "l=a %\nl=5\nl=1\nl=0\nl=1.5\nf=0\ns=/work/\n", ""},
     };
     for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {
+        if (!is_readable(rows[i].name)) {
+            continue;
+        }
         struct scene scene;
         char listed[4096];
         scene_open(&scene);
@@ -103,6 +126,9 @@ static void test_bad_texts(void **state)
             "y.ini:3: for-times: at most 1000 rounds are read\n"},
     };
     for (size_t i = 0; i < YARDER_COUNT_OF(rows); i++) {
+        if (!is_readable(rows[i].name)) {
+            continue;
+        }
         struct scene scene;
         scene_open(&scene);
         int r = settings_read_text(
