@@ -5,6 +5,7 @@ Where a line may go two ways, to the ring or to uWSGI's own last resort (the ter
 exactly one of the two places.
 """
 import collections
+import os
 import signal
 
 import pytest
@@ -76,6 +77,25 @@ def test_daemons_are_killed(folder):
             line.rstrip() for line in server.said().splitlines() if line.startswith("between ")])
         uwsgi.fill(server, folder, "last")
     daemon.stop()
+
+
+def test_a_daemon_that_stands_still(folder, daemon):
+    """Its rings fill: a worker waits once, for a second, and goes by the pipe, as without us."""
+    count = 60000
+    with uwsgi.start(folder, daemon, workers=1) as server:
+        uwsgi.fill(server, folder, "moving")
+        stopped = daemon.worker_pids()
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        said = server.say("still", count, padding=80)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        assert said[1]["seconds"] < 10
+        taken, refused = uwsgi.lines_of("still", said, count, 80)
+        print(f"{len(taken)} taken, {refused} refused, {said[1]['seconds']:.1f} s")
+        uwsgi.wait_for_texts(folder, "still ", taken, lambda: [
+            line.rstrip() for line in server.said().splitlines() if line.startswith("still ")])
+        uwsgi.fill(server, folder, "moving-again")
 
 
 def test_reloads_by_exec(folder, daemon):
