@@ -75,7 +75,7 @@ void append(benchmark::State &state)
     writer.config.file_io = int(state.range(1));
     writer.config.fsync.policy = static_cast<output_sync>(state.range(3));
     lane_options options = {&writer.config, nullptr, nullptr, 0, writer.event_fd, &writer.sleeps,
-        uid_t(-1), gid_t(-1)};
+        uid_t(-1), gid_t(-1), nullptr};
     if (lane_open(&writer.lane, &options) < 0) {
         state.SkipWithError("no such lane here");
         return;

@@ -34,7 +34,7 @@ THREADED_ROOMS = ("base", "ring", "client", "queue", "offload", "outputs", "work
 LOADED = "tests/sample.so"  # by unit tests
 # What knows nothing of the loop, and runs once.
 ONCE_SCENES = ("alarms", "backend_*", "compare", "encoders", "endtoend", "figures", "instructions",
-               "modules", "preload*", "readme", "serve_udp", "source_*", "spool*", "tap",
+               "modules", "preload*", "readme", "rotate*", "serve_udp", "source_*", "spool*", "tap",
                "uwsgi_*")
 # What measures, and what lays hands on the whole machine: nothing runs beside it.
 ALONE_SCENES = ("fairness", "figures", "instructions", "producers", "rest")

@@ -139,16 +139,40 @@ int ask_connect(const char *run_dir, char path[ASK_PATH_BYTES], int *out)
     return r < 0 ? r : connect_trusted(run_dir, path, out);
 }
 
-static int ask_once(const char *run_dir, const char *path, const char *word, cJSON **out)
+/* A line of JSON; NULL without memory. */
+static char *question(const char *word, const char *output)
+{
+    cJSON *json = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(json, "do", word);
+    if (output != NULL) {
+        (void)cJSON_AddStringToObject(json, "output", output);
+    }
+    char *text = cJSON_PrintUnformatted(json);
+    size_t length = text == NULL ? 0 : strlen(text);
+    char *line = text == NULL ? NULL : realloc(text, length + 2);
+    cJSON_Delete(json);
+    if (line == NULL) {
+        free(text);
+        return NULL;
+    }
+    memcpy(line + length, "\n", 2);
+    return line;
+}
+
+static int ask_once(
+    const char *run_dir, const char *path, const char *word, const char *output, cJSON **out)
 {
     YARDER_OWN_FD int fd = -1;
     int r = connect_trusted(run_dir, path, &fd);
     if (r < 0) {
         return r;
     }
-    char line[64];
-    int length = snprintf(line, sizeof(line), "{\"do\":\"%s\"}\n", word);
-    if (send(fd, line, (size_t)length, MSG_NOSIGNAL) != length) {
+    YARDER_OWN_HEAP char *line = question(word, output);
+    if (line == NULL) {
+        return -ENOMEM;
+    }
+    size_t length = strlen(line);
+    if (send(fd, line, length, MSG_NOSIGNAL) != (ssize_t)length) {
         return errno == EPIPE ? -ECONNRESET : -errno;
     }
     YARDER_OWN_HEAP char *answer = NULL;
@@ -165,7 +189,8 @@ static int ask_once(const char *run_dir, const char *path, const char *word, cJS
     return 0;
 }
 
-int ask(const char *run_dir, const char *word, cJSON **out, char path[ASK_PATH_BYTES])
+static int ask_of(const char *run_dir, const char *word, const char *output, cJSON **out,
+    char path[ASK_PATH_BYTES])
 {
     const struct timespec pause = {.tv_nsec = 20000000};
     int64_t deadline_ms = now_ms() + ASK_ANSWER_MS;
@@ -174,9 +199,14 @@ int ask(const char *run_dir, const char *word, cJSON **out, char path[ASK_PATH_B
         return r;
     }
     do { /* a worker that died with the question has a successor in a moment */
-        r = ask_once(run_dir, path, word, out);
+        r = ask_once(run_dir, path, word, output, out);
     } while (r == -ECONNRESET && now_ms() < deadline_ms && nanosleep(&pause, NULL) == 0);
     return r;
+}
+
+int ask(const char *run_dir, const char *word, cJSON **out, char path[ASK_PATH_BYTES])
+{
+    return ask_of(run_dir, word, NULL, out, path);
 }
 
 /* Who may ask is the socket's owner and, if its mode says so, its group; root in any case. */
@@ -241,10 +271,11 @@ int ask_state_dir(const char *given, const char *run_dir, char *at, size_t room)
     return r;
 }
 
-int ask_or_tell(const struct cli *cli, const char *run_dir, const char *word, cJSON **out)
+int ask_or_tell_of(
+    const struct cli *cli, const char *run_dir, const char *word, const char *output, cJSON **out)
 {
     char path[ASK_PATH_BYTES];
-    int r = ask(run_dir, word, out, path);
+    int r = ask_of(run_dir, word, output, out, path);
     if (r < 0) {
         return ask_tell(cli, r, path);
     }
@@ -256,6 +287,11 @@ int ask_or_tell(const struct cli *cli, const char *run_dir, const char *word, cJ
         return CLI_FAILED;
     }
     return CLI_GO_ON;
+}
+
+int ask_or_tell(const struct cli *cli, const char *run_dir, const char *word, cJSON **out)
+{
+    return ask_or_tell_of(cli, run_dir, word, NULL, out);
 }
 
 uint64_t ask_number(const cJSON *object, const char *name)

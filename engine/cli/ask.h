@@ -21,6 +21,10 @@ YARDER_MUST_USE int ask(
 YARDER_MUST_USE int ask_or_tell(
     const struct cli *cli, const char *run_dir, const char *word, cJSON **out);
 
+/* The same of one output: {"do":"WORD","output":"NAME"}; NULL: of none in particular. */
+YARDER_MUST_USE int ask_or_tell_of(
+    const struct cli *cli, const char *run_dir, const char *word, const char *output, cJSON **out);
+
 /*
  * A connection to the control socket for whoever talks by itself: a descriptor, or an error as of
  * ask. `path` likewise.

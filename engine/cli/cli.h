@@ -89,8 +89,8 @@ int cli_main(int arguments_count, char **arguments);
 
 extern const struct command command_run, command_worker, command_source, command_check,
     command_explain, command_exec, command_send, command_serve_udp, command_status, command_tap,
-    command_doctor, command_reload, command_reopen, command_translate, command_inputs,
-    command_outputs, command_spool, command_keys, command_version, command_help;
+    command_doctor, command_reload, command_reopen, command_rotate, command_translate,
+    command_inputs, command_outputs, command_spool, command_keys, command_version, command_help;
 
 /* A row for commands that speak to a daemon: `type` has a member `char *run_dir`. */
 #define CLI_RUN_DIR(type)                                                                          \

@@ -10,9 +10,9 @@ enum { COMMANDS_MAX = 32 };
 
 const struct command *const cli_commands[] = {&command_run, &command_check, &command_explain,
     &command_exec, &command_send, &command_serve_udp, &command_status, &command_tap,
-    &command_doctor, &command_spool, &command_reload, &command_reopen, &command_translate,
-    &command_inputs, &command_outputs, &command_keys, &command_version, &command_help,
-    &command_worker, &command_source, NULL};
+    &command_doctor, &command_spool, &command_reload, &command_reopen, &command_rotate,
+    &command_translate, &command_inputs, &command_outputs, &command_keys, &command_version,
+    &command_help, &command_worker, &command_source, NULL};
 
 _Static_assert(YARDER_COUNT_OF(cli_commands) <= COMMANDS_MAX, "the list of near names has room");
 

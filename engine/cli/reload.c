@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reload and reopen: asked over the control socket; reload waits for what comes of it. */
+/* reload, reopen and rotate: asked over the control socket; reload waits for what comes of it. */
 #include <errno.h>
 #include <time.h>
 
@@ -121,4 +121,37 @@ const struct command command_reopen = {
     .examples = "  mv all.log all.log.1 && yarder reopen\n  yarder reopen --run-dir /run/yarder\n",
     .options = reopen_table,
     .run = run_reopen,
+};
+
+static int run_rotate(struct cli *cli)
+{
+    struct reopen_options options = {0};
+    cJSON *answer = NULL;
+    int r = cli_parse(cli, &options);
+    if (r == CLI_GO_ON && cli->words_count > 1) {
+        return cli_refuse(cli, "takes one output; without any, all files are put aside");
+    }
+    if (r == CLI_GO_ON) {
+        const char *output = cli->words_count == 1 ? cli->words[0] : NULL;
+        r = ask_or_tell_of(cli, options.run_dir, "rotate", output, &answer);
+    }
+    if (r != CLI_GO_ON) {
+        return r;
+    }
+    (void)printf("asked; %llu outputs put their files aside, unless they are empty\n",
+        (unsigned long long)ask_number(answer, "rotate"));
+    cJSON_Delete(answer);
+    return CLI_GOOD;
+}
+
+const struct command command_rotate = {
+    .name = "rotate",
+    .usage = "[OPTIONS] [OUTPUT]",
+    .summary = "files are put aside for new ones, now",
+    .about =
+        "What they are called, and what stays of them, say the output's options rotate-names,\n"
+        "keep and others (yarder outputs file); without any they become PATH.1, PATH.2 ...\n",
+    .examples = "  yarder rotate\n  yarder rotate errors\n",
+    .options = reopen_table,
+    .run = run_rotate,
 };

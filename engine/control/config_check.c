@@ -304,6 +304,7 @@ void config_check(struct config_builder *builder)
         check_route(builder, &builder->config->routes[i]);
     }
     check_unique(builder);
+    config_rotate_check(builder);
     check_stdin(builder);
     check_reach(builder);
     check_limits(builder);

@@ -41,6 +41,11 @@ enum config_line {
     CONFIG_ALARM_FREQ,
     CONFIG_ALARM_MSG_SIZE,
     CONFIG_ALARM_TIMEOUT,
+    CONFIG_LOG_MAXSIZE, /* config_rotate.c, to the last of them */
+    CONFIG_LOG_BACKUPNAME,
+    CONFIG_TOUCH_LOGROTATE,
+    CONFIG_TOUCH_LOGREOPEN,
+    CONFIG_LOGFILE_CHMOD,
     CONFIG_ACCEPTED,   /* says what yarder does anyhow */
     CONFIG_LOG_FORMAT, /* the form of requests; its %(...) are variables of a request */
     CONFIG_LEFT,       /* uWSGI's own work on a line, done before the line comes here */

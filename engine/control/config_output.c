@@ -112,6 +112,7 @@ void config_settle_outputs(struct config_builder *builder)
         struct config_item *item = &builder->items[i];
         if (item->table == &config_output_table && !item->broken) {
             config_offload_settle(builder, item);
+            config_rotate_settle(builder, item->target);
         }
     }
 }

@@ -60,6 +60,11 @@ struct config_builder {
     const char *top_seen[2][CONFIG_ROWS_MAX];   /* where, by files and by the command line */
     const struct setting *logto[CONFIG_LOGTOS]; /* the last one given holds */
     bool truncate;                              /* log-truncate */
+    struct output_rotate logto_rotate;          /* log-maxsize and others, of the file of logto */
+    uint32_t logto_mode;                        /* logfile-chmod; 0: not said */
+    const char *rotation_where; /* the last of these lines, and whether it came to a file */
+    const char *rotation_key;
+    bool rotation_used;
     const char *logto_path; /* of the one that holds, or its address; NULL: none, or it is wrong */
     const struct yarder_backend *logto_backend; /* of an address */
     bool logto_used;                            /* a backend has it as its option */
@@ -159,6 +164,17 @@ void config_uwsgi_logto(struct config_builder *builder);
 /* Keys that are options of loggers' backends: rsyslog-packet-size, logto ... */
 void config_uwsgi_pass_on(struct config_builder *builder);
 void config_uwsgi_fallback(struct config_builder *builder);
+
+/* config_rotate.c: uWSGI's lines; what they say, put into the output of logto */
+void config_take_rotation(
+    struct config_builder *builder, const struct config_key *key, const struct setting *setting);
+void config_rotate_logto(struct config_builder *builder, struct output_config *output);
+/* Whether KEY=VALUE of file:logfile=... is one about rotation, and taken. */
+bool config_file_rotates(struct config_builder *builder, const struct setting *setting,
+    const char *pair, size_t length, struct output_rotate *rotate);
+/* The options of an output, once all are there. */
+void config_rotate_settle(struct config_builder *builder, struct output_config *output);
+void config_rotate_check(struct config_builder *builder);
 
 /* config_encode.c: the encoder chains of all outputs, put together and compiled once. */
 void config_settle_encoders(struct config_builder *builder);

@@ -3,9 +3,9 @@
  * uWSGI's own lines, by uWSGI's grammar and nothing added:
  *
  *   logger = [NAME ]KIND[:ARGUMENT]   the first word is a name if it has letters and digits alone
- *   file:PATH, or file:logfile=PATH   the second form as soon as the argument has a '='
- *   stdio[:], fd:1, fd:2              standard output, standard error; fd: alone discards
- *   redislog:ARGUMENT, ...            what the module of that kind makes of it
+ *   file:PATH, or file:logfile=PATH[,maxsize=BYTES][,backupname=PATH]   the second form as soon as
+ * the argument has a '=' stdio[:], fd:1, fd:2              standard output, standard error; fd:
+ * alone discards redislog:ARGUMENT, ...            what the module of that kind makes of it
  */
 #include <ctype.h>
 #include <errno.h>
@@ -18,7 +18,8 @@
 struct logger_line {
     const char *name; /* "" for none */
     const char *kind;
-    const char *argument; /* NULL: nothing stands behind the kind */
+    const char *argument;        /* NULL: nothing stands behind the kind */
+    struct output_rotate rotate; /* file:logfile=...,maxsize=... */
 };
 
 static void split_logger(struct config_builder *builder, const char *value, struct logger_line *out)
@@ -70,27 +71,23 @@ static void refuse_kind(
 
 /* One KEY=VALUE of file's second form: the path, or NULL with the reason reported. */
 static const char *file_pair(struct config_builder *builder, const struct setting *setting,
-    const char *pair, size_t length, const char *path)
+    const char *pair, size_t length, const char *path, struct output_rotate *rotate)
 {
     static const char logfile[] = "logfile=";
     if (strncmp(pair, logfile, sizeof(logfile) - 1) == 0 && length > sizeof(logfile) - 1) {
         return arena_text(builder->arena, pair + sizeof(logfile) - 1, length - sizeof(logfile) + 1);
     }
-    bool rotation = strncmp(pair, "maxsize=", 8) == 0 || strncmp(pair, "backupname=", 11) == 0;
-    if (rotation) {
-        report_error(builder->report, setting->where, "%s: rotation (%.*s) is not built in yet",
-            setting->key, (int)strcspn(pair, "="), pair);
-    } else {
+    if (!config_file_rotates(builder, setting, pair, length, rotate)) {
         report_error(builder->report, setting->where,
-            "%s: unknown '%.*s'; with a '=' file: takes "
-            "logfile=PATH; a path with a '=' can be had by output = file:PATH",
+            "%s: unknown '%.*s'; with a '=' file: takes logfile=PATH, maxsize=BYTES and "
+            "backupname=PATH; a path with a '=' can be had by output = file:PATH",
             setting->key, (int)yarder_min(length, 64), pair);
     }
     return path;
 }
 
-static const char *file_path(
-    struct config_builder *builder, const struct setting *setting, const char *argument)
+static const char *file_path(struct config_builder *builder, const struct setting *setting,
+    const char *argument, struct output_rotate *rotate)
 {
     const char *path = "";
     if (strchr(argument, '=') == NULL) {
@@ -98,7 +95,7 @@ static const char *file_path(
     } else {
         for (const char *pair = argument; *pair != '\0';) {
             size_t length = strcspn(pair, ",");
-            path = file_pair(builder, setting, pair, length, path);
+            path = file_pair(builder, setting, pair, length, path, rotate);
             pair += length + (pair[length] == ',');
         }
     }
@@ -113,7 +110,7 @@ static const char *file_path(
 
 /* The kinds that need no backend: whether it is one, and its target. */
 static bool is_built_in(struct config_builder *builder, const struct setting *setting,
-    const struct logger_line *line, enum output_kind *kind, const char **target)
+    struct logger_line *line, enum output_kind *kind, const char **target)
 {
     const char *argument = line->argument != NULL ? line->argument : "";
     *target = "";
@@ -128,7 +125,7 @@ static bool is_built_in(struct config_builder *builder, const struct setting *se
     }
     if (strcmp(line->kind, "file") == 0) {
         *kind = OUTPUT_FILE;
-        *target = file_path(builder, setting, argument);
+        *target = file_path(builder, setting, argument, &line->rotate);
         return true;
     }
     return false;
@@ -226,6 +223,9 @@ static void take_logger(struct config_builder *builder, const struct setting *se
     item->original = strcmp(line.kind, "stdio") == 0;
     if (built_in) {
         config_item_start(builder, item, kind, target);
+        output->rotate.size_bytes = line.rotate.size_bytes;
+        output->rotate.to = line.rotate.to;
+        output->rotate.names = kind == OUTPUT_FILE ? ROTATE_SECONDS : output->rotate.names;
     } else if (backend != NULL) {
         config_offload_start(builder, item, backend);
         config_offload_uwsgi(builder, item, line.kind, line.argument);
@@ -297,6 +297,10 @@ void config_take_uwsgi(
 {
     if (key->line >= CONFIG_ALARM && key->line <= CONFIG_ALARM_TIMEOUT) {
         config_take_alarm(builder, key, setting);
+        return;
+    }
+    if (key->line >= CONFIG_LOG_MAXSIZE && key->line <= CONFIG_LOGFILE_CHMOD) {
+        config_take_rotation(builder, key, setting);
         return;
     }
     bool request = key->line == CONFIG_REQ_LOGGER || key->line == CONFIG_LOG_REQ_ROUTE;

@@ -88,6 +88,7 @@ static void start_logto(
     config_item_start(builder, item, logto != NULL ? OUTPUT_FILE : OUTPUT_STDIO,
         logto != NULL ? builder->logto_path : "");
     ((struct output_config *)item->target)->truncate = builder->truncate;
+    config_rotate_logto(builder, item->target);
 }
 
 /* The loggers that write where standard output was: logto has put itself there. */

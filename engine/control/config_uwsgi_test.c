@@ -65,13 +65,17 @@ static void test_bad_lines(void **state)
             "socket, syslog, rsyslog, zeromq and zmq\n"},
         {"logger = file\n", "y.conf:1: output file: expected file:PATH, not ''\n"},
         {"logger = file:\n", "y.conf:1: output file: expected file:PATH, not ''\n"},
-        {"logger = file:logfile=/x,maxsize=100,backupname=/y\n",
-            "y.conf:1: logger: rotation (maxsize) is not built in yet\n"
-            "y.conf:1: logger: rotation (backupname) is not built in yet\n"},
-        {"logger = file:/x=y\n", "y.conf:1: logger: unknown '/x=y'; with a '=' file: takes "
-                                 "logfile=PATH; a path with a '=' "
-                                 "can be had by output = file:PATH\n"
-                                 "y.conf:1: output file: expected file:PATH, not ''\n"},
+        {"logger = file:logfile=/x,maxsize=1M\n",
+            "y.conf:1: maxsize: expected a number of bytes, not '1M'\n"},
+        {"logger = file:logfile=/x,backupname=\n",
+            "y.conf:1: logger: unknown 'backupname='; with a '=' file: takes logfile=PATH, "
+            "maxsize=BYTES and backupname=PATH; a path with a '=' can be had by output = "
+            "file:PATH\n"},
+        {"logger = file:/x=y\n",
+            "y.conf:1: logger: unknown '/x=y'; with a '=' file: takes "
+            "logfile=PATH, maxsize=BYTES and backupname=PATH; a path with a '=' "
+            "can be had by output = file:PATH\n"
+            "y.conf:1: output file: expected file:PATH, not ''\n"},
         {"logger = file:/${host}\n",
             "y.conf:1: logger: a path with ${ is taken as it stands by uWSGI; for "
             "a variable use output = file:PATH\n"},
@@ -80,17 +84,16 @@ static void test_bad_lines(void **state)
         {"log-drain = (\n",
             "y.conf:1: log-drain: pattern '(': missing closing parenthesis, at byte 1\n"},
         {"log-filter =\n", "y.conf:1: log-filter: expected REGEX\n"},
-        {"log-maxsize = 1\n",
-            "y.conf:1: log-maxsize is not built in yet (uWSGI: rotation of the logto file by "
-            "size)\n"},
+        {"log-maxsize = 1\nlogto = h:\n",
+            "y.conf:2: logto: expected PATH, or with a colon HOST:PORT, not 'h:'\n"
+            "y.conf:1: warning: log-maxsize does nothing: it is about the file of "
+            "logto, and there is none\n"},
+        {"logto = /x\nlog-maxsize = 1M\nlogfile-chmod = 9\nlog-backupname =\n",
+            "y.conf:2: log-maxsize: expected a number of bytes, not '1M'\n"
+            "y.conf:3: logfile-chmod: expected three octal digits, such as 640, not '9'\n"
+            "y.conf:4: log-backupname: expected PATH\n"},
         {"logto = 127.0.0.1:\n",
             "y.conf:1: logto: expected PATH, or with a colon HOST:PORT, not '127.0.0.1:'\n"},
-        {"[uwsgi]\nlogfile-chmod = 600\ntouch-logreopen = b\nlog-backupname = x\n",
-            "y.conf:2: logfile-chmod is not built in yet (uWSGI: mode of the logto file; see "
-            "mode=)\n"
-            "y.conf:3: touch-logreopen is not built in yet (uWSGI: reopen when this file "
-            "changes)\n"
-            "y.conf:4: log-backupname is not built in yet (uWSGI: name of the rotated file)\n"},
         {"logger = file:/x\nreq-logger = file:/x\nlog-drain = y\n",
             "y.conf:2: the same file:/x is at y.conf:1 already\n"},
         {"logto = /x\nlogto = /y\n", "y.conf:2: logto is given twice, first at y.conf:1\n"},

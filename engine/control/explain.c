@@ -27,7 +27,8 @@ static void print_options(const struct config_rows *rows, unsigned kind, const v
         const struct yarder_backend *backend = output != NULL ? output->backend : NULL;
         const void *holder = row.own ? own : target;
         const char *value = option_show(row.option, holder, at);
-        if (!config_row_applies(&row, kind, backend) || value[0] == '\0' ||
+        bool unsaid = row.option->default_text == NULL && strcmp(value, "0") == 0;
+        if (!config_row_applies(&row, kind, backend) || value[0] == '\0' || unsaid ||
             (backend != NULL && is_of_disk(&row) && output->queue.disk_bytes == 0)) {
             continue;
         }

@@ -61,7 +61,8 @@ static void test_explain(void **state)
         "output file:/a is file:/a (y.conf:2)\n    output file:/a takes every record with ",
         "\n    level=error facility=auth+cron kind=request stream=stderr rest=no format=text "
         "newlines=auto\n    flush=5ms queue=memory:16M on-full=block:3s fsync=interval:2s "
-        "file-io=auto mode=0640\n    mkdir=yes max-open=100 idle-close=5m\n",
+        "file-io=auto mode=0640\n    mkdir=yes max-open=100 idle-close=5m rotate-utc=no "
+        "rotate-grace=5s\n",
         "output null is null (y.conf:3)\n    output null takes every record\n",
         "memory: 16",
         " for queues, pipes and long records, touched as it fills\n",

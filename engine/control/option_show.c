@@ -84,6 +84,25 @@ static const char *stream_name(uint8_t stream)
     return stream == YARDER_STREAM_STDERR ? "stderr" : "stdout";
 }
 
+static const char *show_when(const struct rotate_when *when, char *at)
+{
+    static const char *const words[] = {"", "S", "M", "H", "D", "midnight", "W"};
+    bool week = when->unit == ROTATE_WEEK;
+    (void)snprintf(
+        at, OPTION_WHY_BYTES, "%s%.*u", words[when->unit], week ? 1 : 0, week ? when->weekday : 0);
+    return at;
+}
+
+static const char *show_at(const struct rotate_at *when, char *at)
+{
+    at[0] = '\0';
+    if (when->given) {
+        (void)snprintf(at, OPTION_WHY_BYTES, "%02u:%02u:%02u", when->second / 3600,
+            when->second / 60 % 60, when->second % 60);
+    }
+    return at;
+}
+
 /* The forms that only their parsers know, told apart by these. */
 static const char *show_special(const struct yarder_option *option, const void *field, char *at)
 {
@@ -120,6 +139,12 @@ static const char *show_special(const struct yarder_option *option, const void *
     if (option->parse == option_parse_nice) {
         return option_show_nice(field, at);
     }
+    if (option->parse == option_parse_rotate_when) {
+        return show_when(field, at);
+    }
+    if (option->parse == option_parse_rotate_at) {
+        return show_at(field, at);
+    }
     if (option->parse == option_parse_streams) {
         return show_bits(*(const uint8_t *)field, stream_name, at);
     }
@@ -151,7 +176,10 @@ const char *option_show(
     case YARDER_OPTION_DURATION:
         return option_format_duration(*(const uint64_t *)field, at);
     case YARDER_OPTION_CHOICE:
-        return option->choices[*(const int *)field];
+        /* without a default, its first word is what holds when nobody says anything */
+        return option->default_text == NULL && *(const int *)field == 0
+                   ? ""
+                   : option->choices[*(const int *)field];
     case YARDER_OPTION_MODE:
         (void)snprintf(at, OPTION_WHY_BYTES, "%04o", *(const uint32_t *)field);
         return at;

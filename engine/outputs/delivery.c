@@ -13,7 +13,8 @@
 #include "outputs/lane_offload.h"
 #include "outputs/lane_spool.h"
 
-enum { SCRATCH_FACTOR = 8 };
+static const uint64_t look_again_ns = 1000000;
+enum { SCRATCH_FACTOR = 8, TURNS = HOLD_QUEUE_ROTATE | HOLD_QUEUE_PAST };
 
 static int slots_open(struct output *output)
 {
@@ -40,7 +41,7 @@ static int encoders_open(
     struct output *output, const struct output_open_options *options, char *why, size_t why_bytes)
 {
     const struct output_config *config = options->config;
-    output->path_is_constant = true;
+    output->path_is_constant = output->one_file = true;
     if (output->packs && config->queue.disk_bytes > 0) {
         const struct lane_spool_options spool = {.config = config,
             .host = options->host,
@@ -74,6 +75,7 @@ static int encoders_open(
     r = path_template_open(&output->path, config->target, options->host, why, why_bytes);
     if (r == 0) {
         output->path_is_constant = path_template_is_constant(output->path);
+        output->one_file = output->path_is_constant && !rotate_by_time(&config->rotate);
     }
     return r;
 }
@@ -115,6 +117,12 @@ int output_open(
     } else if (output->packs) {
         lane.ops = &lane_offload_ops;
         lane.self = output->offload.lane;
+    } else if (config->kind == OUTPUT_FILE) {
+        r = rotate_open(output, options);
+        if (r < 0) {
+            return r;
+        }
+        lane.rotation = output->rotation;
     }
     r = config->owner == NULL ? 0 : identity_user(config->owner, &lane.owner_uid);
     if (r == 0 && config->group != NULL) {
@@ -140,7 +148,8 @@ int output_close(struct output *output, uint64_t wait_ns)
         struct output_slot *slot = &output->slots[i];
         bool opened = slot->job.owner != NULL && /* answered, and nobody has reaped it */
                       ((slot->job.request == LANE_OPEN && slot->job.answer == LANE_DONE) ||
-                          (slot->job.request == LANE_WRITE && slot->job.answer == LANE_MOVED));
+                          (slot->job.request == LANE_WRITE && slot->job.answer == LANE_MOVED) ||
+                          (slot->job.request == LANE_ROTATE && slot->job.fd != slot->fd));
         if (opened) {
             yarder_fd_drop(&slot->job.fd);
         }
@@ -158,6 +167,7 @@ int output_close(struct output *output, uint64_t wait_ns)
     chain_close(output->chains[YARDER_KIND_LOG]);
     chain_close(output->chains[YARDER_KIND_REQUEST]);
     path_template_close(output->path);
+    rotate_close(output);
     *output = (struct output){0};
     return 0;
 }
@@ -166,6 +176,7 @@ void output_resume_queue(struct output *output, uint32_t queue, int fd)
 {
     struct output_slot *slot = &output->slots[queue - output->slots[0].queue_index];
     YARDER_ASSERT(slot->state == SLOT_FREE && slot->queue_index == queue);
+    rotate_taken_up(output, slot, (uint64_t)os_monotonic_ns());
     slot->fd = fd;
     slot->state = fd < 0 ? SLOT_CLOSED : SLOT_IDLE;
     slot->due_ns = fd < 0 || !queue_is_empty(slot->queue) ? 1 : 0;
@@ -203,6 +214,27 @@ void output_start(struct output *output, uint64_t now_ns)
     slot->due_ns = now_ns;
 }
 
+/* Seals as much as the file may take; false: it is put aside first. */
+static bool seal_bytes(struct output *output, struct output_slot *slot, uint64_t now_ns)
+{
+    struct hold_queue *queue = slot->queue;
+    const char *bytes = NULL;
+    if (YARDER_LIKELY(output->size_limit == 0)) {
+        bytes = queue_seal(&output->pool, queue);
+    } else {
+        bytes = queue_seal_within(
+            &output->pool, queue, rotate_room(output, slot, now_ns), queue->expected_size == 0);
+    }
+    if (bytes == NULL) {
+        queue->flags |= HOLD_QUEUE_ROTATE;
+        slot->due_ns = now_ns + look_again_ns; /* unless it can be done right now */
+        return false;
+    }
+    slot->job.bytes = bytes;
+    slot->job.bytes_count = queue->seal_bytes;
+    return true;
+}
+
 static bool seal_slot(struct output *output, struct output_slot *slot, uint64_t now_ns, bool drain)
 {
     struct hold_queue *queue = slot->queue;
@@ -211,6 +243,12 @@ static bool seal_slot(struct output *output, struct output_slot *slot, uint64_t 
     }
     if (slot->unkept && !slot_keep(output, slot, now_ns)) {
         return false;
+    }
+    if (YARDER_UNLIKELY((queue->flags & TURNS) != 0)) {
+        enum turn turn = rotate_turn(slot, now_ns);
+        if (turn != TURN_NONE) {
+            return turn == TURN_GIVE && rotate_give(output, slot);
+        }
     }
     if (queue_is_empty(queue)) {
         slot->due_ns = 0;
@@ -226,8 +264,9 @@ static bool seal_slot(struct output *output, struct output_slot *slot, uint64_t 
         slot_begin_again(output, slot);
     }
     queue->flags &= ~(uint32_t)HOLD_QUEUE_BROKEN;
-    slot->job.bytes = queue_seal(&output->pool, queue);
-    slot->job.bytes_count = queue->seal_bytes;
+    if (!seal_bytes(output, slot, now_ns)) {
+        return false;
+    }
     slot->state = SLOT_SEALED;
     slot->due_ns = 0;
     return true;
@@ -244,6 +283,9 @@ bool output_seal(struct output *output, uint64_t now_ns, bool drain)
     }
     if (output->lane != NULL) {
         slots_retire(output, now_ns);
+        if (YARDER_UNLIKELY(output->periods)) {
+            sealed |= rotate_retire(output, now_ns);
+        }
     }
     return sealed || output->pool.freed_count > 0;
 }
@@ -308,8 +350,16 @@ static void submit_compare(struct output *output, struct output_slot *slot)
     slot_submit(output, slot, LANE_COMPARE);
 }
 
-static void submit_open(struct output *output, struct output_slot *slot)
+static void submit_open(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
+    if (YARDER_UNLIKELY((slot->queue->flags & HOLD_QUEUE_ASIDE) != 0)) {
+        rotate_submit(output, slot, TURN_ANEW); /* one more file of a period that is over */
+        return;
+    }
+    if (output->timed && !rotate_may_open(output, slot)) {
+        slot->retry_ns = now_ns + look_again_ns; /* at the latest */
+        return;
+    }
     slot->state = SLOT_OPENING;
     slot->job.truncate = output->truncate;
     slot_submit(output, slot, LANE_OPEN);
@@ -329,7 +379,10 @@ void output_submit(struct output *output, uint64_t now_ns)
         } else if (slot->state == SLOT_COMPARING && slot->job.owner == NULL) {
             submit_compare(output, slot);
         } else if (slot->state == SLOT_CLOSED && slot->due_ns != 0) {
-            submit_open(output, slot);
+            submit_open(output, slot, now_ns);
+        } else if (slot->state == SLOT_IDLE && (slot->queue->flags & TURNS) != 0 &&
+                   rotate_turn(slot, now_ns) > TURN_GIVE) {
+            rotate_submit(output, slot, rotate_turn(slot, now_ns));
         } else if (slot->state == SLOT_IDLE && (slot->queue->flags & HOLD_QUEUE_REOPEN) != 0 &&
                    queue_is_empty(slot->queue) && !slot->close_under_way) {
             submit_look(output, slot);
@@ -353,6 +406,9 @@ uint64_t output_deadline_ns(const struct output *output)
         const struct output_slot *slot = &output->slots[i];
         bool waits = slot->state == SLOT_IDLE || slot->state == SLOT_CLOSED ||
                      (slot->state == SLOT_COMPARING && slot->job.owner == NULL);
+        if (slot->state == SLOT_IDLE && (slot->queue->flags & HOLD_QUEUE_ASIDE) != 0) {
+            deadline_ns = yarder_min(deadline_ns, slot->turn.grace_ns);
+        }
         if (waits && slot->due_ns != 0) {
             deadline_ns = yarder_min(deadline_ns, yarder_max(slot->due_ns, slot->retry_ns));
         } else if (slot->state == SLOT_IDLE && !output->path_is_constant &&

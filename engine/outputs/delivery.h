@@ -10,11 +10,13 @@
  *   output_settle   freed memory may be used again
  *   output_submit   what is sealed goes to the lane
  *
- * One queue is one file. An output whose path has variables has as many as may be open at a time.
- * Of an output with a backend offload.h tells what is different.
+ * One queue is one file; of one that is rotated by time there is one for each period that still
+ * gets records. An output whose path has variables has as many as may be open at a time. Of an
+ * output with a backend offload.h tells what is different.
  *
  *   slot of a queue:  FREE -> OPENING -> IDLE <-> SEALED -> WRITING -> IDLE
- *                                         IDLE -> CLOSING -> FREE      (variables in the path only)
+ *                                         IDLE <-> ROTATING
+ *                                         IDLE -> CLOSING -> FREE    (variables, or a past period)
  *   after a start:    COMPARING -> IDLE   how much of the sealed batch stands in the file?
  */
 #ifndef YARDER_OUTPUTS_DELIVERY_H
@@ -35,6 +37,7 @@ enum slot_state {
     SLOT_IDLE,
     SLOT_SEALED,
     SLOT_WRITING,
+    SLOT_ROTATING,
     SLOT_CLOSING
 };
 
@@ -54,6 +57,7 @@ struct output_slot {
     struct lane_job job;
     struct lane_job close_job; /* of the file that the path named before */
     bool close_under_way;
+    struct rotation_slot turn;
 };
 
 /* What the worker does for its outputs. */
@@ -86,8 +90,13 @@ struct output {
     struct chain *chains[2]; /* of logs and of requests; NULL: none */
     struct path_template *path;
     bool path_is_constant;
-    bool plain; /* the preset text: copied without asking the encoder */
-    bool packs; /* a backend's: records are queued as they are */
+    bool one_file;             /* a constant path, and not rotated by time */
+    struct rotation *rotation; /* of a file, else NULL */
+    bool timed;                /* rotated by time */
+    bool periods;              /* it is, or was: there may be files of past ones */
+    uint64_t size_limit;       /* of a file; 0: none */
+    bool plain;                /* the preset text: copied without asking the encoder */
+    bool packs;                /* a backend's: records are queued as they are */
     struct output_offload offload;
     struct queue_pool pool;
     struct lane *lane; /* NULL: null output */
@@ -125,6 +134,7 @@ struct output_open_options {
     uint64_t block_limit_ns;   /* resolved default */
     const bool *waiting_hurts; /* AUTO: set while records are lost by waiting; else NULL */
     bool first_start;          /* of the daemon: truncate= holds */
+    struct sweeper *sweeper;   /* NULL: there is none */
 };
 
 /* Allocates all it will ever need; starts the lane; touches no file. 0, -errno with `why`. */
@@ -176,13 +186,15 @@ void output_submit(struct output *output, uint64_t now_ns);
 /* Every file follows its path: at once, or at the next write if one is due (USR1). */
 void output_reopen(struct output *output);
 
+/* Any thread: every file is put aside; the writer is to be woken. */
+void output_ask_rotate(struct output *output);
+
 /* When it wants to be called again; UINT64_MAX: when something happens. */
 uint64_t output_deadline_ns(const struct output *output);
 
 /* Any thread, until output_close. */
 void output_look_at(const struct output *output, struct output_look *out);
 
-/* Nothing waits and the lane has nothing to do. */
-bool output_is_idle(const struct output *output);
+bool output_is_idle(const struct output *output); /* nothing waits, the lane has nothing to do */
 
 #endif

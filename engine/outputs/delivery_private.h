@@ -9,12 +9,22 @@
 struct output_slot *slot_for(
     struct output *output, const struct yarder_record *record, uint64_t now_ns);
 
+/* None is free: rather the file of another period than none. */
+struct output_slot *slot_instead(struct output *output, const struct yarder_record *record);
+
 /* Whether the slot is that of the record's file. */
 bool slot_takes(const struct output *output, const struct output_slot *slot,
     const struct yarder_record *record);
 
 /* The slot of this path, free until now; NULL: none free. */
 struct output_slot *slot_take(struct output *output, const char *path, uint64_t now_ns);
+
+/* From now on its name may be another slot's: no commit holds one name twice, but of one path the
+ * files of several periods. */
+void slot_retire(struct output *output, struct output_slot *slot);
+
+/* The path's file is open as job->fd: from now on records go there. */
+void slot_follow(struct output *output, struct output_slot *slot, uint64_t now_ns);
 
 /* No file of the slot's name can be had: what waits for it is dropped, the slot is free. */
 void slot_give_up(struct output *output, struct output_slot *slot);
@@ -94,6 +104,48 @@ void output_moves(struct output *output, uint64_t now_ns);
 /* Hands a job to the lane. */
 void slot_submit(struct output *output, struct output_slot *slot, enum lane_request request);
 void slot_submit_close(struct output *output, struct output_slot *slot, int fd);
+
+/* rotate_slot.c: the writer's part of rotation (rotate.h) */
+YARDER_MUST_USE int rotate_open(struct output *output, const struct output_open_options *options);
+void rotate_close(struct output *output);
+
+/* The queue of a path and a record's period; NULL: none is free, but one will be. */
+struct output_slot *rotate_slot_for(
+    struct output *output, const char *path, const struct yarder_record *record, uint64_t now_ns);
+/* Whose file is not the right one, but there: nothing is dropped for want of a queue. */
+struct output_slot *rotate_slot_instead(struct output *output, const char *path);
+bool rotate_takes(const struct output_slot *slot, const struct yarder_record *record);
+
+/* A queue is taken up as a commit has it; or as it has been made just now. */
+void rotate_taken_up(struct output *output, struct output_slot *slot, uint64_t now_ns);
+void rotate_resume(struct output *output, struct output_slot *slot, uint64_t now_ns);
+
+/* No older queue of its path has the file there. */
+bool rotate_may_open(const struct output *output, const struct output_slot *slot);
+/* Its file was opened by its path; what stands there may be of another period. */
+void rotate_opened(struct output *output, struct output_slot *slot);
+
+/* What comes before the next seal. */
+enum turn {
+    TURN_NONE,
+    TURN_GIVE,  /* its file goes on as that of the next period: it is empty, or cannot be renamed */
+    TURN_ASIDE, /* its file is renamed */
+    TURN_ANEW   /* its file is renamed, and it gets a new one */
+};
+enum turn rotate_turn(struct output_slot *slot, uint64_t now_ns);
+bool rotate_give(struct output *output, struct output_slot *slot);
+void rotate_submit(struct output *output, struct output_slot *slot, enum turn turn);
+void rotate_reap(struct output *output, struct output_slot *slot, uint64_t now_ns);
+void rotate_count(struct output *output, const struct lane_job *job);
+
+/* Bytes that the slot's file may still take. */
+uint64_t rotate_room(const struct output *output, const struct output_slot *slot, uint64_t now_ns);
+
+/* Closes files of periods that are over. Whether the private state has changed. */
+bool rotate_retire(struct output *output, uint64_t now_ns);
+
+/* Somebody has asked for something, or the sweeper has something to tell. */
+bool rotate_reap_asked(struct output *output, uint64_t now_ns);
 
 /* A line for the operator. */
 void output_say(struct output *output, const char *format, ...) YARDER_PRINTF(2, 3);

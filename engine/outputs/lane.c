@@ -107,6 +107,8 @@ static void answer(struct lane *lane, struct lane_job *job)
     job->old_fd = -1;
     job->sync_error = 0;
     job->line_closed = false;
+    job->rotated = false;
+    job->modified_s = 0;
     job->owner_error = 0;
     job->locked_elsewhere = false;
     job->locked_by = 0;

@@ -37,10 +37,6 @@
  *   - Opened again by path after an idle-close, or renamed back: free as soon as the supervisor has
  *     dropped its descriptor. Until then OPEN and MOVED answer locked_elsewhere, often with
  *     locked_by a process of this daemon or 0: the writer tries again later, as after any failure.
- *
- * Space is not allocated ahead: of the two ways to give the rest back, ftruncate(size) cuts what
- * another process appends in that moment, and FALLOC_FL_PUNCH_HOLE beyond the end reports success
- * on ext4 but frees nothing.
  */
 #ifndef YARDER_OUTPUTS_LANE_H
 #define YARDER_OUTPUTS_LANE_H
@@ -50,6 +46,7 @@
 #include "base/base.h"
 #include "outputs/compare.h"
 #include "outputs/output.h"
+#include "outputs/rotate.h"
 
 enum lane_request {
     LANE_OPEN,  /* open or create job->path for appending; nothing is written. STDIO: path is not
@@ -58,6 +55,7 @@ enum lane_request {
                    only (so a new worker makes sure of what its predecessor had written) */
     LANE_CLOSE, /* sync if the policy says so, close job->fd */
     LANE_COMPARE, /* after a start: how much of job->batch stands in the file? Only reads */
+    LANE_ROTATE, /* rotate.h: the file at the path is put aside, a new one made if rotate_open is */
 };
 
 enum lane_answer {
@@ -66,7 +64,7 @@ enum lane_answer {
                      written when another process appended before them. CLOSE: closed */
     LANE_MOVED,   /* WRITE: nothing written; the path names another file (or none: it was made), now
                      open as `fd` with dev, ino, size, regular; the old descriptor is still open
-                     (old_fd) and wants a CLOSE of its own */
+                     (old_fd) and wants a CLOSE of its own; of ROTATE also if DONE */
     LANE_RESIZED, /* WRITE: nothing written; the file has `size` bytes: less than expected_size, or
                      more while record_open */
     LANE_FAILED,  /* `error` (negative errno) with `failed_call`; nothing written; what was open
@@ -85,6 +83,9 @@ struct lane_job {
     bool truncate;    /* OPEN: empty the file, once its lock is ours (first open of the daemon) */
     bool record_open; /* the bytes continue a record: do not follow a rename now */
     bool reopen;      /* follow a rename even so (USR1); the same file is not opened twice */
+    bool detached;    /* the file was put aside: no path leads to it, none is followed */
+    bool rotate_open; /* ROTATE */
+    int64_t period_s; /* ROTATE: of its name */
     bool close_line;  /* WRITE: first a newline, if the file ends in half a line */
     uint64_t expected_size; /* of the file right before the write; regular files */
     uint64_t dev, ino;      /* of fd; a WRITE asks the descriptor itself */
@@ -105,12 +106,14 @@ struct lane_job {
     uint64_t stored_end;      /* spool: place behind the last one stored; 0: none was */
     uint64_t size;            /* 0 for what is not a regular file */
     int old_fd;
-    int sync_error;   /* the bytes stand, but could not be forced to the disk (fsync=batch), or
-                         close reported a lost write: negative errno, said once */
-    int owner_error;  /* a new file was made, but not given to its owner: negative errno */
-    bool line_closed; /* OPEN, MOVED: the file ended in half a line, a newline was put behind it.
-                         WRITE: the same, and `size` counts it */
-    bool regular;     /* OPEN, MOVED: the promise holds; false: FIFO, terminal, device */
+    int sync_error;     /* the bytes stand, but could not be forced to the disk (fsync=batch), or
+                           close reported a lost write: negative errno, said once */
+    int owner_error;    /* a new file was made, but not given to its owner: negative errno */
+    bool line_closed;   /* OPEN, MOVED: the file ended in half a line, a newline was put behind it.
+                           WRITE: the same, and `size` counts it */
+    bool rotated;       /* ROTATE: a file was put aside, or opened there */
+    int64_t modified_s; /* OPEN: of a file that is not empty, when it was; else 0 */
+    bool regular;       /* OPEN, MOVED: the promise holds; false: FIFO, terminal, device */
     bool locked_elsewhere; /* OPEN, MOVED failed: another description holds the lock; error is
                               -EAGAIN */
     pid_t locked_by;       /* 0: not known, or the process that locked it has gone */
@@ -145,6 +148,7 @@ struct lane_options {
     const uint32_t *writer_sleeps; /* non-zero while the writer sleeps or is about to */
     uid_t owner_uid;               /* of new files; (uid_t)-1: unchanged */
     gid_t owner_gid;
+    struct rotation *rotation; /* kind FILE */
 };
 
 struct lane;
@@ -156,8 +160,7 @@ struct lane;
  */
 YARDER_MUST_USE int lane_open(struct lane **out, const struct lane_options *options);
 
-/* How this lane writes: "write" or "io_uring". */
-const char *lane_io_name(const struct lane *lane);
+const char *lane_io_name(const struct lane *lane); /* how it writes: "write" or "io_uring" */
 
 /* Hands a job over; there is always room (at most LANE_JOBS_MAX are under way). */
 void lane_submit(struct lane *lane, struct lane_job *job);
@@ -168,10 +171,8 @@ void lane_submit(struct lane *lane, struct lane_job *job);
  */
 struct lane_job *lane_done(struct lane *lane);
 
-/*
- * How long the call that the lane is in has taken so far, in ns; 0 when it is in none. lane_call
- * names it ("write") or is NULL. For status ("stuck in write for 12s"); any thread.
- */
+/* How long the call that the lane is in has taken, 0 when it is in none; its name, or NULL. Any
+ * thread. */
 uint64_t lane_stuck_ns(const struct lane *lane);
 const char *lane_call(const struct lane *lane);
 

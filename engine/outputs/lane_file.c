@@ -11,6 +11,7 @@
 #include "os/memory.h"
 #include "outputs/lane_path.h"
 #include "outputs/lane_uring.h"
+#include "outputs/sweep.h"
 
 enum { INTERRUPTED_TRIES = 8 };
 
@@ -80,6 +81,9 @@ void lane_file_open(struct lane_files *files, struct lane_job *job)
         open_stdio(files, job);
     } else if (lane_path_open(files, job, job->truncate)) {
         job->answer = LANE_DONE;
+        if (files->options.rotation != NULL) {
+            sweeper_add(files->options.rotation->sweeper, files->options.rotation, job->path);
+        }
     }
 }
 
@@ -250,7 +254,12 @@ static void write_file(struct lane_files *files, struct lane_job *job)
         lane_job_failed(job, "fstat", r);
         return;
     }
-    bool may_follow = !job->record_open || job->reopen;
+    if (job->detached && ours.st_nlink == 0) { /* removed already: late records get another file */
+        lane_file_rotate(files, job);
+        job->answer = job->answer == LANE_DONE ? LANE_MOVED : job->answer;
+        return;
+    }
+    bool may_follow = !job->detached && (!job->record_open || job->reopen);
     if (may_follow && has_moved(files, job->path, &ours)) {
         int old_fd = job->fd;
         if (lane_path_open(files, job, false)) {
@@ -348,6 +357,9 @@ static void answer(void *self, struct lane_job *job)
         return;
     case LANE_COMPARE:
         lane_file_compare(self, job);
+        return;
+    case LANE_ROTATE:
+        lane_file_rotate(self, job);
         return;
     }
 }

@@ -240,6 +240,7 @@ bool lane_path_open(struct lane_files *files, struct lane_job *job, bool truncat
     job->dev = opened.status.st_dev;
     job->ino = opened.status.st_ino;
     job->size = regular ? (uint64_t)opened.status.st_size : 0;
+    job->modified_s = job->size > 0 ? opened.status.st_mtim.tv_sec : 0;
     job->regular = regular;
     return true;
 }

@@ -48,6 +48,7 @@ void lane_file_open(struct lane_files *files, struct lane_job *job);
 void lane_file_write(struct lane_files *files, struct lane_job *job);
 void lane_file_close(struct lane_files *files, struct lane_job *job);
 void lane_file_compare(struct lane_files *files, struct lane_job *job);
+void lane_file_rotate(struct lane_files *files, struct lane_job *job);
 
 /* Puts a newline behind a file that ends in half a line, which doing it again does not do again. */
 YARDER_MUST_USE int lane_file_close_line(

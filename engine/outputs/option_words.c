@@ -2,6 +2,8 @@
 #include "outputs/output_private.h"
 
 #include <errno.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/text.h"
 #include "outputs/output.h"
@@ -256,4 +258,42 @@ int option_parse_streams(void *target, const char *text, char *why, size_t why_b
     static const char *const words[2] = {"stdout", "stderr"};
     static const unsigned bits[2] = {YARDER_STREAM_STDOUT, YARDER_STREAM_STDERR};
     return parse_bits(target, text, words, bits, why, why_bytes);
+}
+
+/* Letters in either case, as Python takes them. */
+int option_parse_rotate_when(void *target, const char *text, char *why, size_t why_bytes)
+{
+    static const char letters[] = "SMHD";
+    struct rotate_when parsed = {0};
+    const char *found =
+        text[0] != '\0' && text[1] == '\0' ? strchr(letters, text[0] & ~0x20) : NULL;
+    if (found != NULL) {
+        parsed.unit = (enum rotate_unit)(ROTATE_SECOND + (found - letters));
+    } else if (strcasecmp(text, "midnight") == 0) {
+        parsed.unit = ROTATE_MIDNIGHT;
+    } else if ((text[0] & ~0x20) == 'W' && text[1] >= '0' && text[1] <= '6' && text[2] == '\0') {
+        parsed = (struct rotate_when){ROTATE_WEEK, (uint32_t)(text[1] - '0')};
+    } else {
+        return refuse(why, why_bytes,
+            "S, M, H, D (second, minute, hour, day), midnight, or W0 to W6 (Monday to Sunday)");
+    }
+    *(struct rotate_when *)target = parsed;
+    return 0;
+}
+
+int option_parse_rotate_at(void *target, const char *text, char *why, size_t why_bytes)
+{
+    unsigned hour = 0;
+    unsigned minute = 0;
+    unsigned second = 0;
+    int length = 0;
+    size_t digits = strspn(text, "0123456789:");
+    bool whole = sscanf(text, "%2u:%2u%n:%2u%n", &hour, &minute, &length, &second, &length) >= 2;
+    if (!whole || (size_t)length != digits || text[digits] != '\0' || hour > 23 || minute > 59 ||
+        second > 59) {
+        return refuse(why, why_bytes, "HH:MM or HH:MM:SS, such as 03:30");
+    }
+    *(struct rotate_at *)target =
+        (struct rotate_at){.given = true, .second = hour * 3600 + minute * 60 + second};
+    return 0;
 }

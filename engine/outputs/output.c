@@ -18,6 +18,8 @@ const char *const output_kind_helps[OUTPUT_KINDS] = {
 };
 
 static const char *const newlines_choices[] = {"auto", "keep", "escape", "indent", NULL};
+static const char *const names_choices[] = {"auto", "numbers", "dates", "seconds", NULL};
+static const char *const compress_choices[] = {"none", "gzip", "zstd", NULL};
 static const char *const file_io_choices[] = {"auto", "uring", "write", NULL};
 
 enum {
@@ -135,6 +137,52 @@ const struct output_option output_options[] = {
         FILES},
     {{"idle-close", YARDER_OPTION_DURATION, FIELD(idle_close_ns), "5m", 0, UINT64_MAX, NULL, NULL,
          "TIME", "close a file that got nothing for so long, when the path has variables"},
+        FILES},
+    {{"rotate-size", YARDER_OPTION_BYTES, FIELD(rotate.size_bytes), NULL, 1, 1ull << 50, NULL, NULL,
+         "SIZE", "a file that would become longer is put aside for a new one"},
+        FILES},
+    {{"rotate-when", YARDER_OPTION_SPECIAL, FIELD(rotate.when), NULL, 0, 0, NULL,
+         option_parse_rotate_when, "S|M|H|D|midnight|W0..W6",
+         "a file for each second, minute, hour, day, or week that ends with a day (W0: Monday), by "
+         "the records' own times"},
+        FILES},
+    {{"rotate-interval", YARDER_OPTION_COUNT, FIELD(rotate.interval), NULL, 1, 100000, NULL, NULL,
+         "N", "a file for so many of rotate-when, else for one"},
+        FILES},
+    {{"rotate-at", YARDER_OPTION_SPECIAL, FIELD(rotate.at), NULL, 0, 0, NULL,
+         option_parse_rotate_at, "HH:MM[:SS]", "when a day, or that day of the week, ends"},
+        FILES},
+    {{"rotate-utc", YARDER_OPTION_BOOL, FIELD(rotate.utc), "no", 0, 0, NULL, NULL, "yes|no",
+         "periods and names by UTC, not by local time"},
+        FILES},
+    {{"rotate-grace", YARDER_OPTION_DURATION, FIELD(rotate.grace_ns), "5s", 0, UINT64_MAX, NULL,
+         NULL, "TIME", "so long the file of the period before still takes late records"},
+        FILES},
+    {{"rotate-names", YARDER_OPTION_CHOICE, FIELD(rotate.names), NULL, 0, 0, names_choices, NULL,
+         "auto|numbers|dates|seconds",
+         "PATH.1, .2 ... (the newest is 1), PATH.2026-11-21 (the period), PATH.1795276800; auto: "
+         "dates with rotate-when, else numbers; of a taken name another with a counter"},
+        FILES},
+    {{"rotate-to", YARDER_OPTION_PATH, FIELD(rotate.to), NULL, 0, 0, NULL, NULL, "PATH",
+         "the name of a file put aside, a counter behind where it is taken"},
+        FILES},
+    {{"rotate-touch", YARDER_OPTION_TEXTS, FIELD(rotate.touch), NULL, 0, 0, NULL, NULL, "PATH",
+         "rotate when this file is touched or appears; repeated: any of them"},
+        FILES},
+    {{"reopen-touch", YARDER_OPTION_TEXTS, FIELD(rotate.reopen_touch), NULL, 0, 0, NULL, NULL,
+         "PATH", "follow the path anew when this file is touched; repeated: any of them"},
+        FILES},
+    {{"keep", YARDER_OPTION_COUNT, FIELD(rotate.keep), NULL, 0, 1000000, NULL, NULL, "N",
+         "how many files put aside stay; older ones are removed"},
+        FILES},
+    {{"keep-days", YARDER_OPTION_COUNT, FIELD(rotate.keep_days), NULL, 0, 100000, NULL, NULL, "N",
+         "files put aside whose last record was written so many days ago are removed"},
+        FILES},
+    {{"keep-size", YARDER_OPTION_BYTES, FIELD(rotate.keep_bytes), NULL, 0, UINT64_MAX, NULL, NULL,
+         "SIZE", "what all files put aside may have together; the oldest are removed"},
+        FILES},
+    {{"compress", YARDER_OPTION_CHOICE, FIELD(rotate.compress), NULL, 0, 0, compress_choices, NULL,
+         "none|gzip|zstd", "how files put aside are compressed, in the background"},
         FILES},
     {{.kind = YARDER_OPTION_END}, 0},
 };

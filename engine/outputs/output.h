@@ -13,7 +13,11 @@
 #include "codec/encode.h"
 #include "route/route.h"
 
-enum { OUTPUT_OPEN_MAX = 1000 }; /* the most that max-open= may ask for */
+enum {
+    OUTPUT_OPEN_MAX = 1000,  /* the most that max-open= may ask for */
+    OUTPUT_PERIODS_OPEN = 6, /* files of one path that are rotated by time: the current one, those
+                                before that still get late records or are being closed */
+};
 
 enum output_kind { OUTPUT_FILE, OUTPUT_STDIO, OUTPUT_NULL, OUTPUT_OFFLOAD, OUTPUT_KINDS };
 
@@ -51,6 +55,41 @@ struct output_fsync {
 };
 
 enum output_file_io { OUTPUT_FILE_IO_AUTO, OUTPUT_FILE_IO_URING, OUTPUT_FILE_IO_WRITE };
+
+enum rotate_unit {
+    ROTATE_NEVER,
+    ROTATE_SECOND,
+    ROTATE_MINUTE,
+    ROTATE_HOUR,
+    ROTATE_DAY,
+    ROTATE_MIDNIGHT,
+    ROTATE_WEEK
+};
+struct rotate_when {
+    enum rotate_unit unit;
+    uint32_t weekday; /* WEEK: its last day, 0 is Monday */
+};
+struct rotate_at { /* of a day, local or UTC */
+    bool given;
+    uint32_t second;
+};
+enum rotate_names { ROTATE_AUTO, ROTATE_NUMBERS, ROTATE_DATES, ROTATE_SECONDS, ROTATE_FIXED };
+enum rotate_compress { ROTATE_RAW, ROTATE_GZIP, ROTATE_ZSTD, ROTATE_COMPRESSIONS };
+
+/* When a file is put aside for a new one, what it is called then, and what stays of such files. */
+struct output_rotate {
+    uint64_t size_bytes; /* no file is longer, but for a record that is; 0: any */
+    struct rotate_when when;
+    uint64_t interval; /* of `when`'s units; 0: one */
+    struct rotate_at at;
+    bool utc;
+    uint64_t grace_ns; /* so long the file of a period takes late records when it is over */
+    int names;         /* enum rotate_names; FIXED is never said, `to` is */
+    char *to;          /* NULL: the names begin with the file's own */
+    struct yarder_texts touch, reopen_touch;
+    uint64_t keep, keep_days, keep_bytes; /* 0: all of them */
+    int compress;                         /* enum rotate_compress */
+};
 
 /* One output as configured. Texts belong to the configuration's arena. */
 struct output_config {
@@ -95,6 +134,7 @@ struct output_config {
     bool truncate;     /* uWSGI's log-truncate: empty the file at the daemon's start */
     uint64_t open_max; /* files open at a time, for a path with variables */
     uint64_t idle_close_ns;
+    struct output_rotate rotate;
 };
 
 struct output_option {

@@ -21,6 +21,10 @@ YARDER_MUST_USE int option_parse_facilities(
 YARDER_MUST_USE int option_parse_kinds(void *target, const char *text, char *why, size_t why_bytes);
 YARDER_MUST_USE int option_parse_streams(
     void *target, const char *text, char *why, size_t why_bytes);
+YARDER_MUST_USE int option_parse_rotate_when(
+    void *target, const char *text, char *why, size_t why_bytes);
+YARDER_MUST_USE int option_parse_rotate_at(
+    void *target, const char *text, char *why, size_t why_bytes);
 
 /* "64K": K, M and G are powers of 1024, in either case. 0, -EINVAL or -ERANGE. */
 YARDER_MUST_USE int option_parse_bytes(const char *text, uint64_t *out);

@@ -258,6 +258,9 @@ void output_put(
         return;
     }
     struct output_slot *slot = slot_for(output, record, now_ns);
+    if (YARDER_UNLIKELY(slot == NULL) && output->timed && !output->no_path) {
+        slot = slot_instead(output, record);
+    }
     if (YARDER_UNLIKELY(slot == NULL)) {
         output->counts->dropped[HOLD_DROPPED_PATH] += copies;
         output_complain(output, now_ns,
@@ -313,7 +316,7 @@ uint32_t output_run_begin(
         }
         queue_run_put(run, bytes);
         put++;
-    } while (put < count && (output->path_is_constant || slot_takes(output, slot, &records[put])));
+    } while (put < count && (output->one_file || slot_takes(output, slot, &records[put])));
     return put;
 }
 

@@ -61,8 +61,7 @@ static void failed(struct output *output, struct output_slot *slot, uint64_t now
     }
 }
 
-/* The path's file is open as job->fd: from now on records go there. */
-static void follow(struct output *output, struct output_slot *slot, uint64_t now_ns)
+void slot_follow(struct output *output, struct output_slot *slot, uint64_t now_ns)
 {
     struct hold_queue *queue = slot->queue;
     const struct lane_job *job = &slot->job;
@@ -116,7 +115,8 @@ static void reap_open(struct output *output, struct output_slot *slot, uint64_t 
     slot->backoff_ns = slot->retry_ns = 0;
     slot->due_ns = queue_is_empty(slot->queue) ? 0 : now_ns;
     output->truncate = false;
-    follow(output, slot, now_ns);
+    slot_follow(output, slot, now_ns);
+    rotate_opened(output, slot);
 }
 
 void slot_moved(struct output *output, struct output_slot *slot, uint64_t now_ns)
@@ -216,7 +216,8 @@ static void reap_write(struct output *output, struct output_slot *slot, uint64_t
         queue_unseal(slot->queue);
         output->counts->moved++;
         slot->old_fd = job->old_fd; /* closed by output_settle */
-        follow(output, slot, now_ns);
+        rotate_count(output, job);
+        slot_follow(output, slot, now_ns);
         return;
     case LANE_RESIZED:
         resized(output, slot);
@@ -288,6 +289,9 @@ static void reap_job(struct output *output, struct lane_job *job, uint64_t now_n
     case LANE_COMPARE:
         reap_compare(output, slot, now_ns);
         return;
+    case LANE_ROTATE:
+        rotate_reap(output, slot, now_ns);
+        return;
     case LANE_CLOSE:
         reap_close(slot);
         return;
@@ -309,6 +313,10 @@ bool output_reap(struct output *output, uint64_t now_ns)
 {
     reap_sync(output, now_ns);
     bool reaped = spool_reap_news(output, now_ns);
+    struct rotation *rotation = output->rotation;
+    if (rotation != NULL && __atomic_load_n(&rotation->asked, __ATOMIC_RELAXED) != 0) {
+        reaped |= rotate_reap_asked(output, now_ns);
+    }
     if (output->under_way == 0) {
         return reaped;
     }

@@ -59,6 +59,8 @@ void slot_submit(struct output *output, struct output_slot *slot, enum lane_requ
     slot->job.fd = slot->fd;
     slot->job.record_open = queue_record_open(slot->queue);
     slot->job.close_line = slot_follows_half(slot);
+    slot->job.detached = (slot->queue->flags & HOLD_QUEUE_ASIDE) != 0;
+    slot->job.period_s = slot->queue->file_s;
     slot->job.reopen = (slot->queue->flags & HOLD_QUEUE_REOPEN) != 0;
     slot->job.expected_size = slot->queue->expected_size;
     slot->job.dev = slot->queue->dev;
@@ -146,6 +148,7 @@ struct output_slot *slot_take(struct output *output, const char *path, uint64_t 
             .used_ns = now_ns};
         slot->state = SLOT_CLOSED;
         slot->retry_ns = slot->backoff_ns = slot->due_ns = 0;
+        rotate_resume(output, slot, now_ns);
         slot_late(slot, 0);
         return slot;
     }
@@ -156,8 +159,14 @@ bool slot_takes(
     const struct output *output, const struct output_slot *slot, const struct yarder_record *record)
 {
     char path[YARDER_PATH_BYTES_MAX];
-    if (output->path_is_constant) {
+    if (output->one_file) {
         return slot->state != SLOT_FREE;
+    }
+    if (output->timed && !rotate_takes(slot, record)) {
+        return false;
+    }
+    if (output->path_is_constant) {
+        return slot->state != SLOT_FREE && slot->state != SLOT_CLOSING;
     }
     return path_template_run(output->path, record, path, sizeof(path)) >= 0 &&
            slot_has_name(output, slot, path);
@@ -167,7 +176,7 @@ struct output_slot *slot_for(
     struct output *output, const struct yarder_record *record, uint64_t now_ns)
 {
     struct output_slot *last = &output->slots[output->last_slot];
-    if (output->path_is_constant && last->state != SLOT_FREE) {
+    if (output->one_file && last->state != SLOT_FREE) {
         return last;
     }
     char path[YARDER_PATH_BYTES_MAX] = "";
@@ -175,6 +184,9 @@ struct output_slot *slot_for(
         output->path != NULL && path_template_run(output->path, record, path, sizeof(path)) < 0;
     if (output->no_path) {
         return NULL;
+    }
+    if (output->timed) {
+        return rotate_slot_for(output, path, record, now_ns);
     }
     if (slot_has_name(output, last, path)) {
         return last;
@@ -191,6 +203,13 @@ struct output_slot *slot_for(
     }
     output->slot_wanted |= slot == NULL;
     return slot;
+}
+
+struct output_slot *slot_instead(struct output *output, const struct yarder_record *record)
+{
+    char path[YARDER_PATH_BYTES_MAX] = "";
+    bool good = path_template_run(output->path, record, path, sizeof(path)) >= 0;
+    return good ? rotate_slot_instead(output, path) : NULL;
 }
 
 /* Its file was ours a moment ago, and is locked until the supervisor has closed it too. */
@@ -213,8 +232,7 @@ bool slot_comes(const struct output *output, uint64_t now_ns)
     return false;
 }
 
-/* From now on its name may be another slot's: no commit holds one name twice. */
-static void retire(struct output *output, struct output_slot *slot)
+void slot_retire(struct output *output, struct output_slot *slot)
 {
     slot->state = SLOT_CLOSING;
     slot->queue->flags = 0;
@@ -231,11 +249,13 @@ void slots_retire(struct output *output, uint64_t now_ns)
     for (uint32_t i = 0; i < output->slots_count; i++) {
         struct output_slot *slot = &output->slots[i];
         free_slots += slot->state == SLOT_FREE || slot->state == SLOT_CLOSING;
-        if (slot->state != SLOT_IDLE || !queue_is_empty(slot->queue) || slot->close_under_way) {
+        bool turns = (slot->queue->flags & (HOLD_QUEUE_PAST | HOLD_QUEUE_ROTATE)) != 0;
+        if (slot->state != SLOT_IDLE || turns || !queue_is_empty(slot->queue) ||
+            slot->close_under_way) {
             continue;
         }
         if (now_ns - slot->queue->used_ns >= output->config->idle_close_ns) {
-            retire(output, slot);
+            slot_retire(output, slot);
         } else if (quietest == NULL || slot->queue->used_ns < quietest->queue->used_ns) {
             quietest = slot;
         }
@@ -243,7 +263,7 @@ void slots_retire(struct output *output, uint64_t now_ns)
     uint32_t spare = output->slots_count > SLOTS_SPARE ? SLOTS_SPARE : 0;
     bool wanted = free_slots < yarder_max(spare, output->slot_wanted);
     if (wanted && quietest != NULL) {
-        retire(output, quietest);
+        slot_retire(output, quietest);
     }
     output->slot_wanted = false; /* who still waits asks again */
 }

@@ -60,7 +60,10 @@ struct hold_output {
     uint64_t uncertain; /* records of a batch that may stand twice: the file was cut meanwhile */
     uint64_t moved;     /* times the path named another file */
     uint64_t errors;    /* failed calls on files */
-    uint64_t last_progress_ns; /* realtime of the last delivery */
+    uint64_t last_progress_ns;             /* realtime of the last delivery */
+    uint64_t rotations, rotation_failures; /* files put aside; times that one could not be */
+    uint64_t rotated_ns;                   /* realtime of the last one */
+    uint64_t touched_ns[2];                /* rotate-touch, reopen-touch: as last seen; 0: never */
     uint64_t found;   /* records that lay in the spool and were never booked as stored there */
     uint64_t spooled; /* records that are booked as stored in the spool, and not yet as answered */
     struct hold_spool spool;
@@ -71,6 +74,10 @@ enum hold_queue_flag {
     HOLD_QUEUE_BROKEN = 1 << 1, /* the piece in the file is not its end: rewind to base first */
     HOLD_QUEUE_REOPEN = 1 << 2, /* follow the path at the next write */
     HOLD_QUEUE_HALF = 1 << 3,   /* a record begins again: the file may end in half a line of it */
+    HOLD_QUEUE_ROTATE = 1 << 4, /* its file is to be put aside for a new one */
+    HOLD_QUEUE_PAST = 1 << 5,  /* its period is over: its file is to be put aside, another queue has
+                                  the path next */
+    HOLD_QUEUE_ASIDE = 1 << 6, /* of PAST: done, no path leads to the file */
 };
 
 struct hold_queue {
@@ -82,7 +89,9 @@ struct hold_queue {
     uint32_t first_delivered; /* records of the first buffer that tail has passed */
     uint64_t expected_size;   /* of the file where the next byte lands: E */
     uint64_t dev, ino;        /* 0: no file open */
-    uint64_t used_ns;         /* coarse monotonic time of the last record, for idle-close */
+    int64_t period_s; /* beginning of the period of its records; 0: none was yet, or it has none */
+    int64_t file_s;   /* of that which its file is named for, when it is put aside */
+    uint64_t used_ns; /* coarse monotonic time of the last record, for idle-close */
 };
 
 /* Bytes grow up from the buffer's start, u32 record ends (offsets) grow down from its end. */

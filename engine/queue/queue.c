@@ -401,6 +401,50 @@ void queue_unseal(struct hold_queue *queue)
     queue->seal_bytes = 0;
 }
 
+/* Where the record ends that goes on over the end of a buffer; no record is put by halves. */
+static uint64_t end_of_long(const struct queue_pool *pool, uint32_t index)
+{
+    do {
+        index = buffer_of(pool, index)->next;
+        YARDER_ASSERT(index != HOLD_NONE);
+    } while (buffer_of(pool, index)->records == 0);
+    return buffer_of(pool, index)->start + ends_of(pool, index)[-1];
+}
+
+const char *queue_seal_within(
+    const struct queue_pool *pool, struct hold_queue *queue, uint64_t bytes_max, bool first)
+{
+    const char *bytes = queue_seal(pool, queue);
+    if (queue_record_open(queue) || queue->seal_bytes <= bytes_max) {
+        uint32_t index = buffer_with(pool, queue, queue->tail);
+        const struct hold_buffer *buffer = buffer_of(pool, index);
+        uint64_t end = queue->tail + queue->seal_bytes;
+        uint32_t last =
+            buffer->records == 0 ? 0 : ends_of(pool, index)[-(ptrdiff_t)buffer->records];
+        bool whole = end <= buffer->start + last;
+        if (queue_record_open(queue) || whole ||
+            end_of_long(pool, index) - queue->tail <= bytes_max) {
+            return bytes;
+        }
+        bytes_max = queue->seal_bytes - 1ul; /* without the one that goes on in the next buffer */
+    }
+    uint32_t index = buffer_with(pool, queue, queue->tail);
+    const struct hold_buffer *buffer = buffer_of(pool, index);
+    uint64_t before = queue->tail - buffer->start;
+    const uint32_t *ends = ends_of(pool, index);
+    uint32_t begun = ends_within(pool, index, before);
+    uint32_t done = ends_within(pool, index, before + bytes_max);
+    if (done > begun) {
+        queue->seal_bytes = (uint32_t)(ends[-(ptrdiff_t)done] - before);
+    } else if (first && begun < buffer->records) {
+        queue->seal_bytes = (uint32_t)(ends[-(ptrdiff_t)(begun + 1)] - before);
+    } else if (!first) {
+        queue_unseal(queue);
+        return NULL;
+    }
+    return bytes;
+}
+
 void queue_rewind(struct hold_queue *queue)
 {
     YARDER_ASSERT(queue->seal_bytes == 0);

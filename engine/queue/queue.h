@@ -89,6 +89,12 @@ uint64_t queue_waiting_bytes(const struct hold_queue *queue);
  * written again whole, and nothing behind it twice.
  */
 const char *queue_seal(const struct queue_pool *pool, struct hold_queue *queue);
+/*
+ * The same, but records that end within bytes_max bytes alone, or, if `first`, one that does not:
+ * NULL when there is none, and nothing is sealed. The rest of an open record is sealed in any case.
+ */
+const char *queue_seal_within(
+    const struct queue_pool *pool, struct hold_queue *queue, uint64_t bytes_max, bool first);
 const char *queue_sealed(const struct queue_pool *pool, const struct hold_queue *queue);
 /* The seal ends with `written` of its bytes in the file: returns the records completed by that. */
 uint32_t queue_complete(struct queue_pool *pool, struct hold_queue *queue, uint32_t written);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "os/crash.h"
+#include "outputs/sweep.h"
 #include "queue/spool.h"
 #include "worker/lines.h"
 #include "worker/queue_move.h"
@@ -89,9 +90,22 @@ static void close_rings(struct ring_input **list)
     }
 }
 
+bool sweeper_end(struct worker *worker)
+{
+    static const uint64_t wait_ns = 200000000;
+    bool left = worker->sink.sweeper != NULL && sweeper_stop(worker->sink.sweeper, wait_ns);
+    for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+        if (worker->outputs[i].rotation != NULL) {
+            worker->outputs[i].rotation->swept_out = left;
+        }
+    }
+    return left;
+}
+
 void handover_give(struct worker *worker, uint64_t busy)
 {
     status_stop(worker->status);
+    (void)sweeper_end(worker); /* what it is at the next one begins anew */
     if (worker->blocked) {
         force_leftovers(worker);
     }

@@ -98,6 +98,13 @@ static void move_seal(struct hold *old, const struct hold_queue *from,
     pool->hold->outputs[pool->output].uncertain += uncertain;
 }
 
+/* Of a seal that is given up. */
+static uint32_t sealed_records(struct hold *old, const struct hold_queue *from)
+{
+    const struct queue_pool old_pool = {.hold = old, .output = from->output};
+    return from->seal_bytes == 0 ? 0 : queue_sealed_records(&old_pool, from);
+}
+
 static int move_queue(
     struct hold *old, const struct hold_queue *from, struct queue_pool *pool, struct hold_queue *to)
 {
@@ -110,6 +117,8 @@ static int move_queue(
         .expected_size = from->expected_size,
         .dev = from->dev,
         .ino = from->ino,
+        .period_s = from->period_s,
+        .file_s = from->file_s,
         .used_ns = from->used_ns};
     bool good = true;
     for (uint32_t b = from->first_buffer; b != HOLD_NONE && good; b = old->buffers[b].next) {
@@ -118,6 +127,23 @@ static int move_queue(
     to->tail = mover.first_dropped ? 0 : yarder_min(from->tail - from->base, to->head);
     move_seal(old, from, pool, to);
     counts->dropped[HOLD_DROPPED_FULL] += mover.dropped;
+    free(mover.pieces);
+    return good ? 0 : -ENOMEM;
+}
+
+/*
+ * An output that is rotated by time no more has one queue for a path: what waited for the files of
+ * other periods goes behind what it has.
+ */
+static int append_queue(
+    struct hold *old, const struct hold_queue *from, struct queue_pool *pool, struct hold_queue *to)
+{
+    struct mover mover = {.pool = pool, .to = to};
+    bool good = true;
+    for (uint32_t b = from->first_buffer; b != HOLD_NONE && good; b = old->buffers[b].next) {
+        good = move_buffer(&mover, old, from->output, b, from->base);
+    }
+    pool->hold->outputs[pool->output].dropped[HOLD_DROPPED_FULL] += mover.dropped;
     free(mover.pieces);
     return good ? 0 : -ENOMEM;
 }
@@ -135,6 +161,15 @@ static int move_one(struct move *move, uint32_t old_index)
 {
     struct hold *hold = move->pool.hold;
     const struct hold_queue *queue = &move->old->queues[old_index];
+    uint32_t last = move->to->first_queue + move->to->queues_count - 1;
+    bool same_path =
+        move->taken == move->to->queues_count &&
+        strcmp(hold_queue_name(hold, last), hold_queue_name(move->old, old_index)) == 0;
+    if (same_path) {
+        uint32_t unsure = sealed_records(move->old, queue);
+        hold->outputs[move->pool.output].uncertain += unsure;
+        return append_queue(move->old, queue, &move->pool, &hold->queues[last]);
+    }
     if (move->taken == move->to->queues_count) { /* max-open became smaller */
         hold->outputs[move->pool.output].dropped[HOLD_DROPPED_LEFT] +=
             hold_queue_held(move->old, queue);
@@ -147,15 +182,19 @@ static int move_one(struct move *move, uint32_t old_index)
     return move_queue(move->old, queue, &move->pool, &hold->queues[index]);
 }
 
-/* Those that have something first, should there be fewer of ours. */
-static int move_all(struct move *move, bool empty)
+/*
+ * Those whose file is at its path before those of periods that are over, and of both those that
+ * have something first, should there be fewer of ours.
+ */
+static int move_all(struct move *move, bool past, bool empty)
 {
     int r = 0;
     for (uint32_t i = 0; i < move->from->queues_count && r == 0; i++) {
         uint32_t index = move->from->first_queue + i;
         const struct hold_queue *queue = &move->old->queues[index];
         bool active = (queue->flags & HOLD_QUEUE_ACTIVE) != 0;
-        if (active && (hold_queue_held(move->old, queue) == 0) == empty) {
+        bool is_past = (queue->flags & HOLD_QUEUE_PAST) != 0;
+        if (active && is_past == past && (hold_queue_held(move->old, queue) == 0) == empty) {
             r = move_one(move, index);
         }
     }
@@ -171,11 +210,8 @@ int queues_move(
         .queue_from = queue_from};
     hold->outputs[output] = old->outputs[old_output];
     int r = queue_pool_open(&move.pool, hold, output);
-    if (r == 0) {
-        r = move_all(&move, false);
-    }
-    if (r == 0) {
-        r = move_all(&move, true);
+    for (unsigned turn = 0; turn < 4 && r == 0; turn++) {
+        r = move_all(&move, turn / 2 != 0, turn % 2 != 0);
     }
     queue_pool_close(&move.pool);
     return r;

@@ -126,6 +126,18 @@ static void output_losses(
     number(to, "dead", growth(now->dead, before->dead));
 }
 
+static void rotation_report(
+    cJSON *to, const struct hold_output *counts, const struct output *output)
+{
+    const struct rotation_swept *swept = &output->rotation->swept;
+    number(to, "rotations", counts->rotations);
+    number(to, "rotation_failures", counts->rotation_failures);
+    number(to, "rotated_ns", counts->rotated_ns);
+    number(to, "compressed", __atomic_load_n(&swept->compressed, __ATOMIC_RELAXED));
+    number(to, "removed", __atomic_load_n(&swept->removed, __ATOMIC_RELAXED));
+    number(to, "sweep_failures", __atomic_load_n(&swept->failed, __ATOMIC_RELAXED));
+}
+
 static cJSON *output_report(const struct hold *hold, uint32_t index,
     const struct hold_output *before, const struct output *output)
 {
@@ -159,6 +171,9 @@ static cJSON *output_report(const struct hold *hold, uint32_t index,
     number(report, "moved", counts->moved);
     number(report, "errors", counts->errors);
     number(report, "last_progress_ns", counts->last_progress_ns);
+    if (config->kind == OUTPUT_FILE) {
+        rotation_report(report, counts, output);
+    }
     look_report(report, hold, output);
     cJSON *recent = cJSON_AddObjectToObject(report, "recent");
     output_losses(recent, counts, before);

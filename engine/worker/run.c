@@ -7,6 +7,7 @@
 
 #include "os/crash.h"
 #include "os/identity.h"
+#include "outputs/sweep.h"
 #include "worker/alarm.h"
 #include "worker/prepare.h"
 #include "worker/status.h"
@@ -142,7 +143,11 @@ int worker_run(const struct worker_options *options)
     }
     r = worker_loop(&worker);
     status_close(worker.status);
+    bool swept = sweeper_end(&worker);
     close_outputs(&worker);
+    if (worker.sink.sweeper != NULL && swept) {
+        sweeper_close(worker.sink.sweeper);
+    }
     alarms_close(worker.sink.alarms);
     say_close(worker.say);
     return r < 0 ? 1 : 0;

@@ -14,14 +14,17 @@ enum {
     BUFFERS_LEAST = 4,
 };
 
-/* One queue for a constant path; for one with variables as many as may be open, and a few more. */
+/* One queue for a constant path, or one for each period that still gets records; for one with
+ * variables as many as may be open, and a few more. */
 static uint32_t queues_of(const struct output_config *output)
 {
     if (output->kind == OUTPUT_NULL) {
         return 0;
     }
     bool constant = output->kind != OUTPUT_FILE || strchr(output->target, '$') == NULL;
-    return constant ? 1 : (uint32_t)output->open_max;
+    bool timed = output->kind == OUTPUT_FILE && rotate_by_time(&output->rotate);
+    uint32_t periods = timed ? OUTPUT_PERIODS_OPEN : 1;
+    return constant ? periods : (uint32_t)yarder_max(output->open_max, periods);
 }
 
 static struct hold_shape_output output_shape(const struct output_config *output)

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "os/memory.h"
+#include "outputs/sweep.h"
 #include "worker/alarm.h"
 #include "worker/worker_private.h"
 
@@ -28,18 +29,32 @@ static int outputs_open(struct sink *sink, struct worker *worker, char *why, siz
             .services = &worker->services,
             .block_limit_ns = blocks ? on_full->block_ns : 0,
             .waiting_hurts = spares ? &sink->waiting_hurts : NULL,
+            .sweeper = sink->sweeper,
             .first_start = worker->first_start};
         int r = output_open(&worker->outputs[i], &options, why, why_bytes);
         if (r < 0) {
             return r;
         }
-        bool waits = options.block_limit_ns != 0 || !worker->outputs[i].path_is_constant ||
+        bool waits = options.block_limit_ns != 0 || !worker->outputs[i].one_file ||
                      on_full->policy == OUTPUT_FULL_DROP_OLDEST;
         sink->blocking |= waits ? UINT64_C(1) << i : 0;
         sink->spares |= spares;
         sink->outputs_count++;
     }
     return 0;
+}
+
+/* Without it files are put aside all the same. */
+static void sweeper_start(struct sink *sink, struct worker *worker)
+{
+    bool wanted = false;
+    for (uint32_t i = 0; i < worker->config->outputs_count; i++) {
+        wanted |= sweeper_wanted(&worker->config->outputs[i]);
+    }
+    int r = wanted ? sweeper_open(&sink->sweeper, worker->lanes_source.fd, &worker->sleeps) : 0;
+    if (r < 0) {
+        worker_say(worker, "files put aside are neither compressed nor removed: %s", strerror(-r));
+    }
 }
 
 int sink_open(struct sink *sink, struct worker *worker, char *why, size_t why_bytes)
@@ -51,6 +66,7 @@ int sink_open(struct sink *sink, struct worker *worker, char *why, size_t why_by
         .inputs = worker->inputs,
         .taps = &worker->taps,
         .crash_text = getenv("YARDER_CRASH_RECORD")};
+    sweeper_start(sink, worker);
     return outputs_open(sink, worker, why, why_bytes);
 }
 

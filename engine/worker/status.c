@@ -72,6 +72,31 @@ static cJSON *forward(struct status *status, enum channel_kind kind)
     return answer;
 }
 
+/* The outputs' files are put aside at the next pass, which the lanes' event begins. */
+static cJSON *rotate_answer(struct worker *worker, const cJSON *request)
+{
+    const cJSON *wanted = cJSON_GetObjectItemCaseSensitive(request, "output");
+    cJSON *answer = cJSON_CreateObject();
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < worker->config->outputs_count; i++) {
+        const struct output_config *config = &worker->config->outputs[i];
+        bool named = cJSON_IsString(wanted) && strcmp(wanted->valuestring, config->name) == 0;
+        if (config->kind == OUTPUT_FILE && (wanted == NULL || named)) {
+            output_ask_rotate(&worker->outputs[i]);
+            asked++;
+        }
+    }
+    uint64_t one = 1;
+    (void)!write(worker->lanes_source.fd, &one, sizeof(one));
+    if (asked == 0) {
+        (void)cJSON_AddStringToObject(answer, "error",
+            wanted == NULL ? "no output has files" : "no output of that name has files");
+    } else {
+        (void)cJSON_AddNumberToObject(answer, "rotate", asked);
+    }
+    return answer;
+}
+
 static cJSON *answer_to(struct status *status, struct asker *asker, const char *line, size_t bytes)
 {
     cJSON *request = cJSON_ParseWithLength(line, bytes);
@@ -86,13 +111,15 @@ static cJSON *answer_to(struct status *status, struct asker *asker, const char *
         answer = forward(status, CHANNEL_RELOAD);
     } else if (strcmp(word, "reopen") == 0) {
         answer = forward(status, CHANNEL_REOPEN);
+    } else if (strcmp(word, "rotate") == 0) {
+        answer = rotate_answer(status->worker, request);
     } else if (strcmp(word, "tap") == 0) {
         answer = tap_answer(status->worker, request, &asker->tap);
     } else {
         answer = cJSON_CreateObject();
         (void)cJSON_AddStringToObject(answer, "error",
             "not understood: expected {\"do\":\"status\"}, {\"do\":\"reload\"}, "
-            "{\"do\":\"reopen\"} or {\"do\":\"tap\"}");
+            "{\"do\":\"reopen\"}, {\"do\":\"rotate\"} or {\"do\":\"tap\"}");
     }
     cJSON_Delete(request);
     return answer;

@@ -58,6 +58,7 @@ struct sink {
     struct hold *hold;
     struct input *inputs;
     struct taps *taps;
+    struct sweeper *sweeper; /* NULL: no output needs one, or it could not be had */
     struct route_verdict verdicts[YARDER_BATCH_RECORDS];
     int64_t budget_bytes;   /* of the kind of inputs being collected, in this pass */
     const char *crash_text; /* tests: a record with this text is our bug */
@@ -169,11 +170,10 @@ void collect(struct worker *worker);
 YARDER_MUST_USE bool collect_unfinished(struct worker *worker);
 /* feed.c; false: a record must wait. feed_flush: what is under way. */
 bool feed_flush(struct worker *worker);
-/* Sources are paused: what they gave before is taken. */
-bool feed_leftovers(struct worker *worker);
+bool feed_leftovers(struct worker *worker); /* sources are paused: what they gave is taken */
 bool feed_sources(struct worker *worker);
 
-/* sink.c: places records in turn; answers how many: fewer than count when one must wait. */
+/* sink.c: places records in turn: how many; fewer than count when one must wait. */
 int sink_open(struct sink *sink, struct worker *worker, char *why, size_t why_bytes);
 uint32_t sink_place(
     struct sink *sink, const struct yarder_record *records, uint32_t count, uint64_t now_ns);
@@ -188,9 +188,10 @@ void worker_listen(struct worker *worker);
 void worker_take_region(struct worker *worker, struct channel_message *message);
 int worker_keep_file(void *worker, uint32_t queue, int fd, bool only);
 int worker_forget_file(void *worker, uint32_t queue);
-void handover_give(struct worker *worker, uint64_t busy); /* handover.c */
+bool sweeper_end(struct worker *worker); /* handover.c; whether it has left */
+void handover_give(struct worker *worker, uint64_t busy);
 
-/* quarantine.c; careful_before: of this record's source; 0: there was none after all */
+/* quarantine.c; careful_before: 0: there was none after all */
 uint32_t careful_limit(const struct worker *worker, uint32_t records);
 void careful_before(struct worker *worker, uint64_t suspect);
 bool careful_is_killer(struct worker *worker, uint64_t suspect, const struct yarder_record *record);
