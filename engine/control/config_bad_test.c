@@ -61,6 +61,26 @@ static const struct {
     {"output = file:/x/\n", "y.conf:1: output file: expected file:PATH, not '/x/'\n"},
     {"output = stdio:both\n",
         "y.conf:1: output stdio: expected stdio:stdout or stdio:stderr, not 'both'\n"},
+    {"output = file:/x,rotate-when=W7,rotate-at=25:00,rotate-names=old,compress=bz2,keep=-1\n",
+        "y.conf:1: rotate-when: expected S, M, H, D (second, minute, hour, day), midnight, or W0 "
+        "to W6 "
+        "(Monday to Sunday), not 'W7'\n"
+        "y.conf:1: rotate-at: expected HH:MM or HH:MM:SS, such as 03:30, not '25:00'\n"
+        "y.conf:1: rotate-names: expected auto, numbers, dates or seconds, not 'old'\n"
+        "y.conf:1: compress: expected none, gzip or zstd, not 'bz2'\n"
+        "y.conf:1: keep: expected a number, not '-1'\n"},
+    {"output = file:/x,rotate-when=H,rotate-at=03:00\noutput = file:/y,keep=3,rotate-grace=1s\n"
+     "output = file:/z/${host},rotate-to=/o\noutput = file:/w,rotate-to=/w\n",
+        "y.conf:1: rotate-at: stands beside rotate-when=D, midnight or W0 to W6\n"
+        "y.conf:2: rotate-grace: stands beside rotate-when\n"
+        "y.conf:3: rotate-to: one name is not enough for a path with variables; see rotate-names\n"
+        "y.conf:4: rotate-to: expected another path than the file's own\n"},
+    {"output = a file:/d/x,rotate-size=1M\noutput = file:/d/x.3\noutput = file:/d/x.bak\n"
+     "output = b file:/d/y,rotate-when=D\noutput = file:/d/y.2026-11-21.gz\noutput = file:/e/x.3\n",
+        "y.conf:2: file:/d/x.3 is a name that a at y.conf:1 gives to files that it has put aside\n"
+        "y.conf:5: file:/d/y.2026-11-21.gz is a name that b at y.conf:4 gives to files that it has "
+        "put "
+        "aside\n"},
     {"output = null:x\n", "y.conf:1: output null: expected no target, not 'x'\n"},
     {"input = exec:\n", "y.conf:1: input exec: expected exec:COMMAND, not ''\n"},
     {"input = unix:@\n", "y.conf:1: input unix: expected unix:PATH or unix:@NAME, not '@'\n"},

@@ -13,7 +13,7 @@
 #include "outputs/lane_offload.h"
 #include "outputs/lane_spool.h"
 
-static const uint64_t look_again_ns = 1000000;
+static const uint64_t look_again_ns = 5000000;
 enum { SCRATCH_FACTOR = 8, TURNS = HOLD_QUEUE_ROTATE | HOLD_QUEUE_PAST };
 
 static int slots_open(struct output *output)

@@ -117,15 +117,18 @@ static void set_period(struct output *output, struct output_slot *slot, int64_t 
     note_stale(output, slot);
 }
 
-/* A late record whose period's file is closed, or never was: while others would still find it. */
-static bool is_in_time(struct output *output, const struct yarder_record *record, int64_t time_ns)
+/*
+ * A late record whose period's file is closed, or never was: of the period before the current one,
+ * and while others would still find it. Older ones would make a file each, again and again.
+ */
+static bool is_in_time(struct output *output, const struct output_slot *current,
+    const struct yarder_record *record, int64_t time_ns)
 {
     const struct output_rotate *rotate = &output->config->rotate;
-    int64_t second = calendar_second(time_ns);
-    int64_t start_s = rotate_period(rotate, &output->rotation->zone, second);
-    int64_t end_ns =
-        rotate_period_end(rotate, &output->rotation->zone, start_s) * CALENDAR_SECOND_NS;
-    return record->received_ns - end_ns < (int64_t)rotate->grace_ns;
+    struct calendar_zone *zone = &output->rotation->zone;
+    int64_t before_s = rotate_period(rotate, zone, current->queue->period_s - 1);
+    return calendar_second(time_ns) >= before_s &&
+           record->received_ns - current->turn.from_ns < (int64_t)rotate->grace_ns;
 }
 
 static struct output_slot *take(
@@ -168,7 +171,7 @@ struct output_slot *rotate_slot_for(
         return take(output, path, time_ns, now_ns);
     }
     bool late = time_ns < current->turn.from_ns;
-    if (late && !is_in_time(output, record, time_ns)) {
+    if (late && !is_in_time(output, current, record, time_ns)) {
         return current;
     }
     struct output_slot *slot = take(output, path, time_ns, now_ns);

@@ -18,7 +18,7 @@ from harness.wait import free_port, wait_until
 
 SECONDS = 20
 COMMANDS = ["run", "check", "explain", "exec", "send", "serve-udp", "status", "tap", "doctor",
-            "spool", "reload", "reopen", "translate", "inputs", "outputs", "keys", "version",
+            "spool", "reload", "reopen", "rotate", "translate", "inputs", "outputs", "keys", "version",
             "help"]
 RING = "input = ring\noutput = all file:{folder}/all.log\n"
 
@@ -322,6 +322,7 @@ def test_exec_with_a_wrong_output_starts_nothing(folder):
 
 def test_no_daemon_is_status_3(folder):
     for command in (["status"], ["status", "--ready"], ["status", "--json"], ["reload"], ["reopen"],
+                    ["rotate"],
                     ["send", "x"]):
         result = cli(*command, "--run-dir", str(folder))
         assert result.returncode == 3, (command, result)

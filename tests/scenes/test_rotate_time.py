@@ -57,8 +57,8 @@ def test_late_records_find_their_file(yarder, folder):
         put(hour - 86400, "too late", 6)
         put(hour + 7 * 86400, "ahead", 7)
     assert (folder / names[0]).read_text() == "first\nlate\nlater\n"
-    assert (folder / names[1]).read_text() == "latest\n"
-    assert (folder / "all").read_text() == "now\ntoo late\nahead\n"
+    assert not (folder / names[1]).exists()
+    assert (folder / "all").read_text() == "now\nlatest\ntoo late\nahead\n"
 
 
 def test_by_time_and_size(yarder, folder):
