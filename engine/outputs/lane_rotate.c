@@ -47,19 +47,19 @@ static void numbered(
         out, ROTATE_NAME_BYTES, "%s.%llu%s", aside->base, (unsigned long long)number, extension);
 }
 
-/* Also when it is taken by what was compressed since. */
-static bool is_taken(const struct aside *aside, const char *name)
+/* -ENOENT: it is free, also of what was compressed since; 0: it is taken; or -errno. */
+static int look_up(const struct aside *aside, const char *name)
 {
     char whole[ROTATE_NAME_BYTES + 8];
     struct stat status;
-    bool taken = false;
+    int r = -ENOENT;
     lane_enter(aside->files, "stat");
-    for (size_t i = 0; i < ROTATE_COMPRESSIONS && !taken; i++) {
+    for (size_t i = 0; i < ROTATE_COMPRESSIONS && r == -ENOENT; i++) {
         (void)snprintf(whole, sizeof(whole), "%s%s", name, rotate_extensions[i]);
-        taken = lstat(whole, &status) == 0 || errno != ENOENT;
+        r = lstat(whole, &status) < 0 ? -errno : 0;
     }
     lane_leave(aside->files);
-    return taken;
+    return r;
 }
 
 /* From the first number that is free downwards: a kill on the way leaves a gap, and no file lost.
@@ -69,12 +69,16 @@ static int shift_numbers(const struct aside *aside)
     char from[ROTATE_NAME_BYTES];
     char to[ROTATE_NAME_BYTES];
     uint64_t free_number = 1;
-    numbered(aside, from, free_number, "");
-    while (is_taken(aside, from)) {
-        if (++free_number > COUNTER_MAX) {
-            return -EMFILE;
-        }
+    int looked = 0;
+    for (;; free_number++) {
         numbered(aside, from, free_number, "");
+        looked = free_number > COUNTER_MAX ? -EEXIST : look_up(aside, from);
+        if (looked < 0) {
+            break;
+        }
+    }
+    if (looked != -ENOENT) {
+        return looked;
     }
     for (uint64_t number = free_number - 1; number > 0; number--) {
         for (size_t i = 0; i < ROTATE_COMPRESSIONS; i++) {
@@ -106,8 +110,9 @@ static int next_name(struct aside *aside)
             (void)snprintf(aside->name + length, sizeof(aside->name) - (size_t)length, ".%llu",
                 (unsigned long long)aside->counter);
         }
-        if (!is_taken(aside, aside->name)) {
-            return 0;
+        int r = look_up(aside, aside->name);
+        if (r < 0) {
+            return r == -ENOENT ? 0 : r;
         }
     }
     return -EEXIST;

@@ -313,8 +313,6 @@ static void failed(struct output *output, struct output_slot *slot, uint64_t now
         slot_back_off(output, slot, now_ns);
     } else if ((queue->flags & (HOLD_QUEUE_PAST | HOLD_QUEUE_ASIDE)) == HOLD_QUEUE_PAST) {
         slot->turn.gives = true;
-    } else {
-        queue->flags &= ~(uint32_t)HOLD_QUEUE_ROTATE;
     }
     output_tell_failure(output, slot->queue_index, job->failed_call, job->error, NULL);
     output_complain(output, now_ns, "%s cannot be rotated: %s; it goes on as it is, trying again",

@@ -227,6 +227,17 @@ static const char *name_now(struct sweep *sweep, const struct stat *status)
     return NULL;
 }
 
+static int rename_new(int folder_fd, const char *from, const char *to)
+{
+    struct stat taken;
+    int r = renameat2(folder_fd, from, folder_fd, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    if (r == -EINVAL || r == -ENOSYS) { /* as in lane_rotate.c */
+        r = fstatat(folder_fd, to, &taken, AT_SYMLINK_NOFOLLOW) == 0 ? -EEXIST : 0;
+        r = r == 0 && renameat(folder_fd, from, folder_fd, to) < 0 ? -errno : r;
+    }
+    return r;
+}
+
 /* The compressed file takes the name of the raw one, which goes. */
 static int settle(struct sweep *sweep, const char *temporary, const struct stat *raw)
 {
@@ -239,11 +250,7 @@ static int settle(struct sweep *sweep, const char *temporary, const struct stat 
                       rotate_extensions[sweep->rotate->compress]) > NAME_MAX) {
         r = -ENAMETOOLONG;
     }
-    struct stat taken;
-    if (r == 0 && fstatat(fd, whole, &taken, AT_SYMLINK_NOFOLLOW) == 0) {
-        r = -EEXIST;
-    }
-    r = r == 0 && renameat(fd, temporary, fd, whole) < 0 ? -errno : r;
+    r = r == 0 ? rename_new(fd, temporary, whole) : r;
     if (r == 0) {
         crash_point("sweep-named");
         r = renameat(fd, name, fd, temporary) < 0 ? -errno : 0;
@@ -350,6 +357,9 @@ enum sweep_result sweep_path(
     folder[slash - first] = '\0';
     sweep.base = slash + 1;
     YARDER_OWN_FD int fd = open(slash == first ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        return SWEEP_DONE; /* nothing was put aside there */
+    }
     if (fd < 0) {
         failed(&sweep, "open", -errno, folder);
         return SWEEP_FAILED;

@@ -322,8 +322,7 @@ def test_exec_with_a_wrong_output_starts_nothing(folder):
 
 def test_no_daemon_is_status_3(folder):
     for command in (["status"], ["status", "--ready"], ["status", "--json"], ["reload"], ["reopen"],
-                    ["rotate"],
-                    ["send", "x"]):
+                    ["rotate"], ["send", "x"]):
         result = cli(*command, "--run-dir", str(folder))
         assert result.returncode == 3, (command, result)
 
