@@ -292,6 +292,16 @@ static void take_single(
     *to = setting;
 }
 
+/* What a line changes by being there, whatever it says. */
+static void note_line(struct config_builder *builder, enum config_line line)
+{
+    bool shapes = line == CONFIG_LOG_DRAIN || line == CONFIG_LOG_FILTER ||
+                  line == CONFIG_RSYSLOG_BYTES || line == CONFIG_RSYSLOG_SPLIT ||
+                  line == CONFIG_UDP || line == CONFIG_LOG_FORMAT;
+    builder->request_pipe |= line == CONFIG_REQ_LOGGER || line == CONFIG_LOG_REQ_ROUTE;
+    builder->uwsgi_lines |= !shapes && line != CONFIG_NOT_BUILT && line != CONFIG_LEFT;
+}
+
 void config_take_uwsgi(
     struct config_builder *builder, const struct config_key *key, const struct setting *setting)
 {
@@ -303,12 +313,7 @@ void config_take_uwsgi(
         config_take_rotation(builder, key, setting);
         return;
     }
-    bool request = key->line == CONFIG_REQ_LOGGER || key->line == CONFIG_LOG_REQ_ROUTE;
-    bool filter = key->line == CONFIG_LOG_DRAIN || key->line == CONFIG_LOG_FILTER;
-    builder->request_pipe |= request;
-    bool shapes = filter || key->line == CONFIG_RSYSLOG_BYTES || key->line == CONFIG_RSYSLOG_SPLIT;
-    shapes = shapes || key->line == CONFIG_UDP || key->line == CONFIG_LOG_FORMAT;
-    builder->uwsgi_lines |= !shapes && key->line != CONFIG_NOT_BUILT && key->line != CONFIG_LEFT;
+    note_line(builder, key->line);
     const char *value = setting->value != NULL ? setting->value : "";
     switch ((int)key->line) {
     case CONFIG_LOGGER:
@@ -328,7 +333,8 @@ void config_take_uwsgi(
         break;
     case CONFIG_LOG_ROUTE:
     case CONFIG_LOG_REQ_ROUTE:
-        config_take_route(builder, setting, false, request ? ROUTE_REQUESTS : ROUTE_BOTH);
+        config_take_route(builder, setting, false,
+            key->line == CONFIG_LOG_REQ_ROUTE ? ROUTE_REQUESTS : ROUTE_BOTH);
         break;
     case CONFIG_LOG_DRAIN:
         take_filter(builder, setting, &builder->config->drop);

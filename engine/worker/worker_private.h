@@ -4,13 +4,12 @@
  * into the queues of the hold, commits, and lets the lanes write. Private to room worker.
  *
  *   setup.c    messages up to GO, recovery from the commit
- *   loop.c     wait, pass, sleep
- *   pass.c     reap, collect, seal, commit, publish, submit
+ *   loop.c     wait, pass, sleep       pass.c     reap, collect, seal, commit, publish, submit
  *   collect.c  rings and pipes      feed.c  connections and datagrams      accept.c  new ones
  *   sink.c     route and put           alarm.c    what is done besides when a record matches
  *   lines.c    several as one record   say.c      words for the operator, by a thread
  *   talk.c     messages of the supervisor while at work    handover.c old and new at a reload
- *   status.c   the control thread; tap.c records for whoever looks
+ *   status.c   the control thread      tap.c      records for whoever looks
  */
 #ifndef YARDER_WORKER_WORKER_PRIVATE_H
 #define YARDER_WORKER_WORKER_PRIVATE_H
