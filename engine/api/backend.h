@@ -120,7 +120,8 @@ struct yarder_backend {
     const char *default_format; /* with YARDER_BACKEND_TEXT; NULL: "text" */
 
     size_t self_bytes; /* zeroed; holds the fields that options name */
-    /* Of this kind alone, none named as one that all outputs have; ends with YARDER_OPTION_END. */
+    /* Of this kind alone, none named as one that all kinds with a backend have; ends with
+     * YARDER_OPTION_END. */
     const struct yarder_option *options;
 
     /*

@@ -89,13 +89,14 @@ bool config_row_find(const struct config_rows *rows, const char *name, struct co
     bool is_field =
         strncmp(name, "field.", strlen("field.")) == 0 && name[strlen("field.")] != '\0';
     struct config_row row = {0};
-    while (config_row_next(rows, &row)) {
+    bool found = false;
+    while (config_row_next(rows, &row)) { /* a kind's own ones come last, and win */
         if (strcmp(row.option->name, is_field ? "field" : name) == 0) {
             *out = row;
-            return true;
+            found = true;
         }
     }
-    return false;
+    return found;
 }
 
 /* Whether an option's name says the same: "to" in "to-address", "pass" before "password". */

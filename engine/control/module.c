@@ -66,7 +66,7 @@ static bool is_common(const char *name)
 {
     for (const struct output_option *row = output_options; row->option.kind != YARDER_OPTION_END;
          row++) {
-        if (strcmp(row->option.name, name) == 0) {
+        if ((row->kinds >> OUTPUT_OFFLOAD & 1) != 0 && strcmp(row->option.name, name) == 0) {
             return true;
         }
     }
