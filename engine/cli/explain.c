@@ -99,8 +99,8 @@ static int find_input(
         near != NULL ? "; did you mean " : "", near != NULL ? near : "", near != NULL ? "?" : "");
 }
 
-/* Its fields are named by the format, which lives as long as the process. */
-static void read_request(const struct input_config *from, char *scratch,
+/* The names of its fields lie in the format, the caller's to close. */
+static struct request_format *read_request(const struct input_config *from, char *scratch,
     struct yarder_field *fields, struct yarder_record *record)
 {
     char why[256];
@@ -109,6 +109,7 @@ static void read_request(const struct input_config *from, char *scratch,
     if (from->requests != NULL && request_open(&format, from->requests, why, sizeof(why)) == 0) {
         (void)request_parse(format, &memo, scratch, fields, record);
     }
+    return format;
 }
 
 /* What the line itself says, as the input reads it. */
@@ -126,7 +127,6 @@ static void read_line(const struct daemon_config *config, uint16_t input, struct
         record->text = line;
     }
     record->kind = (uint8_t)from->record_kind;
-    read_request(from, scratch + SYSLOG_SCRATCH_BYTES, fields, record);
     record->tag = record->tag.length == 0 ? text_of(from->tag) : record->tag;
     record->stream = from->kind == INPUT_EXEC ? YARDER_STREAM_STDOUT : YARDER_STREAM_NONE;
 }
@@ -210,11 +210,15 @@ static int explain(const struct cli *cli, const struct explain_options *options,
         return r;
     }
     read_line(config, input, text_of(cli->words[0]), scratch, fields, &record);
+    struct request_format *format =
+        read_request(&config->inputs[input], scratch + SYSLOG_SCRATCH_BYTES, fields, &record);
     put_said(options, &record);
     print_record(config, &record);
     router_explain_record(router, &record, stdout);
     router_close(router);
-    return config_explain_raised(config, &record, stdout) == 0 ? CLI_GOOD : CLI_FAILED;
+    r = config_explain_raised(config, &record, stdout);
+    request_close(format);
+    return r == 0 ? CLI_GOOD : CLI_FAILED;
 }
 
 static int run_explain(struct cli *cli)

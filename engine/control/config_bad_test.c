@@ -138,6 +138,12 @@ static const struct {
         "y.conf:1: mode: expected permissions in octal, such as 0640, not '999'\n"},
     {"output = file:/x,match=[\n", "y.conf:1: match: pattern '[': missing terminating ] for "
                                    "character class, at byte 1\n"},
+    {"input = ring,multiline=pyhton\n", "y.conf:1: multiline: expected python, java, go, indent or "
+                                        "a REGEX; did you mean python?\n"},
+    {"input = ring,multiline=^[a\n", "y.conf:1: multiline: pattern '^[a': missing terminating ] "
+                                     "for character class, at byte 3\n"},
+    {"input = ring,multiline-time=0ms\n",
+        "y.conf:1: multiline-time: expected 1ms to 1h, not '0ms'\n"},
     {"output = null,field=x\n",
         "y.conf:1: field: expected NAME=REGEX or NAME=LOW..HIGH, not 'x'\n"},
     {"output = null,field.status=599..500\n",

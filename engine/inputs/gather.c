@@ -24,7 +24,7 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t count)
 
 static uint64_t key_of(const struct yarder_record *record, uint32_t number)
 {
-    const uint64_t numbers[] = {record->input, number, record->pid, record->stream};
+    const uint64_t numbers[] = {record->input, number, record->pid, record->tid, record->stream};
     uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), numbers, sizeof(numbers));
     hash = mix(hash, record->peer.at, record->peer.length);
     hash = mix(hash, record->host.at, record->host.length);
@@ -38,7 +38,7 @@ static bool is_of(const struct hold *hold, uint32_t index, const struct yarder_r
     struct yarder_field fields[YARDER_FIELDS_MAX];
     struct yarder_record begun;
     return gather_record(hold, index, fields, &begun) == 0 && begun.input == record->input &&
-           begun.pid == record->pid && begun.stream == record->stream &&
+           begun.pid == record->pid && begun.tid == record->tid && begun.stream == record->stream &&
            text_equal(begun.peer, record->peer) && text_equal(begun.host, record->host) &&
            text_equal(begun.tag, record->tag);
 }

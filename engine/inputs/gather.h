@@ -4,8 +4,8 @@
  * worker's death between two lines loses nothing. They are the joins behind those of long ring
  * records. Of the first line's record all but its text lies packed where a join has its fields.
  *
- * A source is an input, a number (of a pipe or a connection) and what records state: peer, host,
- * tag, pid and stream.
+ * A source is an input, a number (of a pipe, a connection, a process with rings) and what records
+ * state: peer, host, tag, pid, tid and stream.
  */
 #ifndef YARDER_INPUTS_GATHER_H
 #define YARDER_INPUTS_GATHER_H

@@ -141,7 +141,7 @@ static uint32_t place_ring(struct worker *worker, struct ring_input *ring, uint3
                 }
             }
         }
-        uint32_t placed = sink_place(&worker->sink, worker->batch->records, run, worker->now_ns);
+        uint32_t placed = lines_place(worker, lines_of_ring(ring), worker->batch->records, run);
         at += placed;
         if (placed < run) {
             return at;
@@ -262,6 +262,7 @@ static bool retire_ring(struct worker *worker, struct ring_input *ring)
     if (!ring->doorbell_ended) {
         io_remove(worker->io, &ring->doorbell);
     }
+    lines_ended(worker, lines_of_ring(ring));
     ring_input_store(ring);
     ring->next = worker->retired;
     worker->retired = ring;
@@ -329,8 +330,7 @@ static bool place_pipe(struct worker *worker, struct pipe_input *pipe)
             worker->dirty = true;
             return true;
         }
-        uint32_t placed =
-            lines_place(worker, LINES_OF_PIPE + pipe->index, worker->batch->records, count);
+        uint32_t placed = lines_place(worker, lines_of_pipe(pipe), worker->batch->records, count);
         worker->dirty |= placed > 0;
         if (placed < count) {
             pipe_rewind(pipe, placed);
@@ -349,7 +349,7 @@ static bool finish_pipe(struct worker *worker, struct pipe_input *pipe)
     batch_clear(worker->batch);
     worker->batch->limit = YARDER_BATCH_RECORDS;
     uint32_t count = pipe_finish(pipe, worker->batch);
-    uint32_t number = LINES_OF_PIPE + pipe->index;
+    uint32_t number = lines_of_pipe(pipe);
     if (lines_place(worker, number, worker->batch->records, count) < count) {
         pipe_rewind(pipe, 0);
         return false;

@@ -134,7 +134,7 @@ static enum multiline_verdict look(
 
 static bool same_source(const struct yarder_record *a, const struct yarder_record *b)
 {
-    return a->input == b->input && a->pid == b->pid && a->stream == b->stream &&
+    return a->input == b->input && a->pid == b->pid && a->tid == b->tid && a->stream == b->stream &&
            text_equal(a->tag, b->tag) && text_equal(a->host, b->host) &&
            text_equal(a->peer, b->peer);
 }
@@ -247,6 +247,12 @@ static bool take_line(struct worker *worker, uint32_t number, const struct yarde
         return true;
     }
     uint32_t flags = goes_on ? (uint32_t)YARDER_FLAG_PARTIAL : 0u;
+    if (index != HOLD_NONE && worker->careful.on) { /* in a pass of its own, by its own name */
+        *gather_due_ns(worker->hold, index) = 0;
+        worker->lines->due_ns = 0;
+        worker->dirty = worker->sink.room_comes = true;
+        return false;
+    }
     if (index != HOLD_NONE && !place_gathered(worker, index, flags)) {
         return false;
     }
@@ -264,7 +270,7 @@ uint32_t lines_place(
 {
     struct lines *lines = worker->lines;
     bool joins = lines != NULL && count > 0 && lines->kinds[records->input] != MULTILINE_NONE;
-    if (YARDER_LIKELY(!joins) || worker->careful.on) {
+    if (YARDER_LIKELY(!joins)) {
         return sink_place(&worker->sink, records, count, worker->now_ns);
     }
     lines->asked = NULL;
@@ -292,67 +298,63 @@ void lines_ended(struct worker *worker, uint32_t number)
     }
 }
 
+/*
+ * One of these may be what killed the workers before: then each is named before it is touched, and
+ * has a pass of its own, which it is the first in.
+ */
+static bool flush_one(struct worker *worker, uint32_t index, uint64_t suspect)
+{
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record record;
+    if (!worker->careful.on || !read_gathered(worker, index, fields, &record)) {
+        return !gather_is_used(worker->hold, index) || place_gathered(worker, index, 0);
+    }
+    careful_before(worker, suspect);
+    worker->dirty = true;
+    if (careful_is_killer(worker, suspect, &record)) {
+        free_gathered(worker, index);
+        return true;
+    }
+    return place_gathered(worker, index, 0);
+}
+
 /* What is due by then; of the rest, when the first will be. */
 static bool flush_until(struct worker *worker, int64_t until_ns)
 {
     struct hold *hold = worker->hold;
+    const struct careful *careful = &worker->careful;
     uint64_t next_ns = UINT64_MAX;
     for (uint32_t i = gather_first(); i < gather_end(hold); i++) {
+        uint64_t suspect = (uint64_t)SUSPECT_LINES << 56 | i;
+        bool suspected = careful->set_aside && careful->suspect == suspect;
         if (!gather_is_used(hold, i)) {
             continue;
         }
-        if (*gather_due_ns(hold, i) > until_ns) {
+        if (*gather_due_ns(hold, i) > until_ns && !suspected) {
             next_ns = yarder_min(next_ns, (uint64_t)*gather_due_ns(hold, i));
-        } else if (!place_gathered(worker, i, 0)) {
+        } else if (!flush_one(worker, i, suspect)) {
             return false;
+        } else if (careful->on) {
+            return true;
         }
     }
     worker->lines->due_ns = next_ns;
     return true;
 }
 
-/*
- * One of these may be what killed the workers before: each is named before it is touched, before
- * any other record is, and has a pass of its own.
- */
-static void flush_carefully(struct worker *worker)
-{
-    struct hold *hold = worker->hold;
-    for (uint32_t i = gather_first(); i < gather_end(hold); i++) {
-        struct yarder_field fields[YARDER_FIELDS_MAX];
-        struct yarder_record record;
-        uint64_t suspect = (uint64_t)SUSPECT_LINES << 56 | i;
-        if (!gather_is_used(hold, i) || !read_gathered(worker, i, fields, &record)) {
-            continue;
-        }
-        careful_before(worker, suspect);
-        if (careful_is_killer(worker, suspect, &record)) {
-            free_gathered(worker, i);
-        } else {
-            (void)place_gathered(worker, i, 0); /* or in another pass */
-            worker->dirty = true;
-        }
-        return;
-    }
-}
-
 void lines_flush_due(struct worker *worker)
 {
     static const uint64_t again_ns = 1000ull * 1000;
-    if (worker->lines == NULL || worker->lines->pending == 0) {
-        return;
-    }
-    if (worker->careful.on) {
-        flush_carefully(worker);
-    } else if (worker->now_ns >= worker->lines->due_ns &&
-               !flush_until(worker, (int64_t)worker->now_ns)) {
+    if (worker->lines != NULL && worker->lines->pending > 0 &&
+        worker->now_ns >= worker->lines->due_ns && !flush_until(worker, (int64_t)worker->now_ns)) {
         worker->lines->due_ns = worker->now_ns + again_ns;
     }
 }
 
 bool lines_flush(struct worker *worker)
 {
-    return worker->lines == NULL || worker->lines->pending == 0 || flush_until(worker, INT64_MAX);
+    return worker->lines == NULL || worker->lines->pending == 0 ||
+           (flush_until(worker, INT64_MAX) && worker->lines->pending == 0);
 }
 
 void lines_settle(struct worker *worker)

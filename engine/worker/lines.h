@@ -16,9 +16,17 @@ void lines_take(
 
 /*
  * Places records of one input as sink_place does: how many are taken care of. `number` tells its
- * pipes and connections apart: LINES_OF_PIPE + its index, stream_input.number, 0.
+ * pipes, connections and processes apart: by these, stream_input.number, 0.
  */
-enum { LINES_OF_PIPE = 1 };
+enum { LINES_OF_PIPE = 1, LINES_OF_RING = 1 << 30 };
+static inline uint32_t lines_of_pipe(const struct pipe_input *pipe)
+{
+    return LINES_OF_PIPE + pipe->index;
+}
+static inline uint32_t lines_of_ring(const struct ring_input *ring)
+{
+    return LINES_OF_RING | ((uint32_t)ring->id & (LINES_OF_RING - 1));
+}
 YARDER_MUST_USE uint32_t lines_place(
     struct worker *worker, uint32_t number, const struct yarder_record *records, uint32_t count);
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -195,3 +196,55 @@ def test_a_worker_that_dies_at_each_step(yarder, folder, point):
         wait_for(folder, wanted)
         assert settled(daemon, 3 * len(wanted))["workers_crashed"] > 0
         daemon.stop()
+
+
+def test_lines_of_a_ring(yarder, folder):
+    daemon = yarder(JSON + "input = ring,multiline=java," + LONG + "\n")
+    lines = (JAVA + "\nnext\n" + JAVA + "\n").encode()
+    daemon.cli("send", "--block", "--stdin-lines", "--quiet", input=lines.decode())
+    wait_for(folder, [JAVA, "next", JAVA])  # the last one as its process has ended
+
+
+def test_a_record_that_kills_workers_is_set_aside(yarder, folder):
+    """It kills when all of it is there: no line of it would."""
+    read_end, write_end = os.pipe()
+    daemon = yarder(JSON + "input = stdin,multiline=indent,multiline-time=100ms\n", stdin=read_end,
+                    environment={"YARDER_CRASH_RECORD": "bad\n  line"})
+    daemon.planted = "yarder: bug: record->text.*crash_text.*"
+    os.close(read_end)
+    with open(write_end, "w", buffering=1) as pipe:
+        for text in ("one\n", "bad\n", "  line\n"):
+            pipe.write(text)
+        wait_until(lambda: daemon.status()["inputs"][0]["refused"]["quarantine"] == 1, SECONDS,
+                   lambda: str(daemon.status()))
+        pipe.write("two\n  more\n")
+        wait_for(folder, ["one", "two\n  more"])
+        (aside,) = (folder / "state" / "quarantine").glob("*")
+        assert aside.read_text() == "bad\n  line"
+        ledger.assert_balanced(daemon.status())
+        daemon.stop()
+
+
+def test_kills_at_any_time(yarder, folder):
+    read_end, write_end = os.pipe()
+    daemon = yarder(JSON + "input = stdin,multiline=^[A-Z]\n", stdin=read_end)
+    os.close(read_end)
+    wanted = [f"Record {i}\n line\n  and another" for i in range(20_000)]
+
+    def write():
+        with open(os.dup(write_end), "w") as pipe:
+            for at in range(0, len(wanted), 50):
+                pipe.write("\n".join(wanted[at:at + 50]) + "\n")
+                pipe.flush()
+                time.sleep(0.002)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        daemon.kill_worker()
+    writer.join()
+    wait_for(folder, wanted)
+    status = settled(daemon, 3 * len(wanted))
+    assert status["workers_crashed"] > 3 and status["router"]["joined"] == 2 * len(wanted)
+    daemon.stop()
+    os.close(write_end)
