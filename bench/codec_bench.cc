@@ -12,6 +12,7 @@
 extern "C" {
 #include "codec/encode.h"
 #include "codec/frame.h"
+#include "codec/multiline.h"
 #include "codec/syslog.h"
 }
 
@@ -118,6 +119,25 @@ BENCHMARK_CAPTURE(frame, length4, FRAME_LENGTH4, FRAME_LENGTH4);
 BENCHMARK_CAPTURE(frame, auto_lf, FRAME_AUTO, FRAME_LF);
 BENCHMARK_CAPTURE(frame, auto_octets, FRAME_AUTO, FRAME_OCTETS);
 
+// Lines that are records by themselves, as nearly all are where a rule looks for tracebacks.
+void multiline(benchmark::State &state, multiline_kind kind)
+{
+    auto lines = make_lines([](size_t i) { return format_line("2026-11-21 00:00:%02d %d ", i); });
+    for (auto _ : state) {
+        multiline_state under_way = 0;
+        for (const std::string &line : lines) {
+            auto verdict =
+                multiline_look(kind, &under_way, yarder_text{line.data(), line.size()}, true);
+            benchmark::DoNotOptimize(verdict);
+        }
+    }
+    count(state, kLines, kLines * kLineBytes);
+}
+BENCHMARK_CAPTURE(multiline, python, MULTILINE_PYTHON);
+BENCHMARK_CAPTURE(multiline, java, MULTILINE_JAVA);
+BENCHMARK_CAPTURE(multiline, go, MULTILINE_GO);
+BENCHMARK_CAPTURE(multiline, indent, MULTILINE_INDENT);
+
 void parse(benchmark::State &state, const char *format)
 {
     auto lines = make_lines([format](size_t i) { return format_line(format, i); });
@@ -158,8 +178,7 @@ const yarder_field kFields[] = {
     {{"took_us", 7}, {reinterpret_cast<const char *>(&kNumber), 8}, YARDER_FIELD_INT},
 };
 
-void encode(
-    benchmark::State &state, const char *format, const char *head, bool has_fields = false)
+void encode(benchmark::State &state, const char *format, const char *head, bool has_fields = false)
 {
     auto lines = make_lines([head](size_t i) { return format_line(head, i); });
     char why[256] = "";
@@ -198,7 +217,9 @@ BENCHMARK_CAPTURE(encode, text, "text", "%d %d ");
 BENCHMARK_CAPTURE(encode, json, "json", "%d %d ");
 BENCHMARK_CAPTURE(encode, json_fields, "json", "%d %d ", true);
 BENCHMARK_CAPTURE(encode, json_quotes, "json", "%d %d \"a\" \"b\" \"c\" \"d\" \"e\" ");
-BENCHMARK_CAPTURE(encode, json_utf8, "json", "%d %d gr\xC3\xBC\xC3\x9F" "e \xE2\x82\xAC ");
+BENCHMARK_CAPTURE(encode, json_utf8, "json",
+    "%d %d gr\xC3\xBC\xC3\x9F"
+    "e \xE2\x82\xAC ");
 // One for each class of a template's steps: constants, texts, numbers, names, times, fields.
 BENCHMARK_CAPTURE(encode, template_constant, "app: ${msg}", "%d %d ");
 BENCHMARK_CAPTURE(encode, template_texts, "${host} ${tag} ${logger} ${msg}", "%d %d ");

@@ -148,11 +148,31 @@ static void requests_forge_nothing(void **state)
     }
 }
 
+/* Names are looked at by words: each control byte at each place of each short length. */
+static void each_place_of_a_name(void **state)
+{
+    (void)state;
+    static const char controls[] = "\0\n\r\x1b\x1f\x7f";
+    for (size_t length = 1; length <= 33; length++) {
+        for (size_t at = 0; at < length; at++) {
+            for (size_t i = 0; i < sizeof(controls) - 1; i++) {
+                char name[64];
+                memset(name, at % 2 == 0 ? 'x' : '\t', sizeof(name));
+                name[at] = controls[i];
+                const struct yarder_record record = {
+                    .tag = {name, length}, .facility = YARDER_FACILITY_NONE};
+                check_record("${tag}", ENCODE_NEWLINES_KEEP, &record);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_forge_nothing),
         cmocka_unit_test(requests_forge_nothing),
+        cmocka_unit_test(each_place_of_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

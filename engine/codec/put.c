@@ -50,6 +50,33 @@ static size_t plain_bytes(const char *at, const char *end)
     return (size_t)(at - from);
 }
 
+/* Whether there may be control bytes among these eight: a tab looks like one. */
+static bool seem_control(uint64_t bytes)
+{
+    static const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t below = bytes - ones * ' ';            /* of a byte that borrows: its high bit */
+    uint64_t deleted = (bytes ^ ones * 127) - ones; /* likewise of one that is 127 */
+    return ((below | deleted) & ~bytes & ones * 128) != 0;
+}
+
+/* Names are short, and honest: 4 to 16 bytes, by words that overlap. */
+static bool is_plain_name(struct yarder_text text)
+{
+    uint32_t narrow[2];
+    uint64_t wide[2];
+    if (text.length < 4 || text.length > 16) {
+        return false;
+    }
+    if (text.length < 8) {
+        memcpy(&narrow[0], text.at, sizeof(narrow[0]));
+        memcpy(&narrow[1], text.at + text.length - sizeof(narrow[1]), sizeof(narrow[1]));
+        return !seem_control(narrow[0] | (uint64_t)narrow[1] << 32);
+    }
+    memcpy(&wide[0], text.at, sizeof(wide[0]));
+    memcpy(&wide[1], text.at + text.length - sizeof(wide[1]), sizeof(wide[1]));
+    return !seem_control(wide[0]) && !seem_control(wide[1]);
+}
+
 static char *put_escape(char *at, char byte)
 {
     static const char hex[] = "0123456789abcdef";
@@ -103,7 +130,7 @@ char *put_lines(char *at, struct yarder_text text, enum put_policy policy)
     }
     switch (policy) {
     case PUT_ESCAPE:
-        return put_escaped(at, text);
+        return is_plain_name(text) ? put_text(at, text) : put_escaped(at, text);
     case PUT_INDENT:
         return put_indented(at, text);
     case PUT_KEEP:
