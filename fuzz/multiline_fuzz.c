@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t bytes_count)
     memcpy(text, bytes, bytes_count);
     for (int kind = MULTILINE_PYTHON; kind <= MULTILINE_REGEX; kind++) {
         multiline_state state = 0;
+        look_at((enum multiline_kind)kind, &state, (struct yarder_text){text, bytes_count});
         for (size_t at = 0; at < bytes_count;) {
             const char *end = memchr(text + at, '\n', bytes_count - at);
             size_t length = end != NULL ? (size_t)(end - text) - at : bytes_count - at;

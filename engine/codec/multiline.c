@@ -206,7 +206,7 @@ static enum multiline_verdict look_go(multiline_state *state, struct yarder_text
     return begin(state, begun ? UNDER_WAY : IDLE);
 }
 
-enum multiline_verdict multiline_look(
+static enum multiline_verdict look_line(
     enum multiline_kind kind, multiline_state *state, struct yarder_text line, bool is_first)
 {
     switch (kind) {
@@ -226,4 +226,30 @@ enum multiline_verdict multiline_look(
     }
     bool goes_on = *state != IDLE && !is_first;
     return goes_on ? MULTILINE_CONTINUES : begin(state, UNDER_WAY);
+}
+
+enum multiline_verdict multiline_look(
+    enum multiline_kind kind, multiline_state *state, struct yarder_text line, bool is_first)
+{
+    const char *end = line.length > 0 ? memchr(line.at, '\n', line.length) : NULL;
+    if (YARDER_LIKELY(end == NULL)) {
+        return look_line(kind, state, line, is_first);
+    }
+    /* Several at once, as datagrams may bring them: the first says what it is, all of them where
+     * it ends. */
+    struct yarder_text first = {line.at, (size_t)(end - line.at)};
+    enum multiline_verdict verdict = look_line(kind, state, first, is_first);
+    const char *limit = line.at + line.length;
+    while (end != NULL && *state != IDLE) {
+        const char *from = end + 1;
+        end = from < limit ? memchr(from, '\n', (size_t)(limit - from)) : NULL;
+        struct yarder_text next = {from, (size_t)((end != NULL ? end : limit) - from)};
+        if (next.length > 0) {
+            (void)look_line(kind, state, next, false);
+        }
+    }
+    if (*state == IDLE && verdict >= MULTILINE_CONTINUES) {
+        *state = UNDER_WAY; /* it goes on what was there, and whatever follows is seen anew */
+    }
+    return *state == IDLE ? MULTILINE_ALONE : verdict;
 }

@@ -43,8 +43,8 @@ YARDER_MUST_USE int multiline_kind_of(
     const char *text, enum multiline_kind *out, char *why, size_t why_bytes);
 
 /*
- * Looks at the next line of a source. `is_first` is asked of MULTILINE_REGEX alone. *state becomes
- * what is under way with it; 0 after ALONE.
+ * Looks at the next line of a source, or at several in one record. `is_first` is asked of
+ * MULTILINE_REGEX alone. *state becomes what is under way with it; 0 after ALONE.
  */
 enum multiline_verdict multiline_look(
     enum multiline_kind kind, multiline_state *state, struct yarder_text line, bool is_first);

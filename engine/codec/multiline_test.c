@@ -169,6 +169,24 @@ static void test_indent_and_first_lines(void **state)
     expect(MULTILINE_REGEX, "no first\nnor this\n1 a\nb\nc\n2 d\n3 e\n f\n", "2 3 1 2+0");
 }
 
+static void test_several_lines_at_once(void **state)
+{
+    (void)state;
+    const struct yarder_text whole = text_of(
+        "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'\n");
+    multiline_state under_way = 0;
+    assert_int_equal(multiline_look(MULTILINE_PYTHON, &under_way, whole, false), MULTILINE_BEGINS);
+    assert_int_equal(
+        multiline_look(MULTILINE_PYTHON, &under_way, text_of("ValueError: of another"), false),
+        MULTILINE_ALONE);
+    assert_int_equal(
+        multiline_look(MULTILINE_PYTHON, &under_way,
+            text_of("Traceback (most recent call last):\n  x\nand now to the news"), false),
+        MULTILINE_ALONE);
+    assert_int_equal(
+        multiline_look(MULTILINE_PYTHON, &under_way, text_of("a\nb"), false), MULTILINE_ALONE);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -190,6 +208,7 @@ int main(void)
         cmocka_unit_test(test_java),
         cmocka_unit_test(test_go),
         cmocka_unit_test(test_indent_and_first_lines),
+        cmocka_unit_test(test_several_lines_at_once),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,7 @@ int gather_record(
         pack_read(memory, join->fields_bytes, out, &id, fields, YARDER_FIELDS_MAX, &taken) < 0) {
         return -EBADMSG;
     }
+    out->flags |= join->flags;
     out->text = (struct yarder_text){memory + JOIN_FIELDS_BYTES, join->text_bytes};
     return 0;
 }

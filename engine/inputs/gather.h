@@ -60,6 +60,10 @@ static inline int64_t *gather_due_ns(struct hold *hold, uint32_t index)
 {
     return &hold->joins[index].time_ns; /* monotonic */
 }
+static inline uint32_t *gather_flags(struct hold *hold, uint32_t index)
+{
+    return &hold->joins[index].flags; /* beside those of its first line */
+}
 static inline uint32_t gather_number(const struct hold *hold, uint32_t index)
 {
     return hold->joins[index].tid;

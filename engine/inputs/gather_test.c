@@ -78,6 +78,11 @@ static void by_source(void **state)
     assert_int_equal(gather_add(hold, first, text_of(" more"), false, 100), 0);
     assert_int_equal(gather_add(hold, second, text_of("last"), true, 100), 0);
     assert_int_equal(gather_add(hold, second, text_of("x"), false, 10), -ENOSPC);
+    *gather_flags(hold, first) |= YARDER_FLAG_TRUNCATED;
+    struct yarder_field fields[YARDER_FIELDS_MAX];
+    struct yarder_record cut;
+    assert_int_equal(gather_record(hold, first, fields, &cut), 0);
+    assert_int_equal(cut.flags, YARDER_FLAG_TRUNCATED);
     expect(first, "a", "one\n more");
     expect(second, "a", "two\n\nlast");
     /* The key of one and the texts of another: nobody's. */

@@ -230,6 +230,7 @@ static bool add_line(struct worker *worker, uint32_t index, const struct yarder_
         return false;
     }
     *gather_state(worker->hold, index) = state;
+    *gather_flags(worker->hold, index) |= record->flags;
     set_due(worker, index, record);
     count_joined(worker, record);
     return true;
@@ -355,6 +356,14 @@ bool lines_flush(struct worker *worker)
 {
     return worker->lines == NULL || worker->lines->pending == 0 ||
            (flush_until(worker, INT64_MAX) && worker->lines->pending == 0);
+}
+
+void lines_give_up(struct worker *worker)
+{
+    if (worker->lines != NULL && worker->lines->pending > 0) {
+        worker_say(worker, "%u records of several lines found no room before the stop: lost",
+            worker->lines->pending);
+    }
 }
 
 void lines_settle(struct worker *worker)

@@ -38,6 +38,9 @@ void lines_flush_due(struct worker *worker);
 /* All of it. false: a record must wait. */
 YARDER_MUST_USE bool lines_flush(struct worker *worker);
 
+/* The time to stop is over: what found no room goes with us, and is said. */
+void lines_give_up(struct worker *worker);
+
 /* After a commit. */
 void lines_settle(struct worker *worker);
 

@@ -263,6 +263,7 @@ static bool may_leave(struct worker *worker)
         if (worker->last_call &&
             ((last_call_over(worker) && collect_unfinished(worker) && lines_flush(worker)) ||
                 worker->now_ns >= worker->stop_ns)) {
+            lines_give_up(worker);
             worker_stop_reading(worker, false);
             worker->phase = WORKER_STOPPING;
             worker->more = true; /* a pass at once, which may be the last */
