@@ -53,9 +53,7 @@ static int check(void *self_, char *why, size_t why_bytes)
     }
     *trial = self->opener;
     int r = crypto_opener_open(trial, why, why_bytes);
-    if (r == 0) {
-        crypto_opener_close(trial);
-    }
+    crypto_opener_close(trial);
     explicit_bzero(trial, sizeof(*trial));
     free(trial);
     return r;
@@ -79,10 +77,10 @@ static int open_source(void *self_, struct yarder_source_host *host)
     struct crypto_source *self = self_;
     char why[256] = "";
     self->host = host;
+    self->opened = true;
     if (crypto_opener_open(&self->opener, why, sizeof(why)) < 0) {
         return host->host.fail(&host->host, -EINVAL, "%s", why);
     }
-    self->opened = true;
     return receive_open(&self->receive, host);
 }
 

@@ -70,10 +70,12 @@ static int check(void *self_, char *why, size_t why_bytes)
 static int name_consumer(struct redis_source *self)
 {
     const struct yarder_host *host = &self->host->host;
-    if (self->consumer == NULL &&
-        asprintf(&self->consumer, "%s:%s", host->hostname, host->output_name) < 0) {
-        self->consumer = NULL;
-        return -ENOMEM;
+    if (self->consumer == NULL) {
+        if (asprintf(&self->made_consumer, "%s:%s", host->hostname, host->output_name) < 0) {
+            self->made_consumer = NULL;
+            return -ENOMEM;
+        }
+        self->consumer = self->made_consumer;
     }
     (void)snprintf(self->taken, sizeof(self->taken), ":taken:%s", self->consumer);
     return 0;
@@ -99,6 +101,7 @@ static void close_source(void *self_)
         redisReaderFree(self->reader);
     }
     free(self->unsettled);
+    free(self->made_consumer);
 }
 
 static int64_t time_of(const struct redis_entry *entry)

@@ -43,6 +43,7 @@ struct redis_source {
     uint64_t wanted_ns;         /* since when we are to end; 0: we are not */
     struct redis_node *node;
     redisReader *reader;          /* of this connection */
+    char *made_consumer;          /* where none was said */
     char taken[REDIS_HOST_BYTES]; /* end of the name of our list beside each list */
 
     struct redis_unsettled *unsettled; /* of streams, oldest first */

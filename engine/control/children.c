@@ -213,6 +213,9 @@ static void renew(struct child *child, uint64_t digest, uint64_t now_ns)
         child->renewed = true;
         child->due_ns = now_ns + LEAVE_NS_MAX;
         send(child, SIGTERM);
+    } else if (child->kind == INPUT_SOURCE && child->state == CHILD_WAITING) {
+        child->failures = 0; /* what it lacked may be there now */
+        child->due_ns = now_ns;
     }
     child->digest = digest;
 }

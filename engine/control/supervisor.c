@@ -435,11 +435,16 @@ int supervisor_source(uint32_t number)
     char why[512] = "";
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void)prctl(PR_SET_NAME, "yarder-source");
-    const struct daemon_config *config = config_of(SPAWN_SETTINGS_FD, why, sizeof(why));
+    struct daemon_config *config = config_of(SPAWN_SETTINGS_FD, why, sizeof(why));
     if (config == NULL || number >= config->inputs_count ||
         config->inputs[number].kind != INPUT_SOURCE) {
         supervisor_say("source %u: %s", number, why);
         return 2;
+    }
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max; /* connections, and nothing here uses select */
+        (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     const struct input_config *input = &config->inputs[number];
     const struct source_options options = {.source = input->source,
@@ -451,5 +456,7 @@ int supervisor_source(uint32_t number)
         .pipe_fd = STDOUT_FILENO,
         .settled_fd = SPAWN_SETTLED_FD,
         .socket_fd = fcntl(SPAWN_SOCKET_FD, F_GETFD) < 0 ? -1 : SPAWN_SOCKET_FD};
-    return source_run(&options);
+    int status = source_run(&options);
+    config_close(config);
+    return status;
 }
