@@ -34,8 +34,8 @@ THREADED_ROOMS = ("base", "ring", "client", "queue", "offload", "outputs", "work
 LOADED = "tests/sample.so"  # by unit tests
 # What knows nothing of the loop, and runs once.
 ONCE_SCENES = ("alarms", "backend_*", "compare", "encoders", "endtoend", "figures", "instructions",
-               "modules", "preload*", "readme", "requests", "rotate*", "serve_udp", "source_*", "spool*",
-               "tap", "uwsgi_*")
+               "modules", "preload*", "readme", "requests", "rotate*", "serve_udp", "source_*",
+               "spool*", "tap", "uwsgi_*")
 # What measures, and what lays hands on the whole machine: nothing runs beside it.
 ALONE_SCENES = ("fairness", "figures", "instructions", "producers", "rest")
 # What knows which loop it runs on.

@@ -19,9 +19,9 @@ enum {
     GATHER_BYTES = 64 << 10, /* frames that one write takes along */
     BUFFER_BYTES = GATHER_BYTES + PACKED_LENGTH_BYTES + PACKED_BYTES_MAX,
     PAGE_BYTES = 4096,
+    MS_NS = 1000000,
     PAGES_SPARE = 3, /* of a pipe: what it holds begins and ends inside of pages */
 };
-static const uint64_t ms_ns = 1000000;
 static const uint64_t say_every_ns = UINT64_C(60) * 1000000000;
 static const uint64_t pause_first_ns = UINT64_C(100) * 1000000;
 static const uint64_t pause_max_ns = UINT64_C(10) * 1000000000;
@@ -63,12 +63,6 @@ static void say(struct process *process, const char *text)
     (void)fprintf(stderr, "yarder: input %s: %s\n", process->options->input_name, text);
 }
 
-static void nap(void)
-{
-    const struct timespec pause = {.tv_nsec = (long)ms_ns};
-    (void)nanosleep(&pause, NULL);
-}
-
 static size_t room_of(const struct process *process)
 {
     int unread = 0;
@@ -98,17 +92,23 @@ static size_t writable(const struct process *process, size_t done, size_t room)
     return bytes;
 }
 
-/* One that is larger than the pipe goes as there is room. */
-static void write_large(struct process *process, size_t bytes, size_t *done)
+/* A moment: that there is some room, which poll can tell, is not that there is enough. */
+static void wait_for_room(const struct process *process)
+{
+    struct pollfd ready = {.fd = process->options->pipe_fd};
+    if (poll(&ready, 1, 1) == 1) {
+        _exit(1); /* nobody reads any more: the daemon is gone */
+    }
+}
+
+/* Whole frames that have room, or one that is larger than the pipe, as there is room. */
+static void write_bytes(struct process *process, size_t bytes, size_t *done)
 {
     size_t end = *done + bytes;
     while (*done < end) {
         ssize_t r = write(process->options->pipe_fd, process->buffer + *done, end - *done);
-        if (r < 0 && errno == EPIPE) {
-            _exit(1); /* the daemon is gone */
-        }
         if (r < 0) {
-            nap();
+            wait_for_room(process);
         }
         *done += r > 0 ? (size_t)r : 0;
     }
@@ -124,9 +124,9 @@ static void write_all(struct process *process)
         size_t first = frame_bytes(process->buffer + done);
         bool large = first + PAGES_SPARE * (size_t)PAGE_BYTES > process->pipe_bytes;
         if (bytes > 0 || large) {
-            write_large(process, bytes > 0 ? bytes : first, &done);
+            write_bytes(process, bytes > 0 ? bytes : first, &done);
         } else {
-            nap();
+            wait_for_room(process);
         }
     }
     process->used = 0;
@@ -227,7 +227,8 @@ static bool settle(struct yarder_source_host *face, uint64_t deadline_ns)
         if ((uint64_t)os_monotonic_ns() >= deadline_ns) {
             return false;
         }
-        nap();
+        const struct timespec pause = {.tv_nsec = MS_NS};
+        (void)nanosleep(&pause, NULL);
     }
     return true;
 }

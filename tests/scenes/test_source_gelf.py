@@ -11,7 +11,7 @@ import zlib
 
 import pytest
 
-from harness import ledger
+from harness import ledger, processes
 from harness.wait import free_port, wait_until
 
 SECONDS = 20
@@ -239,3 +239,38 @@ def test_drops_are_counted(yarder, folder):
         sender.send(message("end"))
         wait_until(lambda: texts(daemon)[-1:] == ["end"], SECONDS, "the end")
         assert ledger.named(daemon.status(), "g")["lost"]["kernel"] == before
+
+
+def test_reload(yarder, folder):
+    """A port that somebody had is taken at a reload; so is another one, and nothing is lost."""
+    ports = [free_port(socket.SOCK_DGRAM) for _ in range(2)]
+    config = "input = g gelf:127.0.0.1:{port}\ninput = unix:{folder}/in\n" + OUTPUT
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taker:
+        taker.bind(("127.0.0.1", ports[0]))
+        daemon = yarder(config.replace("{port}", str(ports[0])))
+        daemon.wait_for_stderr("its socket could not be had", SECONDS)
+    daemon.cli("reload")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number, port in enumerate(ports):
+            if number > 0:
+                daemon.write_config(config.replace("{port}", str(port)))
+                daemon.cli("reload")
+            for each in range(100):
+                sender.sendto(message(f"{number} {each}"), ("127.0.0.1", port))
+            wait_lines(daemon, 100 * (number + 1))
+    assert texts(daemon) == [f"{number} {each}" for number in range(2) for each in range(100)]
+
+
+def test_the_daemon_is_killed(yarder, folder):
+    """Its sources go with it, and a new one finds the place free."""
+    port = free_port(socket.SOCK_DGRAM)
+    daemon = yarder(f"input = g gelf:127.0.0.1:{port}\n" + OUTPUT)
+    started = {pid: processes.started_at(pid) for pid in daemon.source_pids()}
+    assert len(started) == 1
+    daemon.process.kill()
+    daemon.process.wait()
+    wait_until(lambda: not processes.alive(started), SECONDS, "the source's end")
+    daemon.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(message("again"), ("127.0.0.1", port))
+        wait_lines(daemon, 1)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness import ledger
+from harness import ledger, processes
 from harness.wait import free_port, wait_until
 
 zmq = pytest.importorskip("zmq")
@@ -217,3 +217,60 @@ def test_a_place_that_is_taken(yarder, folder, context):
         push.send(b"now")
         wait_lines(daemon, 1)
     assert daemon.stderr().count("Address already in use") == 1
+
+
+def test_as_long_as_they_come(yarder, folder, context):
+    """Records larger than the pipe they go through, under deaths of the worker."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    daemon = yarder(config(address, ",record-max=1M"))
+    with peer(context, address) as push:
+        for number in range(60):
+            push.send(b"%d " % number + b"x" * (1 << 20))
+            if number % 20 == 10:
+                daemon.kill_worker()
+    got = wait_lines(daemon, 60)
+    assert [int(line["message"].split()[0]) for line in got] == list(range(60))
+    assert {len(line["message"]) for line in got} <= set(range((1 << 20) - 200, (1 << 20) + 1))
+    one = ledger.named(daemon.status(), "z")
+    assert (one["accepted"], one["truncated"], one["refused"]["corrupt"]) == (60, 60, 0)
+
+
+def fill(push):
+    """Until nobody takes any more; how many went."""
+    push.sndtimeo = 1000
+    sent = 0
+    with pytest.raises(zmq.Again):
+        while True:
+            push.send(b"%d " % sent + b"x" * 10_000)
+            sent += 1
+    return sent
+
+
+def test_a_full_daemon_makes_peers_wait(yarder, folder, context):
+    """Its worker stands still: source and peer wait, and nothing is lost."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    daemon = yarder(config(address, ",hwm=10"))
+    (worker,) = daemon.worker_pids()
+    os.kill(worker, signal.SIGSTOP)
+    with peer(context, address, sndhwm=10) as push:
+        sent = fill(push)
+        os.kill(worker, signal.SIGCONT)
+        wait_lines(daemon, sent)
+    assert [int(text.split()[0]) for text in texts(daemon)] == list(range(sent))
+
+
+def test_a_full_daemon_is_killed(yarder, folder, context):
+    """A source that waits for room goes with its daemon, too."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    daemon = yarder(config(address, ",hwm=10"))
+    (worker,) = daemon.worker_pids()
+    os.kill(worker, signal.SIGSTOP)
+    with peer(context, address, sndhwm=10) as push:
+        push.linger = 0
+        fill(push)
+    started = {pid: processes.started_at(pid) for pid in daemon.source_pids()}
+    assert len(started) == 1
+    daemon.process.kill()
+    daemon.process.wait()
+    wait_until(lambda: not processes.alive(started), SECONDS, "the source's end")
+    daemon.start()
