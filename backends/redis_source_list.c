@@ -83,19 +83,20 @@ static int take_again(struct redis_source *self, const char *key)
     }
 }
 
-/* A batch of LMOVE; how many gave something, or -errno. */
-static int64_t move_some(struct redis_source *self, const char *key, const char *name)
+/* So many LMOVE; how many gave something, or -errno. */
+static int64_t move_some(
+    struct redis_source *self, const char *key, const char *name, uint64_t count)
 {
     const char *end = self->pop == REDIS_POP_LEFT ? "LEFT" : "RIGHT";
     const char *const words[] = {"LMOVE", key, name, end, "RIGHT"};
     int64_t moved = 0;
     int r = 0;
-    for (uint64_t i = 0; i < self->batch && r == 0; i++) {
+    for (uint64_t i = 0; i < count && r == 0; i++) {
         r = redis_talk_begin(self, 5);
         r = r < 0 ? r : redis_talk_words(self, words, 5);
     }
     r = r < 0 ? r : redis_talk_send(self);
-    for (uint64_t i = 0; i < self->batch && r == 0; i++) {
+    for (uint64_t i = 0; i < count && r == 0; i++) {
         redisReply *reply = NULL;
         r = redis_talk_answer(self, "LMOVE", &reply);
         if (r == 0 && reply->type == REDIS_REPLY_STRING) {
@@ -107,8 +108,6 @@ static int64_t move_some(struct redis_source *self, const char *key, const char 
     return r < 0 ? r : moved;
 }
 
-/* One at a time: whether there is any at all. A whole batch of empty answers would be for nothing.
- */
 static int64_t length_of(struct redis_source *self, const char *key)
 {
     redisReply *reply = NULL;
@@ -129,7 +128,8 @@ static int64_t take_moved(struct redis_source *self, const char *key)
     char name[NAME_BYTES];
     name_taken(self, key, name);
     int64_t length = length_of(self, key);
-    int64_t moved = length <= 0 ? length : move_some(self, key, name);
+    uint64_t count = length > 0 && (uint64_t)length < self->batch ? (uint64_t)length : self->batch;
+    int64_t moved = length <= 0 ? length : move_some(self, key, name, count);
     if (moved <= 0) {
         return moved;
     }
