@@ -201,7 +201,11 @@ void output_resume_queue(struct output *output, uint32_t queue, int fd)
 void output_start(struct output *output, uint64_t now_ns)
 {
     spool_without(output);
-    if (output->lane == NULL || !output->path_is_constant || output->slots[0].state != SLOT_FREE) {
+    bool taken_up = false; /* not always the first: of one that is rotated by time these change */
+    for (uint32_t i = 0; i < output->slots_count; i++) {
+        taken_up |= output->slots[i].state != SLOT_FREE;
+    }
+    if (output->lane == NULL || !output->path_is_constant || taken_up) {
         return;
     }
     char path[YARDER_PATH_BYTES_MAX] = "";

@@ -176,7 +176,7 @@ static void test_deaths(void **state)
     }
 }
 
-static void by_hours(struct world *world)
+static void by_seconds(struct world *world)
 {
     world_init(world, OUTPUT_PERIODS_OPEN, BUFFERS);
     (void)snprintf(world->target, sizeof(world->target), "%s/log", world->folder);
@@ -191,7 +191,7 @@ static void test_periods(void **state)
 {
     (void)state;
     struct world world;
-    by_hours(&world);
+    by_seconds(&world);
     for (unsigned i = 0; i < 30; i++) {
         put(&world, i, LINE, 90 + i / 10 - (i % 10 == 3)); /* each tenth is a second late */
         if (i % 7 == 0) {
@@ -219,7 +219,7 @@ static void test_many_periods(void **state)
 {
     (void)state;
     struct world world;
-    by_hours(&world);
+    by_seconds(&world);
     for (unsigned i = 0; i < 40; i++) {
         put(&world, i, LINE, (int64_t)i);
         world_deliver(&world);
@@ -229,6 +229,30 @@ static void test_many_periods(void **state)
     }
     world_deliver(&world);
     assert_int_equal(world.hold->outputs[0].delivered, 80);
+    assert_int_equal(size_of(&world, "log.2026-11-21_16-00-05"), LINE);
+    world_check_ledger(&world);
+    world_end(&world);
+}
+
+/* Deaths before the commit that names a new file, whichever queue is the current one then. */
+static void test_deaths_in_periods(void **state)
+{
+    (void)state;
+    struct world world;
+    by_seconds(&world);
+    world.config.rotate.grace_ns = 1;
+    for (unsigned i = 0; i < 100; i++) {
+        put(&world, i, LINE, (int64_t)i);
+        for (unsigned pass = 0; pass <= i % 7; pass++) {
+            world_pass(&world);
+            world_wait(&world);
+        }
+        world_reap(&world);
+        world_die(&world);
+        world_start(&world);
+    }
+    world_deliver(&world);
+    assert_int_equal(world.hold->outputs[0].delivered, 100);
     assert_int_equal(size_of(&world, "log.2026-11-21_16-00-05"), LINE);
     world_check_ledger(&world);
     world_end(&world);
@@ -269,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_deaths),
         cmocka_unit_test(test_periods),
         cmocka_unit_test(test_many_periods),
+        cmocka_unit_test(test_deaths_in_periods),
         cmocka_unit_test(test_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

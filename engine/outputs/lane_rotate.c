@@ -15,7 +15,7 @@
 #include "outputs/lane_private.h"
 #include "outputs/sweep.h"
 
-enum { COUNTER_MAX = 1000000, MODE_BITS = 07777 };
+enum { COUNTER_MAX = 1000000, COUNTER_BYTES = sizeof(".1000000"), MODE_BITS = 07777 };
 
 /* Names for a file that is put aside, one after the other. */
 struct aside {
@@ -102,7 +102,7 @@ static int next_name(struct aside *aside)
         return r;
     }
     int length = snprintf(aside->name, sizeof(aside->name), "%s%s", aside->base, aside->suffix);
-    if (length < 0 || (size_t)length + COUNTER_MAX / 10000 >= sizeof(aside->name)) {
+    if (length < 0 || (size_t)length + COUNTER_BYTES > sizeof(aside->name)) {
         return -ENAMETOOLONG;
     }
     for (; aside->counter < COUNTER_MAX; aside->counter++) {

@@ -53,11 +53,12 @@ def test_crash_at_each_step_by_size(yarder, folder, point):
     assert all(path.stat().st_size <= limit for path in files)
 
 
-@pytest.mark.parametrize("point", ["rotate-begin", "rotate-aside", "rotate-reaped", "sweep-named"])
+@pytest.mark.parametrize("point", [
+    "rotate-begin", "rotate-aside", "rotate-reaped", "sweep-named"])
 def test_crash_at_each_step_by_time(yarder, folder, point):
-    files = crash_folder(yarder, folder, STAMPED + GRACE + ",compress=gzip", [f"{point}:1", f"{point}:1"],
-                         prefix=STAMP)
-    check_periods([path for path in files])
+    files = crash_folder(yarder, folder, STAMPED + GRACE + ",compress=gzip",
+                         [f"{point}:1", f"{point}:1"], prefix=STAMP)
+    check_periods(files)
 
 
 def check_all(one, folder, options, counts, seconds=SETTLE_SECONDS):
