@@ -41,7 +41,7 @@
 
 enum {
     HOLD_MAGIC = 0x79647268, /* "hrdy" */
-    HOLD_VERSION = 3,
+    HOLD_VERSION = 4,
 };
 
 /* How many of each, and how large: computed from the configuration, the same in both processes. */
