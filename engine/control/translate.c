@@ -7,23 +7,7 @@
 #include "codec/chain.h"
 #include "control/config_keys.h"
 #include "control/config_private.h"
-
-struct translation {
-    const struct settings *settings;
-    const struct daemon_config *config;
-    FILE *to;
-    bool apart; /* requests have a way of their own */
-    bool full;  /* a value has no form as a line: see why */
-    char *why;
-};
-
-static void refuse(struct translation *translation, const char *where, const char *what)
-{
-    if (!translation->full) {
-        (void)snprintf(translation->why, TRANSLATE_WHY_BYTES, "%s: %s", where, what);
-    }
-    translation->full = true;
-}
+#include "control/translate_private.h"
 
 bool config_parts_requests(const struct daemon_config *config)
 {
@@ -40,73 +24,31 @@ bool config_parts_requests(const struct daemon_config *config)
     return false;
 }
 
-static bool is_blank(char byte)
-{
-    return byte == ' ' || byte == '\t' || byte == '\r';
-}
-
-/* A value of yarder's, in quotes where it would not stand as it is. */
-static void put_value(struct translation *translation, const char *where, const char *value)
-{
-    size_t length = strlen(value);
-    bool quoted = length == 0 || value[0] == '"' || is_blank(value[0]) ||
-                  is_blank(value[length - 1]) || strstr(value, " ;") != NULL ||
-                  strstr(value, "\t;") != NULL;
-    if (strpbrk(value, "\n\r") != NULL || strstr(value, "${env:") != NULL) {
-        refuse(translation, where, "a value with a newline or with ${env: has no form as a line");
-        return;
-    }
-    if (!quoted) {
-        (void)fprintf(translation->to, "%s\n", value);
-        return;
-    }
-    (void)fputc('"', translation->to);
-    for (const char *at = value; *at != '\0'; at++) {
-        (void)fprintf(translation->to, "%s%c", *at == '"' || *at == '\\' ? "\\" : "", *at);
-    }
-    (void)fputs("\"\n", translation->to);
-}
-
-static void put(
-    struct translation *translation, const char *where, const char *key, const char *value)
-{
-    (void)fprintf(translation->to, "%s = ", key);
-    put_value(translation, where, value);
-}
-
-/* A line of uWSGI's as it stands: no quotes are known there. */
-static void put_uwsgi(struct translation *translation, const struct setting *setting)
-{
-    const char *value = setting->value != NULL ? setting->value : "";
-    size_t length = strlen(value);
-    if (strpbrk(value, "\n\r") != NULL || strstr(value, "${env:") != NULL ||
-        (length > 0 && (is_blank(value[0]) || is_blank(value[length - 1])))) {
-        refuse(translation, setting->where,
-            "a value with a newline, with ${env:, or with blanks at its ends has no form as a "
-            "line");
-        return;
-    }
-    (void)fprintf(
-        translation->to, "%s%s%s\n", setting->key, setting->value != NULL ? " = " : "", value);
-}
-
-/* A comment is one line, whatever a value has in it. */
-static void put_comment(struct translation *translation, const char *where, const char *text)
-{
-    bool both = where[0] != '\0' && text[0] != '\0';
-    (void)fprintf(translation->to, "; %s%s", where, both ? ": " : "");
-    for (const char *at = text; *at != '\0'; at++) {
-        (void)fputc((unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at, translation->to);
-    }
-    (void)fputc('\n', translation->to);
-}
-
 static const struct config_key *key_of(const struct setting *setting)
 {
     bool top = setting->section == SETTINGS_TOP || setting->section == SETTINGS_UWSGI;
     const struct config_key *key =
         top && setting->key[0] != '\0' ? config_key_find(setting->key) : NULL;
     return key != NULL && config_key_is_uwsgi(key) ? key : NULL;
+}
+
+/* Of a key that means one thing the last one holds, the command line's before all. */
+static bool is_overruled(
+    const struct settings *settings, uint32_t index, const struct config_key *key)
+{
+    const struct setting *setting = &settings->list[index];
+    bool single = (key->line >= CONFIG_LOGTO && key->line <= CONFIG_LOG_TRUNCATE) ||
+                  key->line == CONFIG_RSYSLOG_BYTES || key->line == CONFIG_RSYSLOG_SPLIT;
+    for (uint32_t i = 0; single && i < settings->count; i++) {
+        const struct setting *other = &settings->list[i];
+        bool lines = other->file[0] != '\0';
+        bool later = (i > index && lines == (setting->file[0] != '\0')) ||
+                     (!lines && setting->file[0] != '\0');
+        if (later && key_of(other) == key) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Lines that stay with uWSGI, or say what is so anyhow. */
@@ -129,7 +71,7 @@ static void put_left(struct translation *translation)
                 ? "stays in uWSGI's own file, which does it before its lines "
                   "come here"
                 : "no line; it is always so");
-        put_comment(translation, setting->where, text);
+        translate_comment(translation, setting->where, text);
     }
 }
 
@@ -139,11 +81,13 @@ static void put_shared(struct translation *translation)
     for (uint32_t i = 0; i < translation->settings->count; i++) {
         const struct setting *setting = &translation->settings->list[i];
         const struct config_key *key = key_of(setting);
-        if (key != NULL && key->line >= CONFIG_ALARM && key->line <= CONFIG_ALARM_TIMEOUT) {
-            put_uwsgi(translation, setting);
-        } else if (key != NULL &&
-                   (key->line == CONFIG_RSYSLOG_BYTES || key->line == CONFIG_RSYSLOG_SPLIT)) {
-            put_uwsgi(translation, setting);
+        if (key == NULL || is_overruled(translation->settings, i, key)) {
+            continue;
+        }
+        if (key->line >= CONFIG_ALARM && key->line <= CONFIG_ALARM_TIMEOUT) {
+            translate_uwsgi(translation, setting);
+        } else if (key->line == CONFIG_RSYSLOG_BYTES || key->line == CONFIG_RSYSLOG_SPLIT) {
+            translate_uwsgi(translation, setting);
         }
     }
 }
@@ -161,14 +105,14 @@ static void put_inputs(struct translation *translation, bool with_inputs)
         bool usual = strcmp(input->where, "default") == 0;
         const char *kind = input_kind_names[input->kind];
         if (!usual) {
-            put_comment(translation, input->where,
+            translate_comment(translation, input->where,
                 "a record is the datagram alone; uWSGI writes [udp:IP:PORT] before it");
         }
         if (!usual || with_inputs) {
             const char *colon = input->target[0] != '\0' ? ":" : "";
             char text[YARDER_PATH_BYTES_MAX + 64];
             (void)snprintf(text, sizeof(text), "%s%s%s", kind, colon, input->target);
-            put(translation, input->where, "input", text);
+            translate_put(translation, input->where, "input", text);
         }
     }
 }
@@ -292,16 +236,17 @@ static const char *find_obstacle(const struct translation *translation)
 /* uWSGI's lines, which are keys of a yarder.conf, too. */
 static void put_as_they_are(struct translation *translation, const char *obstacle)
 {
-    put_comment(translation, "",
+    translate_comment(translation, "",
         "These lines stay as they are: yarder reads them as uWSGI does, and has no other form.");
-    put_comment(translation, "", obstacle);
+    translate_comment(translation, "", obstacle);
     for (uint32_t i = 0; i < translation->settings->count; i++) {
         const struct setting *setting = &translation->settings->list[i];
         const struct config_key *key = key_of(setting);
         if (key != NULL && key->line < CONFIG_ACCEPTED && key->line != CONFIG_UDP &&
             key->line != CONFIG_RSYSLOG_BYTES && key->line != CONFIG_RSYSLOG_SPLIT &&
-            !(key->line >= CONFIG_ALARM && key->line <= CONFIG_ALARM_TIMEOUT)) {
-            put_uwsgi(translation, setting);
+            !(key->line >= CONFIG_ALARM && key->line <= CONFIG_ALARM_TIMEOUT) &&
+            !is_overruled(translation->settings, i, key)) {
+            translate_uwsgi(translation, setting);
         }
     }
 }
@@ -313,10 +258,10 @@ static void put_filters(struct translation *translation)
         return; /* options of the outputs, for requests are not asked */
     }
     for (uint32_t i = 0; i < config->drop.count; i++) {
-        put(translation, "log-drain", "drop", config->drop.at[i]);
+        translate_put(translation, "log-drain", "drop", config->drop.at[i]);
     }
     for (uint32_t i = 0; i < config->keep.count; i++) {
-        put(translation, "log-filter", "keep", config->keep.at[i]);
+        translate_put(translation, "log-filter", "keep", config->keep.at[i]);
     }
 }
 
@@ -327,11 +272,11 @@ static void put_routes(struct translation *translation)
         const struct route_line *route = &config->routes[i];
         uint32_t target = find_target(config, route);
         if (target == UINT32_MAX) {
-            put_comment(translation, route->where,
+            translate_comment(translation, route->where,
                 "no line: no logger has that name, so uWSGI ignores the route as well");
         } else if (!translation->apart) {
             (void)fprintf(translation->to, "route = %s ", config->outputs[target].name);
-            put_value(translation, route->where, route->pattern);
+            translate_value(translation, route->where, route->pattern);
         }
     }
 }
@@ -362,7 +307,7 @@ static void put_options(struct translation *translation, const struct output_con
         const char *value = option_show(row.option, output, at);
         const char *without = r == 0 ? option_show(row.option, &usual, usual_at) : "";
         if (strcmp(value, without) != 0 && strcmp(row.option->name, "format") != 0) {
-            put(translation, output->where, row.option->name, value);
+            translate_put(translation, output->where, row.option->name, value);
         }
         arena_deinit(&arena);
     }
@@ -373,37 +318,37 @@ static void put_selectors(struct translation *translation, uint32_t index, unsig
     const struct daemon_config *config = translation->config;
     const struct output_config *output = &config->outputs[index];
     if (!output->named) {
-        put(translation, output->where, "rest", "yes");
+        translate_put(translation, output->where, "rest", "yes");
     }
     if (!translation->apart) {
         return;
     }
     if (kinds != 3) {
-        put(translation, output->where, "kind", kinds == 2 ? "request" : "log");
+        translate_put(translation, output->where, "kind", kinds == 2 ? "request" : "log");
     }
     for (uint32_t i = 0; output->named && i < config->routes_count; i++) {
         if (find_target(config, &config->routes[i]) == index) {
-            put(translation, config->routes[i].where, "match", config->routes[i].pattern);
+            translate_put(translation, config->routes[i].where, "match", config->routes[i].pattern);
         }
     }
     for (uint32_t i = 0; kinds == 1 && i < config->drop.count; i++) {
-        put(translation, "log-drain", "not-match", config->drop.at[i]);
+        translate_put(translation, "log-drain", "not-match", config->drop.at[i]);
     }
     for (uint32_t i = 0; kinds == 1 && i < config->keep.count; i++) {
-        put(translation, "log-filter", "match", config->keep.at[i]);
+        translate_put(translation, "log-filter", "match", config->keep.at[i]);
     }
 }
 
 static void put_target(struct translation *translation, const struct output_config *output)
 {
     if (output->kind == OUTPUT_OFFLOAD) {
-        put(translation, output->where, "type", "uwsgi");
-        put(translation, output->where, "to", output->uwsgi);
+        translate_put(translation, output->where, "type", "uwsgi");
+        translate_put(translation, output->where, "to", output->uwsgi);
         return;
     }
-    put(translation, output->where, "type", output_kind_names[output->kind]);
+    translate_put(translation, output->where, "type", output_kind_names[output->kind]);
     if (output->target[0] != '\0') {
-        put(translation, output->where, "to", output->target);
+        translate_put(translation, output->where, "to", output->target);
     }
 }
 
@@ -416,17 +361,17 @@ static void put_output(struct translation *translation, uint32_t index)
     if (output->named &&
         (kinds == 0 || (!translation->apart && count_routes(config, index, ROUTE_BOTH) == 0))) {
         if (!alarmed) {
-            put_comment(translation, output->where,
+            translate_comment(translation, output->where,
                 "no line: no route names this logger, so it gets nothing in uWSGI either");
             return;
         }
     }
     (void)fputc('\n', translation->to);
-    put_comment(translation, output->where,
+    translate_comment(translation, output->where,
         output->reach == ROUTE_UWSGI_FALLBACK ? "what no logger took" : "");
     if (count_routes(config, index, ROUTE_BOTH) > 1 ||
         count_routes(config, index, ROUTE_REQUESTS) > 1) {
-        put_comment(translation, "",
+        translate_comment(translation, "",
             "difference: uWSGI writes a line here as often as routes match it, this once");
     }
     (void)fprintf(translation->to, output->named ? "[output %s]\n" : "[output]\n", output->name);
@@ -434,7 +379,7 @@ static void put_output(struct translation *translation, uint32_t index)
     put_selectors(translation, index, kinds);
     const struct yarder_texts *steps = kinds == 2 ? &output->encode_requests : &output->encode;
     for (uint32_t i = 0; i < steps->count; i++) {
-        put(translation, output->where, "encode", steps->at[i]);
+        translate_put(translation, output->where, "encode", steps->at[i]);
     }
     put_options(translation, output);
 }
@@ -482,11 +427,11 @@ int config_translate(const struct settings *settings, const struct daemon_config
     }
     put_left(&translation);
     if (config->requests != NULL) {
-        put(&translation, "", "requests", config->requests);
+        translate_put(&translation, "", "requests", config->requests);
     }
     put_inputs(&translation, with_inputs);
     if (!has_lines(settings)) {
-        put_comment(&translation, "", "nothing here says where logs go");
+        translate_comment(&translation, "", "nothing here says where logs go");
         return ferror(to) != 0 ? -EIO : 0;
     }
     put_shared(&translation);

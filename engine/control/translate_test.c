@@ -44,6 +44,8 @@ static void test_same(void **state)
         {"logger = n file:/a\nlog-route = n e\nlogto = /b\n", "to = /b\nrest = yes\n"},
         {"logger = n file:/a\nlog-route = n e\nreq-logger = file:/c\n", "type = stdio\n"},
         {"logto = /b\nlog-truncate = true\n", "; log-truncate has no other form\n"},
+        {"[uwsgi]\nlogto = /a\nlog-truncate = 1\nlogto = /b\nlog-truncate = true\n",
+            "logto = /b\nlog-truncate = true\n"},
         {"logto = 127.0.0.1:5\n", "type = uwsgi\nto = socket:127.0.0.1:5\n"},
         {"logger = file:/a\nlog-encoder = format ${nope}\n", "log-encoder = format ${nope}\n"},
         {"logger = file:/a\nlog-encoder = format ${msg} \"\\\nlog-encoder = nl\n",

@@ -18,8 +18,8 @@ from harness.wait import free_port, wait_until
 
 SECONDS = 20
 COMMANDS = ["run", "check", "explain", "exec", "send", "serve-udp", "status", "tap", "doctor",
-            "spool", "reload", "reopen", "rotate", "translate", "inputs", "outputs", "keys", "version",
-            "help"]
+            "spool", "reload", "reopen", "rotate", "translate", "inputs", "outputs", "keys",
+            "version", "help"]
 RING = "input = ring\noutput = all file:{folder}/all.log\n"
 
 pytestmark = pytest.mark.skipif(not program().exists(), reason=f"{program()} is not built")
