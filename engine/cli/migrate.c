@@ -17,6 +17,7 @@ struct migration {
     const struct configuration *made;
     const char *file;
     bool apart;        /* requests have a socket of their own */
+    bool hands_over;   /* the lines that do are there, in the first [uwsgi] */
     bool keeps_alarms; /* lines that stay in uWSGI name alarms, which stay as well then */
     FILE *ini;
     FILE *difference;
@@ -57,6 +58,7 @@ static void put_loggers(struct migration *migration)
 {
     const char *run_dir = migration->made->config->run_dir;
     char line[PATH_BYTES];
+    migration->hands_over = true;
     put_text(migration, '+', "plugin = logsocket");
     (void)snprintf(line, sizeof(line), "logger = socket:%s/uwsgi.sock", run_dir);
     put_text(migration, '+', line);
@@ -76,18 +78,17 @@ static void take_line(struct migration *migration, struct yarder_text whole, boo
     if (line.length > 0 && line.at[0] == '[') {
         *inside = line.length >= 7 && memcmp(line.at, "[uwsgi]", 7) == 0;
         put_line(migration, ' ', whole);
-        if (*inside) {
+        if (*inside && !migration->hands_over) {
             put_loggers(migration);
         }
         return;
     }
     const struct config_key *key = *inside ? key_of(line) : NULL;
-    bool alarm = key != NULL && key->line >= CONFIG_ALARM && key->line <= CONFIG_ALARM_TIMEOUT;
     bool kept = key == NULL || key->line >= CONFIG_ACCEPTED ||
                 (key->line == CONFIG_ALARM && migration->keeps_alarms);
     bool background =
         key != NULL && (key->line == CONFIG_DAEMONIZE || key->line == CONFIG_DAEMONIZE2);
-    put_line(migration, kept && !(alarm && !migration->keeps_alarms) ? ' ' : '-', whole);
+    put_line(migration, kept ? ' ' : '-', whole);
     if (background) { /* it goes there all the same, and nothing is left to be written */
         char text[KEY_BYTES];
         (void)snprintf(text, sizeof(text), "%s = /dev/null", key->option.name);

@@ -95,7 +95,8 @@ static bool is_uwsgi_plugin(const struct cli *cli, const struct given *given, in
     const char *value = given->value != NULL            ? given->value
                         : at + 1 < cli->arguments_count ? cli->arguments[at + 1]
                                                         : "/";
-    return strchr(value, '/') == NULL;
+    const char *dot = strrchr(value, '.');
+    return strchr(value, '/') == NULL && (dot == NULL || strcmp(dot, ".so") != 0);
 }
 
 /* A key of the configuration goes to `keys` as it stands, with its value. */

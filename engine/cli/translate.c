@@ -14,12 +14,10 @@ struct translate_options {
 
 static const struct cli_option translate_table[] = {
     {{"split", YARDER_OPTION_BOOL, offsetof(struct translate_options, split), NULL, 0, 0, NULL,
-         NULL, "",
-         "write the two files of a migration beside FILE, and show what differs: NAME.yarder.ini,\n"
-         "                            which hands uWSGI's lines to yarder, and yarder.conf"},
+         NULL, "", "write the two files of a migration, and show what differs"},
         0},
     {{"to", YARDER_OPTION_TEXT, offsetof(struct translate_options, to), NULL, 0, 0, NULL, NULL,
-         "DIR", "with --split: write NAME.ini and yarder.conf there"},
+         "DIR", "with --split: write NAME.ini and yarder.conf there; else beside FILE"},
         0},
     CLI_OPTIONS_END,
 };
@@ -119,7 +117,9 @@ const struct command command_translate = {
     .summary = "tell uWSGI's lines about logs in yarder's own",
     .about = "FILE is uWSGI's, ini, YAML or JSON. Prints the lines of a yarder.conf that does the "
              "same, with a\n"
-             "comment for each difference and for each line that stays with uWSGI.\n",
+             "comment for each difference and for each line that stays with uWSGI. --split writes "
+             "them to\nyarder.conf, and NAME.yarder.ini, which hands uWSGI's logs over; nothing is "
+             "written over.\n",
     .examples = "  yarder translate app.ini\n"
                 "  yarder translate -- uwsgi -s :3031 -w app --logger file:/var/log/app.log\n",
     .options = translate_table,

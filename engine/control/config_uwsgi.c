@@ -3,9 +3,10 @@
  * uWSGI's own lines, by uWSGI's grammar and nothing added:
  *
  *   logger = [NAME ]KIND[:ARGUMENT]   the first word is a name if it has letters and digits alone
- *   file:PATH, or file:logfile=PATH[,maxsize=BYTES][,backupname=PATH]   the second form as soon as
- * the argument has a '=' stdio[:], fd:1, fd:2              standard output, standard error; fd:
- * alone discards redislog:ARGUMENT, ...            what the module of that kind makes of it
+ *   file:PATH             as soon as it has a '=':
+ * file:logfile=PATH[,maxsize=BYTES][,backupname=..] stdio[:], fd:1, fd:2  standard output, standard
+ * error; fd: alone discards redislog:ARGUMENT     what the module of that kind makes of it
+ *   yarder:ARGUMENT       the plugin for uWSGI's: what it logs comes by the ring
  */
 #include <ctype.h>
 #include <errno.h>
@@ -210,6 +211,12 @@ static void take_logger(struct config_builder *builder, const struct setting *se
     if (strlen(line.name) >= YARDER_NAME_BYTES_MAX) {
         report_error(builder->report, setting->where, "%s: a name has at most %d bytes",
             setting->key, YARDER_NAME_BYTES_MAX - 1);
+        return;
+    }
+    if (strcmp(line.kind, "yarder") == 0) {
+        report_note(builder->report, setting->where,
+            "%s: what uWSGI's plugin logs comes by the ring; the line is left to uWSGI",
+            setting->key);
         return;
     }
     bool built_in = is_built_in(builder, setting, &line, &kind, &target);

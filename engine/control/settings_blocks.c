@@ -23,19 +23,18 @@ static void add(struct settings_uwsgi *uwsgi, const struct settings_spot *spot, 
     }
 }
 
-/* The value with each "%(_)" as the word. */
-static void add_with(struct settings_uwsgi *uwsgi, const struct settings_spot *spot,
-    const char *key, const char *value, const char *word)
+/* The value with each "%(_)" as the word; NULL: too long, which is reported. */
+static const char *with_word(struct settings_uwsgi *uwsgi, const struct settings_spot *spot,
+    const char *value, const char *word)
 {
     static const char mark[] = "%(_)";
+    const char *found = value != NULL ? strstr(value, mark) : NULL;
+    if (found == NULL) {
+        return value;
+    }
     YARDER_OWN_HEAP char *room = malloc(SETTINGS_LINE_BYTES_MAX);
     struct settings_builder builder = {.at = room, .full = room == NULL};
     char why[SETTINGS_WHY_BYTES];
-    const char *found = value != NULL ? strstr(value, mark) : NULL;
-    if (found == NULL) {
-        add(uwsgi, spot, key, value);
-        return;
-    }
     while (found != NULL && !builder.full) {
         settings_build(&builder, value, (size_t)(found - value));
         settings_build(&builder, word, strlen(word));
@@ -45,10 +44,24 @@ static void add_with(struct settings_uwsgi *uwsgi, const struct settings_spot *s
     settings_build(&builder, value, strlen(value));
     const char *made = settings_built(uwsgi->settings, &builder, why);
     if (made == NULL) {
-        report_error(uwsgi->report, spot->where, "%s: %s", key, why);
-    } else {
+        report_error(uwsgi->report, spot->where, "%s", why);
+    }
+    return made;
+}
+
+static void add_with(struct settings_uwsgi *uwsgi, const struct settings_spot *spot,
+    const char *key, const char *value, const char *word)
+{
+    const char *made = with_word(uwsgi, spot, value, word);
+    if (made != NULL || value == NULL) {
         add(uwsgi, spot, key, made);
     }
+}
+
+static void refuse_repeats(struct settings_uwsgi *uwsgi, const struct settings_spot *spot)
+{
+    report_error(
+        uwsgi->report, spot->where, "%s: at most %d rounds are read", uwsgi->block, REPEATS_MAX);
 }
 
 static void repeat_words(struct settings_uwsgi *uwsgi, const struct settings_spot *spot,
@@ -62,6 +75,9 @@ static void repeat_words(struct settings_uwsgi *uwsgi, const struct settings_spo
         }
         at += length + (at[length] == ' ');
     }
+    if (*at != '\0') {
+        refuse_repeats(uwsgi, spot);
+    }
 }
 
 static void repeat_times(struct settings_uwsgi *uwsgi, const struct settings_spot *spot,
@@ -69,8 +85,7 @@ static void repeat_times(struct settings_uwsgi *uwsgi, const struct settings_spo
 {
     unsigned long times = strtoul(uwsgi->block_data, NULL, 10);
     if (times > REPEATS_MAX) {
-        report_error(
-            uwsgi->report, spot->where, "for-times: at most %d rounds are read", REPEATS_MAX);
+        refuse_repeats(uwsgi, spot);
         return;
     }
     for (unsigned long i = 1; i <= times; i++) {
@@ -82,8 +97,10 @@ static void repeat_files(struct settings_uwsgi *uwsgi, const struct settings_spo
     const char *key, const char *value)
 {
     glob_t found = {0};
-    if (glob(uwsgi->block_data, GLOB_MARK, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc && i < REPEATS_MAX; i++) {
+    if (glob(uwsgi->block_data, GLOB_MARK, NULL, &found) == 0 && found.gl_pathc > REPEATS_MAX) {
+        refuse_repeats(uwsgi, spot);
+    } else {
+        for (size_t i = 0; i < found.gl_pathc; i++) {
             add_with(uwsgi, spot, key, value, found.gl_pathv[i]);
         }
     }
@@ -210,6 +227,21 @@ static void take_set(struct settings_uwsgi *uwsgi, const struct settings_spot *s
         struct yarder_text name = {value, (size_t)(equals - value)};
         add(uwsgi, spot, settings_key(uwsgi->settings, name), equals + 1);
     }
+}
+
+const char *settings_uwsgi_file(
+    struct settings_uwsgi *uwsgi, const struct settings_spot *spot, const char *value)
+{
+    if (uwsgi->block == NULL) {
+        return value;
+    }
+    if (strncmp(uwsgi->block, "for", 3) == 0) {
+        report_error(uwsgi->report, spot->where,
+            "a file cannot be named in a %s block here; name each of them", uwsgi->block);
+        return NULL;
+    }
+    const char *word = judge(uwsgi);
+    return word != NULL ? with_word(uwsgi, spot, value, word) : NULL;
 }
 
 void settings_uwsgi_take(struct settings_uwsgi *uwsgi, const struct settings_spot *spot,

@@ -72,6 +72,9 @@ void settings_uwsgi_take(struct settings_uwsgi *uwsgi, const struct settings_spo
 /* A value with its magic letters replaced; NULL: it is too long, which is reported. */
 const char *settings_uwsgi_magic(
     struct settings_uwsgi *uwsgi, const struct settings_spot *spot, struct yarder_text raw);
+/* The name of a file that the settings name; NULL: the block that it stands in does not hold. */
+const char *settings_uwsgi_file(
+    struct settings_uwsgi *uwsgi, const struct settings_spot *spot, const char *value);
 void settings_uwsgi_finish(struct settings_uwsgi *uwsgi);
 
 /* The other ways to write one: pairs in their order, `value` NULL for none. */

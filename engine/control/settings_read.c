@@ -188,6 +188,7 @@ static void take_uwsgi(struct reader *reader, struct yarder_text key, const stru
         const struct yarder_text none = {"", 0};
         const char *value =
             settings_uwsgi_magic(&reader->uwsgi, &reader->spot, raw != NULL ? *raw : none);
+        value = value != NULL ? settings_uwsgi_file(&reader->uwsgi, &reader->spot, value) : NULL;
         if (value != NULL) {
             push_uwsgi(reader, value);
         }

@@ -151,7 +151,10 @@ static void test_files_of_files(void **state)
     (void)snprintf(path, sizeof(path), "%s/app.ini", folder);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    (void)fprintf(file, "[output x]\ntype = null\n[uwsgi]\na = 1\nini = :more\nb = 2\n[more]\n"
+    (void)fprintf(file, "[output x]\ntype = null\n[uwsgi]\na = 1\nini = :more\nb = 2\nif-exists = "
+                        "%%p\nini = %%(_):part\n"
+                        "endif =\nif-exists = /nonexistent\nini = %%(_)\nendif =\n[part]\np = 1\n"
+                        "[more]\n"
                         "c = %%x\nini = :more\nyaml = %%d/y.yaml\nd = 4\n[uwsgi]\ne = 5\n");
     assert_int_equal(fclose(file), 0);
     struct scene scene;
@@ -159,7 +162,7 @@ static void test_files_of_files(void **state)
     (void)snprintf(asked, sizeof(asked), "%s:more", path);
     assert_int_equal(settings_read_file(scene.settings, asked, &scene.report), -EINVAL);
     scene_print(&scene);
-    assert_non_null(strstr(scene.said, "app.ini:9: "));
+    assert_non_null(strstr(scene.said, "app.ini:17: "));
     assert_non_null(strstr(scene.said, "app.ini includes itself"));
     assert_non_null(strstr(scene.said, "y.yaml: No such file or directory"));
     list_settings(&scene, listed, sizeof(listed));
@@ -168,7 +171,7 @@ static void test_files_of_files(void **state)
     scene_open(&scene);
     assert_int_equal(settings_read_file(scene.settings, path, &scene.report), -EINVAL);
     list_settings(&scene, listed, sizeof(listed));
-    assert_string_equal(listed, "a=1\nc=more\nd=4\nb=2\ne=5\n");
+    assert_string_equal(listed, "a=1\nc=more\nd=4\nb=2\np=1\ne=5\n");
     scene_close(&scene);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(folder), 0);
