@@ -31,7 +31,6 @@ PYTEST_NOTHING_SELECTED = 5
 LOG_LINES_SHOWN = 60
 # Rooms whose threads meet in memory, and so run under TSan too.
 THREADED_ROOMS = ("base", "ring", "client", "queue", "offload", "outputs", "worker", "control")
-LOADED = "tests/sample.so"  # by unit tests
 # What knows nothing of the loop, and runs once.
 ONCE_SCENES = ("alarms", "backend_*", "compare", "encoders", "endtoend", "figures", "instructions",
                "modules", "preload*", "readme", "requests", "rotate*", "serve_udp", "source_*",
@@ -122,6 +121,13 @@ class Build:
         _, output = call(["/usr/bin/meson", "introspect", "--tests", self.folder], 60)
         folder = f"{ROOT / self.folder}/"
         return [(test["name"], test["cmd"][0].removeprefix(folder)) for test in json.loads(output)]
+
+    def modules(self):
+        """What unit tests load."""
+        _, output = call(["/usr/bin/meson", "introspect", "--targets", self.folder], 60)
+        folder = f"{ROOT / self.folder}/"
+        return [target["filename"][0].removeprefix(folder) for target in json.loads(output)
+                if target["type"] == "shared module"]
 
     def unit(self, tally, names=(), wrapper=()):
         log = ROOT / self.folder / "meson-logs" / "testlog.json"
@@ -227,7 +233,7 @@ def run_threads(tally):
         tally.bad("build-tsan: meson", output)
         return
     tests = [test for test in build.tests() if test[0].split("-")[0] in THREADED_ROOMS]
-    if tests and build.make(tally, [*(program for _, program in tests), LOADED]):
+    if tests and build.make(tally, [*(program for _, program in tests), *build.modules()]):
         # TSan wants the addresses where it expects them.
         fixed = ["setarch", "-R"]
         build.unit(tally, [name for name, _ in tests],

@@ -33,7 +33,8 @@ static int open_scene(void **state)
     const struct hold_shape shape = {
         .inputs_count = 1, .pipes_count = 1, .pipe_half_bytes = PIPE_HALF_BYTES};
     int hold_fd = -1;
-    scene = (struct scene){.config = {.kind = INPUT_SOURCE, .tag = (char[]){"own"}}};
+    static char own[] = "own";
+    scene = (struct scene){.config = {.kind = INPUT_SOURCE, .tag = own}};
     assert_int_equal(hold_create(&shape, &hold_fd), 0);
     assert_int_equal(hold_open(&scene.hold, hold_fd), 0);
     (void)close(hold_fd);
