@@ -282,6 +282,12 @@ static void put_routes(struct translation *translation)
 }
 
 /* The options that are not as they would be without a word. */
+/* What files put aside are called matters where some are. */
+static bool rotates(const struct output_config *output)
+{
+    return output->rotate.size_bytes > 0 || output->rotate.touch.count > 0;
+}
+
 static void put_options(struct translation *translation, const struct output_config *output)
 {
     static const char *const own[] = {"on-full", "encode", "match", "not-match", "kind", "rest"};
@@ -306,7 +312,8 @@ static void put_options(struct translation *translation, const struct output_con
                     : 0;
         const char *value = option_show(row.option, output, at);
         const char *without = r == 0 ? option_show(row.option, &usual, usual_at) : "";
-        if (strcmp(value, without) != 0 && strcmp(row.option->name, "format") != 0) {
+        bool idle = strcmp(row.option->name, "rotate-names") == 0 && !rotates(output);
+        if (strcmp(value, without) != 0 && strcmp(row.option->name, "format") != 0 && !idle) {
             translate_put(translation, output->where, row.option->name, value);
         }
         arena_deinit(&arena);

@@ -30,8 +30,15 @@ class Peer(stores.Store):
     def _is_up(self):
         return self.process.poll() is None and self.file.exists()
 
+    def kill(self):
+        """What it was writing is half a line: nothing that it has taken."""
+        super().kill()
+        whole = self.file.read_bytes().rpartition(b"\n")[:2]
+        self.file.write_bytes(b"".join(whole))
+
     def messages(self):
-        return [json.loads(line) for line in self.file.read_text().splitlines()]
+        whole = self.file.read_text().rpartition("\n")[0]  # another may be on its way
+        return [json.loads(line) for line in whole.splitlines()]
 
     def count(self):
         return self.file.read_bytes().count(b"\n")
