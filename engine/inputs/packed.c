@@ -72,7 +72,10 @@ void packed_add(struct batch *batch, struct input *input, const struct frame_spa
     }
     struct yarder_record *record = &batch->records[batch->count++];
     *record = packed;
-    batch->fields_used += packed.fields_count;
+    if (input->requests != NULL && record->kind != YARDER_KIND_REQUEST) {
+        batch_recognise(batch, input, record);
+    }
+    batch->fields_used += record->fields_count;
     record->input = input->index;
     if (record->kind == YARDER_KIND_LOG) {
         record->kind = (uint8_t)input->config->record_kind;

@@ -290,3 +290,14 @@ def test_what_is_refused(folder, options, why):
     one = Yarder(folder, config("127.0.0.1:1", options))
     result = one.cli("check", str(one.config), check=False)
     assert result.returncode == 2 and why in result.stdout + result.stderr
+
+
+def test_requests_are_known(yarder, server, client):
+    """What comes by a module is looked at as what comes by a socket."""
+    daemon = yarder(
+        f"input = r redis:127.0.0.1:{server.port},list=a,"
+        'requests=format:%(method) %(uri) %(status)\n'
+        "output = file:{folder}/log,kind=request,field.status=500..599,format=${field.uri}\n")
+    client.rpush("a", b"GET /good 200", b"GET /bad 503", b"no request")
+    ledger.wait_settled(daemon, 3, SECONDS)
+    assert lines(daemon) == ["/bad"]
