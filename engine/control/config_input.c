@@ -205,7 +205,8 @@ static void settle_requests(
     struct input_config *input = item->target;
     char why[256];
     if (!config_item_gave(item, "requests")) {
-        input->requests = config_item_gave(item, "kind") ? NULL : otherwise;
+        bool logs = config_item_gave(item, "kind") && input->record_kind == YARDER_KIND_LOG;
+        input->requests = logs ? NULL : otherwise;
     } else if (strcmp(input->requests, "none") == 0) {
         input->requests = NULL;
     } else if (!is_request_format(builder, input->requests, why)) {
