@@ -107,6 +107,15 @@ static void take_all(struct migration *migration, const char *text)
 }
 
 /* Only what stands in the file itself can be taken out of it. */
+/* [NAME ]yarder[:ARGUMENT] */
+static bool is_plugins(const struct setting *setting)
+{
+    const char *value = setting->value != NULL ? setting->value : "";
+    const char *space = strchr(value, ' ');
+    const char *kind = space != NULL && strncmp(space + 1, "yarder", 6) == 0 ? space + 1 : value;
+    return strncmp(kind, "yarder", 6) == 0 && (kind[6] == ':' || kind[6] == '\0');
+}
+
 static int look_at_places(struct migration *migration)
 {
     const struct settings *settings = migration->made->settings;
@@ -115,6 +124,12 @@ static int look_at_places(struct migration *migration)
         const struct config_key *key = config_key_find(setting->key);
         if (key == NULL || !config_key_is_uwsgi(key)) {
             continue;
+        }
+        if ((key->line == CONFIG_LOGGER || key->line == CONFIG_REQ_LOGGER) && is_plugins(setting)) {
+            return cli_refuse(migration->cli,
+                "%s: its logs come by the plugin already, which --split would undo; yarder needs "
+                "input = ring and the lines of yarder translate",
+                setting->where);
         }
         migration->keeps_alarms |=
             key->line == CONFIG_LEFT && strstr(setting->key, "alarm") != NULL;
@@ -166,7 +181,8 @@ static int write_new(
     return CLI_GOOD;
 }
 
-/* DIR/NAME.ini, or beside the original NAME.yarder.ini; and yarder.conf there. */
+/* DIR/NAME.ini, or beside the original NAME.ini.yarder, which no emperor takes for an app; and
+ * yarder.conf there. */
 static bool name_files(
     const char *file, const char *folder, char ini[PATH_BYTES], char conf[PATH_BYTES])
 {
@@ -174,7 +190,6 @@ static bool name_files(
     const char *name = slash != NULL ? slash + 1 : file;
     size_t folder_bytes = slash != NULL ? (size_t)(slash - file) : 1;
     const char *own = slash != NULL ? (folder_bytes > 0 ? file : "/") : ".";
-    size_t stem = strlen(name) - strlen(".ini");
     int r;
     int s;
     if (folder != NULL) {
@@ -182,7 +197,7 @@ static bool name_files(
         s = snprintf(conf, PATH_BYTES, "%s/yarder.conf", folder);
     } else {
         int bytes = (int)yarder_max(folder_bytes, 1);
-        r = snprintf(ini, PATH_BYTES, "%.*s/%.*s.yarder.ini", bytes, own, (int)stem, name);
+        r = snprintf(ini, PATH_BYTES, "%.*s/%s.yarder", bytes, own, name);
         s = snprintf(conf, PATH_BYTES, "%.*s/yarder.conf", bytes, own);
     }
     return r > 0 && r < PATH_BYTES && s > 0 && s < PATH_BYTES;

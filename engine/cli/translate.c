@@ -118,7 +118,7 @@ const struct command command_translate = {
     .about = "FILE is uWSGI's, ini, YAML or JSON. Prints the lines of a yarder.conf that does the "
              "same, with a\n"
              "comment for each difference and for each line that stays with uWSGI. --split writes "
-             "them to\nyarder.conf, and NAME.yarder.ini, which hands uWSGI's logs over; nothing is "
+             "them to\nyarder.conf, and NAME.ini.yarder, which hands uWSGI's logs over; nothing is "
              "written over.\n",
     .examples = "  yarder translate app.ini\n"
                 "  yarder translate -- uwsgi -s :3031 -w app --logger file:/var/log/app.log\n",
