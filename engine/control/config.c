@@ -81,9 +81,27 @@ static void refuse_key(struct config_builder *builder, const struct setting *set
     }
 }
 
+/* A key of ours that uWSGI does not know, in its section by mistake. */
+static bool is_own(const char *key)
+{
+    static const char *const lines[] = {"input", "output", "route"};
+    bool own = config_key_find(key) != NULL;
+    for (size_t i = 0; i < YARDER_COUNT_OF(lines); i++) {
+        own |= strcmp(key, lines[i]) == 0;
+    }
+    return own && uwsgi_argument(key) == UWSGI_UNKNOWN;
+}
+
 /* Not about logs: counted, and named as far as a line goes. */
 static void ignore(struct config_builder *builder, const struct setting *setting)
 {
+    if (is_own(setting->key)) {
+        report_warning(builder->report, setting->where,
+            "%s is yarder's own, and does nothing in uWSGI's section: it belongs above [uwsgi], or "
+            "below [yarder]",
+            setting->key);
+        return;
+    }
     for (uint32_t i = 0; i < yarder_min(builder->ignored_count, CONFIG_IGNORED_SHOWN); i++) {
         if (strcmp(builder->ignored[i], setting->key) == 0) {
             return;

@@ -15,6 +15,7 @@ struct reader {
     struct settings_stack stack;
     struct settings_spot spot;
     bool skipping; /* lines of a section that is not ours */
+    bool found;    /* the section of the first file that is asked for */
     struct settings_uwsgi uwsgi;
     struct settings_spot resume[SETTINGS_DEPTH_MAX + 1]; /* of [uwsgi], where it names a file */
 };
@@ -101,6 +102,7 @@ static void take_section(struct reader *reader, struct yarder_text line)
     to_top(reader);
     if (asked != NULL) { /* uWSGI reads that one alone */
         reader->skipping = !text_is((struct yarder_text){line.at + 1, line.length - 2}, asked);
+        reader->found |= !reader->skipping && reader->stack.depth == 1;
         reader->spot.section = reader->skipping ? SETTINGS_TOP : SETTINGS_UWSGI;
         reader->spot.section_number = ++reader->settings->sections_count;
         return;
@@ -342,6 +344,7 @@ static bool take_whole(struct reader *reader)
         .context = reader,
         .section = file->section != NULL ? file->section : "uwsgi"};
     file->at = file->bytes_count;
+    reader->found = true; /* or it is told below */
     int r = (yaml ? settings_read_yaml : settings_read_json)(
         &pairs, file->bytes, file->bytes_count, &line, why);
     const char *where = arena_format(&reader->settings->arena, "%s:%u", name, (unsigned)line);
@@ -414,8 +417,14 @@ int settings_read_file(struct settings *settings, const char *path, struct confi
             arena_text(&settings->arena, colon + 1, strlen(colon + 1)), NULL);
     } else {
         settings_stack_file(&reader.stack, path, NULL, NULL);
+        reader.found = true;
     }
-    return run(&reader, errors_before);
+    int r = run(&reader, errors_before);
+    if (r == 0 && !reader.found) {
+        report_error(report, path, "there is no section [%s] in it", colon + 1);
+        r = -EINVAL;
+    }
+    return r;
 }
 
 int settings_read_uwsgi(

@@ -213,3 +213,18 @@ def test_split_migrates(yarder, folder):
     assert (to / "requests").read_bytes() == b"GET /one\nGET /two\n"
     wait_until(lambda: (to / "logs").read_bytes() == b"seen /one\nseen /two\n", SECONDS,
                lambda: (to / "logs").read_bytes())
+
+
+def test_what_is_asked_for_and_not_there(folder):
+    """A section by its name, yarder's own keys in uWSGI's section, a plugin's lines."""
+    ini = folder / "app.ini"
+    ini.write_text("[uwsgi]\nlogger = yarder:web\ninput = unix:/x\nkeep = 3\n")
+    said = call("check", f"{ini}:wbe")
+    assert said.returncode == 2
+    assert f"{ini}:wbe: there is no section [wbe] in it" in said.stderr
+    said = call("check", str(ini)).stderr
+    assert f"{ini}:3: warning: input is yarder's own, and does nothing in uWSGI's section" in said
+    assert f"{ini}:4: warning: keep is yarder's own" in said
+    said = call("translate", "--split", str(ini))
+    assert said.returncode == 2 and f"{ini}:2: its logs come by the plugin already" in said.stderr
+    assert list(folder.iterdir()) == [ini]
