@@ -28,6 +28,17 @@ struct packed_tally {
 };
 
 /*
+ * What the numbers of a new process come after, which is later than those of any before: the time
+ * now, for less than one a nanosecond is put; but where the clock was set back what was settled,
+ * and more than a pipe and a half of the hold may have beyond it.
+ */
+static inline uint64_t packed_number_first(int64_t now_ns, uint64_t settled)
+{
+    enum { BEYOND_BITS = 32 };
+    return yarder_max((uint64_t)now_ns, settled + (UINT64_C(1) << BEYOND_BITS));
+}
+
+/*
  * Books tallies among the spans and takes them out; how many are left, which are records. The place
  * holds the numbers.
  */

@@ -161,6 +161,26 @@ static void test_tallies(void **state)
     assert_int_equal(*scene.pipe.settled, 105);
 }
 
+/* Nothing of a new process is settled, and none of its tallies booked already, before they are. */
+static void test_clock_set_back(void **state)
+{
+    (void)state;
+    const uint64_t day_ns = UINT64_C(86400) * 1000000000;
+    const uint64_t now_ns = 20000 * day_ns;
+    const struct yarder_record record = {.text = text_of("one")};
+    assert_int_equal(packed_number_first((int64_t)now_ns, 0), now_ns);
+    assert_int_equal(packed_number_first((int64_t)now_ns, now_ns - day_ns), now_ns);
+    write_record(&record, now_ns + 1);
+    write_tally(&(struct packed_tally){.refused = 3}, now_ns + 2);
+    assert_int_equal(take(), 1);
+    pipe_settle(&scene.pipe);
+    uint64_t first = packed_number_first((int64_t)(now_ns - day_ns), *scene.pipe.settled);
+    assert_true(first > *scene.pipe.settled);
+    write_tally(&(struct packed_tally){.refused = 2}, first + 1);
+    assert_int_equal(take(), 0);
+    assert_int_equal(scene.input.counts->refused[HOLD_REFUSED_CORRUPT], 5);
+}
+
 static void test_nonsense(void **state)
 {
     (void)state;
@@ -212,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_record, open_scene, close_scene),
         cmocka_unit_test_setup_teardown(test_tallies, open_scene, close_scene),
+        cmocka_unit_test_setup_teardown(test_clock_set_back, open_scene, close_scene),
         cmocka_unit_test_setup_teardown(test_nonsense, open_scene, close_scene),
         cmocka_unit_test_setup_teardown(test_torn, open_scene, close_scene),
         cmocka_unit_test_setup_teardown(test_syslog, open_scene, close_scene),

@@ -302,8 +302,9 @@ static int prepare(struct process *process, const struct source_options *options
     }
     process->settled = page;
     process->pipe_bytes = (size_t)pipe_bytes;
-    /* Later than any number of a process before, which put less than one a nanosecond. */
-    process->first = process->number = (uint64_t)os_realtime_ns();
+    /* acquire: as in settled() */
+    uint64_t before = __atomic_load_n(process->settled, __ATOMIC_ACQUIRE);
+    process->first = process->number = packed_number_first(os_realtime_ns(), before);
     process->face = (struct yarder_source_host){.host = process->host.face,
         .socket_fd = options->socket_fd,
         .record_bytes_max = options->record_bytes_max,
