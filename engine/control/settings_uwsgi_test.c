@@ -102,6 +102,9 @@ static void test_texts(void **state)
     }
 }
 
+#define DEEP_16 "[[[[[[[[[[[[[[[["
+#define DEEP    DEEP_16 DEEP_16 DEEP_16 DEEP_16
+
 static void test_bad_texts(void **state)
 {
     (void)state;
@@ -113,6 +116,7 @@ static void test_bad_texts(void **state)
         {"y.yaml", "uwsgi:\n  a: [\n", "y.yaml:3: no YAML: did not find expected node content\n"},
         {"y.yaml", "uwsgi:\n  a: &b x\n  c: *b\n",
             "y.yaml:3: an alias, which uWSGI does not follow either\n"},
+        {"y.yaml", "uwsgi:\n  a: " DEEP "\n", "y.yaml:2: deeper than 64 lists and mappings\n"},
         {"y.yaml", "a: b\n",
             "y.yaml:1: there is no 'uwsgi' in it, expected that key with those of the "
             "configuration below it\n"},

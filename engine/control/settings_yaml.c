@@ -13,7 +13,7 @@
 
 #include "control/settings_private.h"
 
-enum { EVENTS_MAX = 1 << 20 };
+enum { EVENTS_MAX = 1 << 20, DEPTH_MAX = 64 }; /* libyaml takes quadratic time for depth */
 
 struct yaml_walk {
     const struct settings_pairs *pairs;
@@ -118,8 +118,14 @@ static int walk_all(struct yaml_walk *walk, yaml_parser_t *parser, uint32_t *lin
             yaml_event_delete(&event);
             return -EINVAL;
         }
+        const uint32_t at = (uint32_t)event.start_mark.line + 1;
         take_event(walk, &event);
         yaml_event_delete(&event);
+        if (walk->depth > DEPTH_MAX) {
+            *line = at;
+            (void)snprintf(why, SETTINGS_WHY_BYTES, "deeper than %d lists and mappings", DEPTH_MAX);
+            return -EINVAL;
+        }
         if (ended) {
             return walk->found ? 0 : SETTINGS_NO_SECTION;
         }
