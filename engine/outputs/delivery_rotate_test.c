@@ -234,6 +234,31 @@ static void test_many_periods(void **state)
     world_end(&world);
 }
 
+/* A clock that was far ahead at the start: what comes after its correction is rotated all the same.
+ */
+static void test_clock_set_back(void **state)
+{
+    (void)state;
+    struct world world;
+    by_seconds(&world);
+    world.config.rotate.grace_ns = CALENDAR_SECOND_NS;
+    static const int64_t seconds[] = {86400, 97, 98, 99, 100};
+    for (size_t i = 0; i < YARDER_COUNT_OF(seconds); i++) {
+        int64_t time_ns = base_ns() + seconds[i] * CALENDAR_SECOND_NS;
+        const struct yarder_record record = {
+            .text = {"12345", 5}, .time_ns = time_ns, .received_ns = time_ns};
+        output_put(&world.output, &record, 1, world.now_ns);
+        world_deliver(&world);
+    }
+    world_deliver(&world);
+    assert_int_equal(size_of(&world, "log.2026-11-21_16-01-37"), 12); /* and what came before */
+    assert_int_equal(size_of(&world, "log.2026-11-21_16-01-38"), 6);
+    assert_int_equal(size_of(&world, "log.2026-11-21_16-01-39"), 6);
+    assert_int_equal(size_of(&world, "log"), 6);
+    world_check_ledger(&world);
+    world_end(&world);
+}
+
 /* Deaths before the commit that names a new file, whichever queue is the current one then. */
 static void test_deaths_in_periods(void **state)
 {
@@ -293,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_deaths),
         cmocka_unit_test(test_periods),
         cmocka_unit_test(test_many_periods),
+        cmocka_unit_test(test_clock_set_back),
         cmocka_unit_test(test_deaths_in_periods),
         cmocka_unit_test(test_asked),
     };

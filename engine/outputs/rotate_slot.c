@@ -131,6 +131,23 @@ static bool is_in_time(struct output *output, const struct output_slot *current,
            record->received_ns - current->turn.from_ns < (int64_t)rotate->grace_ns;
 }
 
+/*
+ * The clock was far ahead when the current period began, and has been set right since: that period
+ * may be years away, and what has its file is of the present one.
+ */
+static void set_right(
+    struct output *output, struct output_slot *current, const struct yarder_record *record)
+{
+    const struct output_rotate *rotate = &output->config->rotate;
+    int64_t before_s = current->queue->period_s - 1;
+    bool earlier = record->received_ns != 0 && record->received_ns < current->turn.from_ns;
+    if (earlier && current->fd >= 0 &&
+        calendar_second(record->received_ns) <
+            rotate_period(rotate, &output->rotation->zone, before_s)) {
+        set_period(output, current, record->received_ns);
+    }
+}
+
 static struct output_slot *take(
     struct output *output, const char *path, int64_t time_ns, uint64_t now_ns)
 {
@@ -170,7 +187,11 @@ struct output_slot *rotate_slot_for(
     if (current == NULL) {
         return take(output, path, time_ns, now_ns);
     }
+    set_right(output, current, record);
     bool late = time_ns < current->turn.from_ns;
+    if (is_in(current, time_ns)) {
+        return current;
+    }
     if (late && !is_in_time(output, current, record, time_ns)) {
         return current;
     }
