@@ -18,7 +18,7 @@ static void forget(struct gelf_chunks *chunks, uint32_t place)
 {
     struct gelf_pending *pending = chunks->pending[place];
     for (uint32_t i = 0; i < GELF_CHUNKS_MAX; i++) {
-        bytes_free(&pending->parts[i]);
+        free((char *)(uintptr_t)pending->parts[i].at); /* ours, whatever a text says */
     }
     chunks->bytes -= pending->bytes;
     chunks->pending[place] = NULL;
@@ -112,7 +112,7 @@ static bool join(struct gelf_chunks *chunks, uint32_t place)
     const struct gelf_pending *pending = chunks->pending[place];
     bytes_clear(&chunks->whole);
     for (uint32_t i = 0; i < pending->count; i++) {
-        bytes_put(&chunks->whole, pending->parts[i].at, pending->parts[i].length);
+        bytes_put_text(&chunks->whole, pending->parts[i]);
     }
     forget(chunks, place);
     return !chunks->whole.lacks;
@@ -132,7 +132,8 @@ static int take_chunk(struct gelf_chunks *chunks, const char *at, size_t length,
     if (count == 0 || count > GELF_CHUNKS_MAX || number >= count) {
         return -EBADMSG;
     }
-    while (chunks->bytes + length > GELF_PENDING_BYTES_MAX) {
+    size_t cost = length + GELF_PART_BYTES;
+    while (chunks->bytes + cost > GELF_PENDING_BYTES_MAX) {
         drop_oldest(chunks);
     }
     uint32_t place = place_of(chunks, head, peer, now_ns);
@@ -140,17 +141,18 @@ static int take_chunk(struct gelf_chunks *chunks, const char *at, size_t length,
         return -EBADMSG;
     }
     struct gelf_pending *pending = chunks->pending[place];
-    if (pending->there[number]) {
+    if (pending->parts[number].at != NULL) {
         return 0; /* it came twice */
     }
-    bytes_put(&pending->parts[number], at + HEAD_BYTES, length - HEAD_BYTES);
-    if (pending->parts[number].lacks) {
+    char *part = malloc(length - HEAD_BYTES);
+    if (part == NULL) {
         forget(chunks, place);
         return -EBADMSG;
     }
-    pending->there[number] = true;
-    pending->bytes += length - HEAD_BYTES;
-    chunks->bytes += length - HEAD_BYTES;
+    memcpy(part, at + HEAD_BYTES, length - HEAD_BYTES);
+    pending->parts[number] = (struct yarder_text){part, length - HEAD_BYTES};
+    pending->bytes += cost;
+    chunks->bytes += cost;
     if (++pending->have < count) {
         return 0;
     }

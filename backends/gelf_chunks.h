@@ -18,7 +18,8 @@
 enum {
     GELF_CHUNKS_MAX = 128,
     GELF_PENDING_MAX = 1024,
-    GELF_PENDING_BYTES_MAX = 64 << 20,
+    GELF_PENDING_BYTES_MAX = 64 << 20, /* with what memory for a part costs beside it */
+    GELF_PART_BYTES = 32,
     GELF_MESSAGE_BYTES_MAX = 8 << 20, /* inflated */
     GELF_PEER_BYTES = 64,
 };
@@ -28,8 +29,7 @@ struct gelf_pending {
     uint64_t since_ns;                /* 0: free */
     uint32_t count, have;
     size_t bytes;
-    struct bytes parts[GELF_CHUNKS_MAX];
-    bool there[GELF_CHUNKS_MAX];
+    struct yarder_text parts[GELF_CHUNKS_MAX]; /* at NULL: not there */
 };
 
 struct gelf_chunks {

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import struct
+import time
 import zlib
 
 import pytest
@@ -127,6 +128,25 @@ def test_chunks_that_never_come(udp):
         daemon, lambda status: ledger.named(status, "g")["refused"]["corrupt"] == 20)
     ledger.assert_balanced(status)
     assert texts(daemon) == ["whole"]
+
+
+def rss_bytes(pid):
+    pages = int(open(f"/proc/{pid}/statm", encoding="ascii").read().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_flood_of_small_chunks(udp):
+    """A part costs what it has, not a page: a thousand messages of which all but one is there."""
+    daemon, send, _ = udp
+    (source,) = daemon.source_pids()
+    for name in range(1000):
+        for part in chunks(b"x" * 128, 1, struct.pack(">Q", name))[1:]:
+            send(part)
+        if name % 8 == 0:
+            time.sleep(0.002)  # so that the kernel drops few
+    send(message("whole"))
+    wait_lines(daemon, 1)
+    assert rss_bytes(source) < 100 << 20
 
 
 def test_our_own(yarder, folder):
