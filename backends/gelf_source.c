@@ -17,12 +17,14 @@
 #include "receive.h"
 
 enum { CONNECTIONS_MAX = 1024, EVENTS_MAX = 64, READ_BYTES = 64 << 10, ACCEPTS_EACH = 16 };
+enum { UNFINISHED_BYTES_MAX = 64 << 20 }; /* room for what all connections have under way */
 static const uint64_t look_every_ns = UINT64_C(1000000000);
 
 struct connection {
     int fd; /* 0: free */
     struct bytes bytes;
-    bool skips; /* the rest of a message that was too long */
+    size_t looked; /* how many of these have no NUL */
+    bool skips;    /* the rest of a message that was too long */
     char peer[GELF_PEER_BYTES];
 };
 
@@ -34,7 +36,9 @@ struct gelf_source {
     struct receive *receive;     /* udp */
     struct connection *accepted; /* tcp: CONNECTIONS_MAX of them */
     uint32_t accepted_count;
-    int epoll_fd; /* tcp; 0: not open */
+    size_t unfinished_bytes; /* what the connections' bytes have room for */
+    char *read;              /* tcp: READ_BYTES */
+    int epoll_fd;            /* tcp; 0: not open */
     struct gelf_chunks chunks;
     struct gelf_message message;
 };
@@ -73,9 +77,10 @@ static int open_stream(struct gelf_source *self)
         return host->fail(host, -EADDRNOTAVAIL, "its socket could not be had");
     }
     self->accepted = calloc(CONNECTIONS_MAX, sizeof(*self->accepted));
+    self->read = malloc(READ_BYTES);
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    if (self->accepted == NULL || self->epoll_fd < 0 ||
+    if (self->accepted == NULL || self->read == NULL || self->epoll_fd < 0 ||
         epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->host->socket_fd, &event) < 0) {
         self->epoll_fd = self->epoll_fd < 0 ? 0 : self->epoll_fd;
         return host->fail(host, -ENOMEM, "no memory for connections");
@@ -93,10 +98,17 @@ static int open_source(void *self_, struct yarder_source_host *host)
     return self->stream ? open_stream(self) : receive_open(&self->receive, host);
 }
 
+static void forget(struct gelf_source *self, struct connection *connection)
+{
+    self->unfinished_bytes -= connection->bytes.room;
+    bytes_free(&connection->bytes);
+    connection->looked = 0;
+}
+
 static void drop(struct gelf_source *self, struct connection *connection)
 {
     (void)close(connection->fd);
-    bytes_free(&connection->bytes);
+    forget(self, connection);
     *connection = (struct connection){0};
     self->accepted_count--;
 }
@@ -111,6 +123,7 @@ static void close_source(void *self_)
         }
     }
     free(self->accepted);
+    free(self->read);
     if (self->epoll_fd > 0) {
         (void)close(self->epoll_fd);
     }
@@ -160,19 +173,29 @@ static void look(void *self_, uint64_t now_ns)
     count_lost(self);
 }
 
-/* Whole messages out of a connection's bytes; what is left moves to the front. */
+static struct yarder_text peer_of(const struct connection *connection)
+{
+    return (struct yarder_text){connection->peer, strlen(connection->peer)};
+}
+
+/*
+ * Whole messages out of a connection's bytes; what is left moves to the front. No byte is looked at
+ * twice, and of a message that is too long none is kept.
+ */
 static void take_messages(struct gelf_source *self, struct connection *connection, bool end)
 {
     struct bytes *bytes = &connection->bytes;
-    const struct yarder_text peer = {connection->peer, strlen(connection->peer)};
+    const struct yarder_text peer = peer_of(connection);
     size_t done = 0;
     while (done < bytes->length) {
         char *from = bytes->at + done;
         size_t left = bytes->length - done;
-        const char *nul = memchr(from, '\0', left);
-        if (nul == NULL && !end && left < GELF_MESSAGE_BYTES_MAX) {
+        const char *nul = memchr(from + connection->looked, '\0', left - connection->looked);
+        if (nul == NULL && !end && !connection->skips && left < GELF_MESSAGE_BYTES_MAX) {
+            connection->looked = left;
             break;
         }
+        connection->looked = 0;
         size_t length = nul != NULL ? (size_t)(nul - from) : left;
         bool cut = nul == NULL && !end;
         if (!connection->skips && length > 0 && !(length == 1 && from[0] == '\n')) {
@@ -181,22 +204,45 @@ static void take_messages(struct gelf_source *self, struct connection *connectio
         connection->skips = cut;
         done += length + (nul != NULL);
     }
-    memmove(bytes->at, bytes->at + done, bytes->length - done);
-    bytes->length -= done;
+    if (done == bytes->length) {
+        forget(self, connection);
+    } else if (done > 0) {
+        memmove(bytes->at, bytes->at + done, bytes->length - done);
+        bytes->length -= done;
+    }
+}
+
+/* The longest message that is under way is too long: what has come of it is all there will be. */
+static void cut_longest(struct gelf_source *self)
+{
+    struct connection *longest = self->accepted;
+    for (uint32_t i = 1; i < CONNECTIONS_MAX; i++) {
+        struct connection *other = &self->accepted[i];
+        longest = other->bytes.room > longest->bytes.room ? other : longest;
+    }
+    put(self, longest->bytes.at, longest->bytes.length, peer_of(longest), YARDER_FLAG_TRUNCATED);
+    longest->skips = true;
+    forget(self, longest);
 }
 
 static void read_connection(struct gelf_source *self, struct connection *connection)
 {
-    char *room = bytes_reserve(&connection->bytes, READ_BYTES);
-    ssize_t r = room == NULL ? -1 : recv(connection->fd, room, READ_BYTES, MSG_DONTWAIT);
-    if (r < 0 && room != NULL && (errno == EAGAIN || errno == EINTR)) {
+    struct bytes *bytes = &connection->bytes;
+    ssize_t r = recv(connection->fd, self->read, READ_BYTES, MSG_DONTWAIT);
+    if (r < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
-    connection->bytes.length += r > 0 ? (size_t)r : 0;
-    if (connection->bytes.length > 0) {
-        take_messages(self, connection, r <= 0);
+    size_t room_before = bytes->room;
+    bytes_put(bytes, self->read, r > 0 ? (size_t)r : 0);
+    self->unfinished_bytes += bytes->room - room_before;
+    bool end = r <= 0 || bytes->lacks;
+    if (bytes->length > 0) {
+        take_messages(self, connection, end);
     }
-    if (r <= 0) {
+    while (self->unfinished_bytes > UNFINISHED_BYTES_MAX) {
+        cut_longest(self);
+    }
+    if (end) {
         drop(self, connection);
     }
 }

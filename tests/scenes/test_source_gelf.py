@@ -149,6 +149,27 @@ def test_a_flood_of_small_chunks(udp):
     assert rss_bytes(source) < 100 << 20
 
 
+def test_unfinished_messages_have_a_limit(yarder, folder):
+    """All connections together: the longest is cut, and the others come out whole."""
+    port = free_port()
+    daemon = yarder(f"input = g gelf:tcp://127.0.0.1:{port}\n" + OUTPUT)
+    (source,) = daemon.source_pids()
+    small = socket.create_connection(("127.0.0.1", port))
+    small.sendall(message("small")[:-1])
+    senders = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
+    for sender in senders:
+        sender.sendall(b"x" * (7 << 20))
+    wait_lines(daemon, 20)
+    assert rss_bytes(source) < 200 << 20
+    senders[0].sendall(b"\0" + message("behind it") + b"\0")
+    small.sendall(b"}\0")
+    wait_until(lambda: {"behind it", "small"} <= set(texts(daemon)), SECONDS, "what is whole")
+    one = ledger.named(daemon.status(), "g")
+    assert one["truncated"] >= 20
+    for sender in (small, *senders):
+        sender.close()
+
+
 def test_our_own(yarder, folder):
     """What the output graylog sends comes out as it went in, by UDP and by TCP."""
     ports = free_port(socket.SOCK_DGRAM), free_port()
