@@ -153,25 +153,39 @@ static bool same_change(const struct stat *a, const struct stat *b)
     return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+static int by_entry(const void *a_, const void *b_)
+{
+    const struct sweep_file *a = a_;
+    const struct sweep_file *b = b_;
+    return strcmp(a->entry, b->entry);
+}
+
+/* What a file was compressed from, of a list that is sorted by entries; NULL: it is gone. */
+static const struct sweep_file *raw_of(const struct sweep *sweep, const struct sweep_file *file)
+{
+    struct sweep_file raw = {0};
+    size_t bytes = strlen(file->entry) - strlen(rotate_extensions[file->name.compressed]);
+    memcpy(raw.entry, file->entry, bytes);
+    return bsearch(&raw, sweep->files, sweep->count, sizeof(raw), by_entry);
+}
+
 /* Raw ones beside what they were compressed to, and temporary ones. */
 static void clean(struct sweep *sweep)
 {
+    if (sweep->count > 1) {
+        qsort(sweep->files, sweep->count, sizeof(*sweep->files), by_entry);
+    }
     for (size_t i = 0; i < sweep->count; i++) {
         const struct sweep_file *file = &sweep->files[i];
+        const struct sweep_file *raw =
+            file->name.compressed != ROTATE_RAW ? raw_of(sweep, file) : NULL;
         if (file->name.temporary) {
             (void)pthread_mutex_lock(&sweep->rotation->names); /* else it may be a lane's */
             (void)unlinkat(sweep->folder_fd, file->entry, 0);
             (void)pthread_mutex_unlock(&sweep->rotation->names);
         }
-        for (size_t k = 0; k < sweep->count && file->name.compressed != ROTATE_RAW; k++) {
-            const struct sweep_file *raw = &sweep->files[k];
-            size_t length = strlen(raw->entry);
-            if (raw->name.compressed == ROTATE_RAW && !raw->name.temporary &&
-                strncmp(raw->entry, file->entry, length) == 0 &&
-                strcmp(file->entry + length, rotate_extensions[file->name.compressed]) == 0 &&
-                same_change(&raw->status, &file->status)) {
-                (void)drop(sweep, raw->entry, &raw->status);
-            }
+        if (raw != NULL && same_change(&raw->status, &file->status)) {
+            (void)drop(sweep, raw->entry, &raw->status);
         }
     }
 }
