@@ -20,6 +20,7 @@ enum {
     BUFFER_BYTES = GATHER_BYTES + PACKED_LENGTH_BYTES + PACKED_BYTES_MAX,
     PAGE_BYTES = 4096,
     MS_NS = 1000000,
+    SAYS_MAX = 8,    /* different things in a minute: what a peer can bring about has no end */
     PAGES_SPARE = 3, /* of a pipe: what it holds begins and ends inside of pages */
 };
 static const uint64_t say_every_ns = UINT64_C(60) * 1000000000;
@@ -37,7 +38,8 @@ struct process {
     size_t pipe_bytes;
     size_t used; /* of buffer */
     char *buffer;
-    uint64_t said_ns;
+    uint64_t said_ns, says_since_ns;
+    uint32_t says;
     char said[HOST_TEXT_BYTES];
     uint32_t reasons;
 };
@@ -55,9 +57,14 @@ static void say(struct process *process, const char *text)
     struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
     uint64_t now_ns = (uint64_t)os_monotonic_ns();
     bool again = strcmp(process->said, text) == 0 && now_ns - process->said_ns < say_every_ns;
-    if (again || poll(&ready, 1, 0) != 1) {
+    if (now_ns - process->says_since_ns >= say_every_ns) {
+        process->says_since_ns = now_ns;
+        process->says = 0;
+    }
+    if (again || process->says == SAYS_MAX || poll(&ready, 1, 0) != 1) {
         return;
     }
+    process->says++;
     process->said_ns = now_ns;
     (void)snprintf(process->said, sizeof(process->said), "%s", text);
     (void)fprintf(stderr, "yarder: input %s: %s\n", process->options->input_name, text);

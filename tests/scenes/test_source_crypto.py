@@ -93,6 +93,17 @@ def test_ciphers(listen, algorithm, key_bytes, iv_bytes, providers):
     assert got[0]["time"].startswith("2020-09-13T12:26:40")
 
 
+def test_noise_from_many_peers(listen):
+    """Each datagram counts; standard error has a few lines, whoever they claim to come from."""
+    daemon, sender = listen("algo=aes-128-cbc,secret=ciaociao")
+    for number in range(200):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind((f"127.0.1.{number + 1}", 0))
+            other.sendto(b"noise", sender.getpeername())
+    wait_refused(daemon, 200)
+    assert 1 <= daemon.stderr().count("a datagram of") <= 8
+
+
 @pytest.mark.sanitize
 def test_sealed(listen, folder):
     """Once each, whatever is sent again; changed, old and others' packets are told apart."""
