@@ -70,11 +70,14 @@ static const struct {
         "y.conf:1: compress: expected none, gzip or zstd, not 'bz2'\n"
         "y.conf:1: keep: expected a number, not '-1'\n"},
     {"output = file:/x,rotate-when=H,rotate-at=03:00\noutput = file:/y,keep=3,rotate-grace=1s\n"
-     "output = file:/z/${host},rotate-to=/o\noutput = file:/w,rotate-to=/w\n",
+     "output = file:/z/${host},rotate-to=/o\noutput = file:/w,rotate-to=/w\n"
+     "output = file:/v/${tag}.gz,keep=1\noutput = file:/u/${tag}.log,keep=1\n",
         "y.conf:1: rotate-at: stands beside rotate-when=D, midnight or W0 to W6\n"
         "y.conf:2: rotate-grace: stands beside rotate-when\n"
         "y.conf:3: rotate-to: one name is not enough for a path with variables; see rotate-names\n"
-        "y.conf:4: rotate-to: expected another path than the file's own\n"},
+        "y.conf:4: rotate-to: expected another path than the file's own\n"
+        "y.conf:5: path /v/${tag}.gz: a record could name a file that was put aside, as NAME.1; "
+        "expected an end such as .log behind the last variable\n"},
     {"output = a file:/d/x,rotate-size=1M\noutput = file:/d/x.3\noutput = file:/d/x.bak\n"
      "output = b file:/d/y,rotate-when=D\noutput = file:/d/y.2026-11-21.gz\noutput = file:/e/x.3\n",
         "y.conf:2: file:/d/x.3 is a name that a at y.conf:1 gives to files that it has put aside\n"

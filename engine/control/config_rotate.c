@@ -103,6 +103,23 @@ void config_rotate_settle(struct config_builder *builder, struct output_config *
     make_absolute(builder, &output->rotate.reopen_touch);
 }
 
+/*
+ * Whether a record can say a name that is another file's put aside: of ${tag} that is tag.1, which
+ * keep= would remove as one of tag's. A literal end that none of these has tells them apart.
+ */
+static bool may_be_put_aside(const char *path)
+{
+    static const char ends[] = "0123456789.-_gzst"; /* of what rotate.h puts behind a name */
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    bool said = false;
+    for (const char *at = strstr(name, "${"); at != NULL; at = strstr(at + 2, "${")) {
+        said |= strncmp(at, "${time", sizeof("${time") - 1) != 0;
+    }
+    const char *behind = strrchr(name, '}');
+    return said && behind != NULL && behind[1 + strspn(behind + 1, ends)] == '\0';
+}
+
 static void check_one(struct config_builder *builder, const struct config_item *item)
 {
     const struct output_config *output = item->target;
@@ -130,6 +147,11 @@ static void check_one(struct config_builder *builder, const struct config_item *
     } else if (rotate->to != NULL && strcmp(rotate->to, output->target) == 0) {
         report_error(builder->report, config_item_where(item, "rotate-to"),
             "rotate-to: expected another path than the file's own");
+    } else if (may_be_put_aside(output->target)) {
+        report_error(builder->report, item->where,
+            "path %.128s: a record could name a file that was put aside, as NAME.1; expected an "
+            "end such as .log behind the last variable",
+            output->target);
     } else if (strlen(output->target) + ROTATE_SUFFIX_BYTES >= YARDER_PATH_BYTES_MAX) {
         report_error(
             builder->report, item->where, "path %.128s...: too long to be rotated", output->target);

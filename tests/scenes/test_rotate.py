@@ -159,7 +159,8 @@ def test_a_link_is_followed(yarder, folder):
 
 def test_paths_with_variables(yarder, folder):
     """Each file by itself."""
-    one = yarder("input = ring\noutput = all file:{folder}/logs/${tag},rotate-size=60K,keep=50\n")
+    one = yarder("input = ring\n"
+                 "output = all file:{folder}/logs/${tag}.log,rotate-size=60K,keep=50\n")
     threads = [threading.Thread(target=one.cli, args=(
         "send", "--tag", f"t{i}", "--sequence", f"t{i}", "--count", "3000", "--size", "100",
         "--quiet", "--block")) for i in range(4)]
