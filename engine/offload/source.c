@@ -20,6 +20,7 @@ enum {
     BUFFER_BYTES = GATHER_BYTES + PACKED_LENGTH_BYTES + PACKED_BYTES_MAX,
     PAGE_BYTES = 4096,
     MS_NS = 1000000,
+    PEER_BYTES_MAX = 256,
     SAYS_MAX = 8,    /* different things in a minute: what a peer can bring about has no end */
     PAGES_SPARE = 3, /* of a pipe: what it holds begins and ends inside of pages */
 };
@@ -180,7 +181,10 @@ static void flush(struct yarder_source_host *face)
     write_all(process);
 }
 
-/* What does not fit a frame goes: fields from the last on, then names, then text. */
+/*
+ * What does not fit a frame goes: fields from the last on, then names, then text. Who sent it
+ * stays: that is not the sender's to say.
+ */
 static void cut(struct yarder_record *record, uint64_t record_bytes_max)
 {
     if (record->text.length > 0 && record->text.at[record->text.length - 1] == '\n') {
@@ -196,7 +200,8 @@ static void cut(struct yarder_record *record, uint64_t record_bytes_max)
         record->flags |= YARDER_FLAG_TRUNCATED;
     }
     if (pack_bytes(record) > PACKED_BYTES_MAX) {
-        record->host = record->peer = record->tag = record->logger = (struct yarder_text){0};
+        record->host = record->tag = record->logger = (struct yarder_text){0};
+        record->peer.length = yarder_min(record->peer.length, PEER_BYTES_MAX);
         size_t others = pack_bytes(record) - record->text.length;
         record->text.length = yarder_min(record->text.length, PACKED_BYTES_MAX - others);
         record->flags |= YARDER_FLAG_TRUNCATED;

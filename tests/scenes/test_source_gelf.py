@@ -211,6 +211,9 @@ def test_connections(yarder, folder):
     wait_until(lambda: "behind it" in texts(daemon), SECONDS, "what stands behind a long one")
     one = ledger.named(daemon.status(), "g")
     assert (one["accepted"], one["truncated"], one["unparsed"]) == (1003, 1, 1)
+    senders[2].sendall(message("hides", host="h" * (2 << 20)) + b"\0")
+    wait_until(lambda: "hides" in texts(daemon), SECONDS, "one with too long a host")
+    assert lines(daemon)[-1]["peer"] == "127.0.0.1"
     for sender in senders[1:]:
         sender.close()
 
