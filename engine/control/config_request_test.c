@@ -38,8 +38,8 @@ static void uwsgi_lines_say_it(void **state)
     expect("input = ring,requests=none\nreq-logger = file:/r\nlogger = file:/l\n", 0, "none", "");
     expect("input = udp:127.0.0.1:1,kind=request\nreq-logger = file:/r\nlogger = file:/l\n", 0,
         "uwsgi", "");
-    expect("input = udp:127.0.0.1:1,kind=log\nreq-logger = file:/r\nlogger = file:/l\n", 0,
-        "none", "");
+    expect("input = udp:127.0.0.1:1,kind=log\nreq-logger = file:/r\nlogger = file:/l\n", 0, "none",
+        "");
     expect("logger = file:/l\ninput = ring\n", 0, "none", "");
 }
 
