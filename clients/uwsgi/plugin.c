@@ -187,14 +187,15 @@ static void read_targets(struct uwsgi_logger *list)
     }
 }
 
-/* A process that begins has time for a daemon that is there and busy: 0.2 s. */
-static void attach(void)
+/* A process that begins has time for a daemon that is there and busy: 0.2 s. 0 or -errno. */
+static int attach(void)
 {
     enum { TRIES = 10 };
     int result = -ETIMEDOUT;
     for (unsigned i = 0; i < TRIES && result == -ETIMEDOUT; i++) {
         result = yarder_attach();
     }
+    return result;
 }
 
 static void open_road(void)
@@ -236,7 +237,13 @@ static void begin(void)
         has_begun = true;
         open_road();
         if (is_ours(uwsgi.choosen_logger) || is_ours(uwsgi.choosen_req_logger)) {
-            attach();
+            int result = attach();
+            if (result < 0) {
+                uwsgi_log(
+                    "yarder: no daemon answers%s%s (%s): all goes by the pipe until one does\n",
+                    run_dir != NULL ? " at " : "", run_dir != NULL ? run_dir : "",
+                    strerror(-result));
+            }
         }
     }
 }
@@ -258,7 +265,8 @@ static void after_fork(void)
 {
     begin();
     if (has_road) {
-        attach(); /* before there are threads, of which one would attach and the others not wait */
+        (void)attach(); /* before there are threads, of which one would attach and the others not
+                           wait */
         road_look_again();
     }
     if (has_requests && uwsgi.logit != log_request_instead) {

@@ -33,6 +33,7 @@ def test_without_a_daemon(folder):
         taken, _ = uwsgi.lines_of("before", server.say("before", 50, 0.002), 50)
         uwsgi.wait_for_texts(folder, "before ", taken, lambda: on_terminal("before "))
         assert uwsgi.texts(folder) == []
+        assert f"yarder: no daemon answers at {daemon.run_dir} (" in server.said()
         with daemon:
             rounds = []
 
