@@ -122,6 +122,36 @@ static bool split_alarm(struct config_builder *builder, const struct setting *se
     return true;
 }
 
+/* What happens inside uWSGI alone. */
+static bool is_uwsgis(struct yarder_text action, const char *argument)
+{
+    bool found = text_is(action, "signal") && strchr(argument, ',') == NULL;
+    for (size_t i = 0; i < YARDER_COUNT_OF(refused_actions); i++) {
+        found |= text_is(action, refused_actions[i].name);
+    }
+    return found;
+}
+
+/* Whether a log-alarm names it; else uWSGI raises it by itself (alarm-backlog and others). */
+static bool is_raised(const struct config_builder *builder, struct yarder_text name)
+{
+    for (uint32_t i = 0; i < builder->settings_count; i++) {
+        const struct setting *setting = builder->ordered[i];
+        const struct config_key *key = config_key_find(setting->key);
+        const char *at = setting->value;
+        if (key == NULL || key->line != CONFIG_LOG_ALARM || at == NULL) {
+            continue;
+        }
+        for (size_t length = 0; *at != '\0' && *at != ' '; at += length + (at[length] == ',')) {
+            length = strcspn(at, ", ");
+            if (text_equal((struct yarder_text){at, length}, name)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void take_alarm(struct config_builder *builder, const struct setting *setting)
 {
     struct alarms_config *alarms = &builder->config->alarms;
@@ -129,6 +159,11 @@ static void take_alarm(struct config_builder *builder, const struct setting *set
     struct yarder_text action;
     const char *argument = NULL;
     if (!split_alarm(builder, setting, &name, &action, &argument)) {
+        return;
+    }
+    if (is_uwsgis(action, argument) && !is_raised(builder, name)) {
+        report_note(builder->report, setting->where,
+            "%s: no log-alarm raises it, and it is uWSGI's own: left to uWSGI", setting->key);
         return;
     }
     const struct alarm_config *before = find_alarm(alarms, name);

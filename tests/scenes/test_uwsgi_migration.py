@@ -228,3 +228,15 @@ def test_what_is_asked_for_and_not_there(folder):
     said = call("translate", "--split", str(ini))
     assert said.returncode == 2 and f"{ini}:2: its logs come by the plugin already" in said.stderr
     assert list(folder.iterdir()) == [ini]
+
+
+def test_alarms_that_uwsgi_raises_are_left_to_it(folder):
+    """No log-alarm names them, so nothing here would; with one it has to be said."""
+    ini = folder / "app.ini"
+    ini.write_text("[uwsgi]\nlogger = file:/x\nalarm = boss mule:0\nalarm-backlog = boss\n")
+    said = call("check", str(ini))
+    assert said.returncode == 0 and f"{ini}:3: note: alarm: no log-alarm raises it" in said.stderr
+    with open(ini, "a") as more:
+        more.write("log-alarm = other,boss out of memory\n")
+    said = call("check", str(ini))
+    assert said.returncode == 2 and f"{ini}:3: alarm: there is no mule here" in said.stderr
