@@ -455,8 +455,8 @@ int handover_take(struct worker *worker, struct preparation *preparation)
     }
     if (worker->hold->shape.regions_max > 0) {
         take_regions(worker, old);
-        lines_take(worker, old, preparation->old_config);
     }
+    lines_take(worker, old, preparation->old_config);
     for (uint32_t i = 0; i < old_config->outputs_count && r == 0; i++) {
         uint32_t to = output_continued(worker->config, old_config, i);
         take_spool(worker, &old_config->outputs[i],

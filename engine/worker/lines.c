@@ -100,7 +100,11 @@ void lines_take(
         record.input = record.input < old_config->inputs_count
                            ? input_of_name(worker->config, old_config->inputs[record.input].name)
                            : 0;
-        lost += gather_begin(hold, &record, gather_number(old, i), 0, &index) < 0;
+        if (gather_begin(hold, &record, gather_number(old, i), 0, &index) < 0) {
+            hold->inputs[record.input].received++;
+            hold->inputs[record.input].refused[HOLD_REFUSED_LIMIT]++;
+            lost++;
+        }
     }
     if (lost > 0) {
         worker_say(worker, "%u records of several lines found no place: multiline= is gone", lost);

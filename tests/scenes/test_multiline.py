@@ -160,6 +160,41 @@ def test_stop_and_reload_deliver_what_is_under_way(yarder, folder, end):
     wait_for(folder, [PYTHON])
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_reload_while_there_is_no_room(yarder, folder, stays):
+    """What cannot be placed goes on with the rule, ring or none, and without it is counted."""
+    os.mkfifo(folder / "fifo")
+    config = ("input = unix:{folder}/in,parse=syslog%s\n"
+              "output = file:{folder}/fifo,queue=memory:1M,on-full=block\n")
+    rule = ",multiline=python," + LONG
+    daemon = yarder(config % rule)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        peer.connect(str(folder / "in"))
+        for line in ("Traceback (most recent call last):", '  File "kept.py"'):
+            peer.send(f"<11>Jan  1 00:00:00 box a: {line}".encode())
+        peer.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while True:
+                peer.send(b"<11>Jan  1 00:00:00 box b: " + b"y" * 900)
+    daemon.write_config(config % (rule if stays else ""))
+    assert daemon.cli("reload").returncode == 0
+    with open(folder / "fifo", "rb", buffering=0) as out:
+        got = b""
+        os.set_blocking(out.fileno(), False)
+
+        def drained():
+            nonlocal got
+            got += out.read(1 << 20) or b""
+            held = daemon.status()["outputs"][0]["held"]
+            return held == 0 and (b"kept.py" in got) == stays
+
+        daemon.signal(signal.SIGHUP)  # now there is room, and what waits is placed
+        wait_until(drained, SECONDS, "all that waited")
+    refused = daemon.status()["inputs"][0]["refused"]
+    assert refused["limit"] == (0 if stays else 1)
+    ledger.assert_balanced(daemon.status())
+
+
 def test_a_worker_killed_in_the_middle_loses_no_line(yarder, folder):
     read_end, write_end = os.pipe()
     daemon = yarder(JSON + "input = stdin,multiline=python," + LONG + "\n", stdin=read_end)
