@@ -30,6 +30,7 @@ struct zeromq_source {
     struct zeromq_peer peer;
     int type; /* enum zeromq_source_type */
     uint64_t hwm;
+    uint64_t message_bytes_max;
     char *topic;
     struct yarder_texts client_keys;
 
@@ -51,6 +52,8 @@ static const struct yarder_option options[] = {
         "whether peers connect to us"},
     {"hwm", YARDER_OPTION_COUNT, FIELD(hwm), "1000", 1, HWM_MAX, NULL, NULL, "NUMBER",
         "messages of a peer that libzmq may read ahead, which a kill loses"},
+    {"message-max", YARDER_OPTION_BYTES, FIELD(message_bytes_max), "8M", 1 << 10, 1ull << 30, NULL,
+        NULL, "SIZE", "who sends a longer frame is shown out by libzmq, which counts none"},
     {"topic", YARDER_OPTION_TEXT, FIELD(topic), NULL, 0, 0, NULL, NULL, "TEXT",
         "sub: messages whose first frame begins so; else all"},
     ZEROMQ_KEY_OPTIONS(struct zeromq_source, peer),
@@ -134,10 +137,13 @@ static int open_source(void *self_, struct yarder_source_host *host)
     if (r < 0) {
         return r;
     }
-    bool good = zeromq_set(&self->peer, ZMQ_RCVHWM, (int)self->hwm) &&
-                zeromq_set(&self->peer, ZMQ_LINGER, 0) && watch(self, self->peer.fd) == 0 &&
-                (self->type != SOURCE_SUB || zeromq_set_text(&self->peer, ZMQ_SUBSCRIBE,
-                                                 self->topic != NULL ? self->topic : ""));
+    const int64_t bytes_max = (int64_t)self->message_bytes_max;
+    bool good =
+        zmq_setsockopt(self->peer.socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof(bytes_max)) == 0 &&
+        zeromq_set(&self->peer, ZMQ_RCVHWM, (int)self->hwm) &&
+        zeromq_set(&self->peer, ZMQ_LINGER, 0) && watch(self, self->peer.fd) == 0 &&
+        (self->type != SOURCE_SUB ||
+            zeromq_set_text(&self->peer, ZMQ_SUBSCRIBE, self->topic != NULL ? self->topic : ""));
     return good ? 0 : zeromq_fail(&self->peer, "socket of");
 }
 

@@ -274,3 +274,14 @@ def test_a_full_daemon_is_killed(yarder, folder, context):
     daemon.process.wait()
     wait_until(lambda: not processes.alive(started), SECONDS, "the source's end")
     daemon.start()
+
+
+def test_a_message_over_its_limit(yarder, context):
+    """Never in memory: its peer is shown out, others go on."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    daemon = yarder(config(address, ",message-max=64K"))
+    with peer(context, address, linger=0) as rude, peer(context, address) as polite:
+        rude.send(bytes(1 << 20))
+        polite.send(b"still here")
+        assert wait_lines(daemon, 1)[0]["message"] == "still here"
+        assert len(texts(daemon)) == 1
