@@ -138,8 +138,9 @@ static int run_rotate(struct cli *cli)
     if (r != CLI_GO_ON) {
         return r;
     }
-    (void)printf("asked; %llu outputs put their files aside, unless they are empty\n",
-        (unsigned long long)ask_number(answer, "rotate"));
+    unsigned long long asked = ask_number(answer, "rotate");
+    (void)printf("asked; %llu %s aside, unless empty\n", asked,
+        asked == 1 ? "output puts its files" : "outputs put their files");
     cJSON_Delete(answer);
     return CLI_GOOD;
 }

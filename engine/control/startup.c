@@ -15,7 +15,8 @@
 static int open_signals(struct supervisor *supervisor)
 {
     sigset_t set;
-    const int wanted[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGQUIT, SIGWINCH};
+    const int wanted[] = {
+        SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGQUIT, SIGWINCH, SIGRTMIN};
     (void)sigemptyset(&set);
     for (size_t i = 0; i < YARDER_COUNT_OF(wanted); i++) {
         (void)sigaddset(&set, wanted[i]);

@@ -136,6 +136,8 @@ static void serve_signals(struct supervisor *supervisor)
             (void)!worker_tell(&supervisor->worker, CHANNEL_REOPEN, 0, 0);
         } else if (number == SIGUSR1) {
             (void)!worker_tell(&supervisor->worker, CHANNEL_REOPEN, 0, 0);
+        } else if (number == SIGRTMIN) {
+            (void)!worker_tell(&supervisor->worker, CHANNEL_ROTATE, 0, 0);
         } else if (number == SIGUSR2) {
             reload_begin(supervisor, true);
         }

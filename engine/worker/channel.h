@@ -50,6 +50,7 @@ enum channel_kind {
     CHANNEL_STOP,   /* number: ns to drain in, then leave. After QUIETED: text holds a u64, the
                        outputs (a bit each) that this worker still has to deliver itself */
     CHANNEL_REOPEN, /* reopen every file by its path */
+    CHANNEL_ROTATE, /* put every file aside */
     CHANNEL_FENCE,  /* index: output; number 1: a dead worker's lane is still in a call on its file:
                        hands off; 0: free again */
     CHANNEL_BOARD,  /* fd: memfd with struct board (board.h), to read */

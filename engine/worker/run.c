@@ -98,7 +98,8 @@ void worker_drop_stream(struct worker *worker, struct stream_input *stream)
 /* The supervisor forwards what matters as messages: a terminal's Ctrl-C must not kill a worker. */
 static void ignore_signals(void)
 {
-    const int ignored[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
+    const int ignored[] = {
+        SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGRTMIN, SIGPIPE, SIGXFSZ};
     for (size_t i = 0; i < YARDER_COUNT_OF(ignored); i++) {
         (void)signal(ignored[i], SIG_IGN);
     }

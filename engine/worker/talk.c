@@ -176,6 +176,13 @@ static void answer(struct worker *worker, struct channel_message *message)
         }
         worker->dirty = true;
         return;
+    case CHANNEL_ROTATE:
+        for (uint32_t i = 0; i < worker->sink.outputs_count; i++) {
+            if (worker->config->outputs[i].kind == OUTPUT_FILE) {
+                output_ask_rotate(&worker->outputs[i]);
+            }
+        }
+        return;
     case CHANNEL_QUIET:
         quiet(worker);
         return;

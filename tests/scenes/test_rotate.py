@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -55,7 +56,7 @@ def test_on_command(yarder, folder):
     for number in range(3):
         one.cli("send", "--sequence", f"s{number}", "--count", "10", "--quiet")
         ledger.wait_settled(one, 10 * (number + 1), SETTLE_SECONDS)
-        assert "asked; 1 outputs" in one.cli("rotate", "all").stdout
+        assert "asked; 1 output puts its files aside" in one.cli("rotate", "all").stdout
         wait_rotations(one, number + 1, 5)
         assert (folder / "all").stat().st_size == 0
     assert sorted(path.name for path in files_of(folder)) == ["all", "all.1", "all.2", "all.3"]
@@ -64,6 +65,16 @@ def test_on_command(yarder, folder):
     assert ledger.named(one.status(), "other")["rotations"] == 0
     refused = one.cli("rotate", "nobody", check=False)
     assert refused.returncode == 1 and "no output of that name has files" in refused.stderr
+
+
+def test_by_signal(yarder, folder):
+    one = yarder("input = ring\noutput = all file:{folder}/all\n")
+    one.cli("send", "--sequence", "s", "--count", "10", "--quiet")
+    ledger.wait_settled(one, 10, SETTLE_SECONDS)
+    one.signal(signal.SIGRTMIN)
+    wait_rotations(one, 1, 5)
+    audit.audit([folder / "all.1"], {"s": 10}).assert_clean()
+    assert (folder / "all").stat().st_size == 0
 
 
 @pytest.mark.parametrize("touch", ["rotate-touch", "uwsgi"])
