@@ -49,8 +49,9 @@ def elsewhere():
     shutil.rmtree(path, ignore_errors=True)
 
 
-def run_application(folder, lines, paths):
-    """uWSGI with an application that is asked for these paths."""
+def run_application(folder, lines, paths, have_come):
+    """uWSGI with an application that is asked for these paths; what it has in its pipe at its end
+    is lost, so it ends when all of them have come."""
     port = free_port()
     (folder / "app.py").write_text(APP)
     (folder / "app.ini").write_text(
@@ -62,6 +63,7 @@ def run_application(folder, lines, paths):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}{path}").close()
             except urllib.error.HTTPError as error:
                 assert path == "/bad" and error.code == 500
+        wait_until(have_come, SECONDS, "the requests' lines")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a /dev and a /tmp of its own take root")
@@ -84,7 +86,12 @@ def test_the_documented_configuration(elsewhere, apart):
     with stores.redis(elsewhere / "one", port=6269), stores.redis(elsewhere / "two", port=6270), \
             receivers.unix_datagram(elsewhere / "log") as syslog, \
             Yarder(elsewhere, config, wrapper=own) as daemon:
-        run_application(elsewhere, theirs, ["/good", "/bad", "/good"])
+        def have_come():
+            places = [elsewhere / "tmp" / name for name in ("requests", "foobar", "errors")]
+            said = b"".join(place.read_bytes() for place in places if place.exists())
+            return said.count(b"GET /good") == 2 and said.count(b"GET /bad") == 1
+
+        run_application(elsewhere, theirs, ["/good", "/bad", "/good"], have_come)
         with senders.unix_datagram(elsewhere / "in") as sender:
             sender.send(FULL)
         syslog.wait_for_lines(1, SECONDS)
