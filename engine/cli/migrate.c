@@ -106,16 +106,14 @@ static void take_all(struct migration *migration, const char *text)
     }
 }
 
-/* Only what stands in the file itself can be taken out of it. */
-/* [NAME ]yarder[:ARGUMENT] */
+/* A logger of the plugin for uWSGI: what it has comes by the ring. */
 static bool is_plugins(const struct setting *setting)
 {
-    const char *value = setting->value != NULL ? setting->value : "";
-    const char *space = strchr(value, ' ');
-    const char *kind = space != NULL && strncmp(space + 1, "yarder", 6) == 0 ? space + 1 : value;
-    return strncmp(kind, "yarder", 6) == 0 && (kind[6] == ':' || kind[6] == '\0');
+    const char *kind = config_logger_kind(setting->value != NULL ? setting->value : "");
+    return text_is((struct yarder_text){kind, strcspn(kind, ":")}, "yarder");
 }
 
+/* Only what stands in the file itself can be taken out of it. */
 static int look_at_places(struct migration *migration)
 {
     const struct settings *settings = migration->made->settings;

@@ -76,6 +76,9 @@ static inline bool config_key_is_uwsgi(const struct config_key *key)
     return key->line >= CONFIG_LOGGER;
 }
 
+/* The kind of a logger's line, [NAME ]KIND[:ARGUMENT]: where it begins, behind the name. */
+const char *config_logger_kind(const char *value);
+
 /* Whether it takes the next argument of a command line, when no '=' gave it a value. */
 bool config_key_takes_next(const struct config_key *key);
 

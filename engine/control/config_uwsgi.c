@@ -23,16 +23,22 @@ struct logger_line {
     struct output_rotate rotate; /* file:logfile=...,maxsize=... */
 };
 
-static void split_logger(struct config_builder *builder, const char *value, struct logger_line *out)
+const char *config_logger_kind(const char *value)
 {
     size_t alphanumeric = 0;
     while (isalnum((unsigned char)value[alphanumeric])) {
         alphanumeric++;
     }
+    return alphanumeric > 0 && value[alphanumeric] == ' ' ? value + alphanumeric + 1 : value;
+}
+
+static void split_logger(struct config_builder *builder, const char *value, struct logger_line *out)
+{
+    const char *kind = config_logger_kind(value);
     *out = (struct logger_line){.name = ""};
-    if (alphanumeric > 0 && value[alphanumeric] == ' ') {
-        out->name = arena_text(builder->arena, value, alphanumeric);
-        value += alphanumeric + 1;
+    if (kind != value) {
+        out->name = arena_text(builder->arena, value, (size_t)(kind - value) - 1);
+        value = kind;
     }
     const char *colon = strchr(value, ':');
     size_t length = colon != NULL ? (size_t)(colon - value) : strlen(value);

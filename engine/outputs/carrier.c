@@ -53,9 +53,9 @@ static void back_off(struct lane_spool *lane, const char *call, int error, const
 }
 
 /* What is worth telling of a try that may have gone well all the same. */
-static void tell_remarks(struct lane_spool *lane, const char *refusal, const char *note)
+static void tell_remarks(struct lane_spool *lane, const char *refusal, const char *note, bool again)
 {
-    if (refusal == NULL && note == NULL) {
+    if (refusal == NULL && note == NULL && !again) {
         return;
     }
     (void)pthread_mutex_lock(&lane->news_lock);
@@ -65,14 +65,7 @@ static void tell_remarks(struct lane_spool *lane, const char *refusal, const cha
     if (note != NULL) {
         (void)snprintf(lane->news.note, sizeof(lane->news.note), "%s", note);
     }
-    (void)__atomic_fetch_add(&lane->news_count, 1, __ATOMIC_RELAXED);
-    (void)pthread_mutex_unlock(&lane->news_lock);
-}
-
-static void tell_again(struct lane_spool *lane)
-{
-    (void)pthread_mutex_lock(&lane->news_lock);
-    lane->news.again = true;
+    lane->news.again |= again;
     (void)__atomic_fetch_add(&lane->news_count, 1, __ATOMIC_RELAXED);
     (void)pthread_mutex_unlock(&lane->news_lock);
 }
@@ -91,16 +84,13 @@ static void carry(struct lane_spool *lane, struct spool *spool, const struct spo
     courier_carry(lane->courier, &load);
     lane_watch_leave(&lane->watch);
     crash_point("after-submit");
-    tell_remarks(lane, load.refusal, load.note);
+    tell_remarks(lane, load.refusal, load.note, lane->backoff_ns != 0 && load.delivered > 0);
     if (load.settled_bytes > 0) {
         const struct spool_answers answers = {.delivered = load.delivered,
             .delivered_bytes = load.delivered_bytes,
             .dead = load.settled - load.delivered};
         int r = spool_answer(spool, batch, load.settled_bytes, &answers);
         crash_point("answered");
-        if (lane->backoff_ns != 0 && load.delivered > 0) {
-            tell_again(lane);
-        }
         lane->backoff_ns = 0;
         if (r < 0) {
             lane_spool_tell_failure(lane, "ack", r, strerror(-r));

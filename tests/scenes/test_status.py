@@ -161,6 +161,23 @@ def test_a_disk_that_takes_nothing_is_no_health(yarder):
     one.end(signal.SIGTERM, code=1)  # what it still held is lost
 
 
+def test_a_failure_that_nobody_counts_is_told(yarder, folder):
+    """Datagrams to nobody are delivered, as far as anybody knows; that it fails is known."""
+    one = yarder("input = in unix:{folder}/in,socket=stream\n"
+                 f"output = q socket:udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}\n")
+
+    def fails():
+        with senders.unix_stream(folder / "in") as sender:
+            sender.send_audited("unix", 10)
+        return ledger.named(one.status(), "q")["errors"] > 0
+
+    wait_until(fails, SECONDS, "a refusal")
+    said = one.cli("status", check=False)
+    assert said.returncode == 4 and said.stdout.startswith("FAILING: output q failed"), said
+    report = one.status()
+    assert report["state"] == "failing" and not report["healthy"] and ledger.lost(report) == 0
+
+
 def test_a_loss_is_told_for_a_minute(yarder, folder):
     """By one question, whoever asks and when; what is older than the worker is no alarm."""
     one = yarder("drain-timeout = 1s\ninput = ring\n"
