@@ -13,25 +13,14 @@ import pytest
 pytest.importorskip("cryptography")
 
 from harness import ledger, peers  # noqa: E402
+from harness.logged import wait_lines  # noqa: E402
 from harness.sealed import seal  # noqa: E402
-from harness.wait import free_port, wait_until  # noqa: E402
+from harness.wait import free_port  # noqa: E402
 
 SECONDS = 20
 KEY = bytes(range(32))
 # As uWSGI 2.0.21 sent them: aes-128-cbc, secret ciaociao, no iv.
 VECTOR = bytes.fromhex("a5457ca123ba21471908fbf9703bac9cafdf59b934efdccf7e86eb5cf4092303")
-
-
-def lines(daemon):
-    path = daemon.folder / "log"
-    whole = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in whole]
-
-
-def wait_lines(daemon, count):
-    wait_until(lambda: len(lines(daemon)) >= count, SECONDS,
-               lambda: f"{count} lines, not {len(lines(daemon))}: {daemon.stderr()}")
-    return lines(daemon)
 
 
 @pytest.fixture

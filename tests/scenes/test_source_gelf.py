@@ -13,26 +13,11 @@ import zlib
 import pytest
 
 from harness import ledger, processes
+from harness.logged import lines, texts, wait_lines
 from harness.wait import free_port, wait_until
 
 SECONDS = 20
 OUTPUT = "output = file:{folder}/log,format=json\n"
-
-
-def lines(daemon):
-    path = daemon.folder / "log"
-    whole = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in whole]
-
-
-def texts(daemon):
-    return [line.get("message", "") for line in lines(daemon)]
-
-
-def wait_lines(daemon, count):
-    wait_until(lambda: len(lines(daemon)) >= count, SECONDS,
-               lambda: f"{count} lines, not {len(lines(daemon))}: {daemon.stderr()}")
-    return lines(daemon)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from harness import ledger, processes
+from harness.logged import lines, texts, wait_lines
 from harness.wait import free_port, wait_until
 
 zmq = pytest.importorskip("zmq")
@@ -17,22 +18,6 @@ CONFIG = "input = z zeromq:{target}{options}\noutput = file:{{folder}}/log,forma
 
 def config(target, options=""):
     return CONFIG.format(target=target, options=options)
-
-
-def lines(daemon):
-    path = daemon.folder / "log"
-    whole = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in whole]
-
-
-def texts(daemon):
-    return [line.get("message", "") for line in lines(daemon)]
-
-
-def wait_lines(daemon, count):
-    wait_until(lambda: len(lines(daemon)) >= count, SECONDS,
-               lambda: f"{count} lines, not {len(lines(daemon))}: {daemon.stderr()}")
-    return lines(daemon)
 
 
 @pytest.fixture
